@@ -1,0 +1,111 @@
+//! Clean text and the form of it that searches compare.
+//!
+//! Not here: HTML (`description`) and the ends that a field of JSON has (`json`).
+
+use std::borrow::Cow;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// The longest clean text, in characters. The longest name ever seen had 255.
+pub const TEXT_MAX_CHARS: usize = 4_000;
+
+/// A text for people: entities decoded once (`&amp;amp;` becomes `&amp;`), NFC, every run of
+/// whitespace (no-break space included) one space, none at the ends, no control characters, at
+/// most [`TEXT_MAX_CHARS`] characters.
+pub fn clean(text: &str) -> String {
+    tidy(&decode(text), TEXT_MAX_CHARS)
+}
+
+/// [`clean`], with `None` for a text that is blank.
+pub(crate) fn clean_some(text: Option<&str>) -> Option<String> {
+    text.map(clean).filter(|text| !text.is_empty())
+}
+
+/// Entities decoded once.
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
+    html_escape::decode_html_entities(text)
+}
+
+/// [`clean`] without entities: applied twice it changes nothing more.
+pub(crate) fn tidy(text: &str, max_chars: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(4 * max_chars));
+    let mut chars = 0;
+    let mut gap = false;
+    for c in text
+        .chars()
+        .filter(|c| c.is_whitespace() || !c.is_control())
+        .nfc()
+    {
+        if c.is_whitespace() {
+            gap = true;
+            continue;
+        }
+        let space = gap && !out.is_empty();
+        gap = false;
+        chars += 1 + usize::from(space);
+        if chars > max_chars {
+            break;
+        }
+        if space {
+            out.push(' ');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Whether a text is as [`clean`] leaves it.
+pub(crate) fn is_tidy(text: &str) -> bool {
+    text == tidy(text, TEXT_MAX_CHARS)
+}
+
+/// The form in which searches compare texts: clean, lower case, without marks (`Đồng` and `dong`
+/// are the same).
+pub fn search_key(text: &str) -> String {
+    let lower = clean(text).to_lowercase();
+    lower
+        .nfd()
+        .filter(|c| !is_combining_mark(*c))
+        .map(|c| if c == 'đ' { 'd' } else { c })
+        .nfc()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cleaned_once() {
+        for (raw, expected) in [
+            ("  Lock&amp;Lock \t 5\u{a0}kg ", "Lock&Lock 5 kg"),
+            ("&amp;amp;", "&amp;"),
+            ("a&nbsp;&nbsp;b", "a b"),
+            ("a\0b\u{1}c", "abc"),
+            ("Bi\u{300}nh giu\u{31b}\u{303}", "Bình giữ"),
+            ("\u{3000}\u{2003}", ""),
+            ("&#43;84 &#x2B; &unknown; &", "+84 + &unknown; &"),
+            ("x\u{fffd}", "x\u{fffd}"),
+        ] {
+            assert_eq!(clean(raw), expected, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_has_a_longest_length() {
+        assert_eq!(
+            clean(&"ậ ".repeat(9_000)).chars().count(),
+            TEXT_MAX_CHARS - 1
+        );
+        assert_eq!(clean(&"ậ".repeat(9_000)).chars().count(), TEXT_MAX_CHARS);
+        let cut = clean(&"ậ ".repeat(9_000));
+        assert!(is_tidy(&cut));
+    }
+
+    #[test]
+    fn searches_ignore_case_and_marks() {
+        assert_eq!(search_key("ĐỒNG  HỒ Nữ"), "dong ho nu");
+        assert_eq!(search_key("Bình giữ nhiệt"), search_key("binh giu nhiet"));
+    }
+}

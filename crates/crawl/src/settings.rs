@@ -1,0 +1,48 @@
+//! How a client behaves. Where the values come from is `tiki`'s business.
+
+use std::time::Duration;
+
+use catalog::BodyLimits;
+
+use crate::Origin;
+
+/// What a [`crate::Client`] is made from.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The only host that is asked.
+    pub origin: Origin,
+    /// Who asks, honestly: see [`Settings::honest_user_agent`].
+    pub user_agent: String,
+    /// How long a connection may take to stand, TLS included.
+    pub connect_timeout: Duration,
+    /// How long a whole request may take, its body included. Waiting for a permit does not count.
+    pub request_timeout: Duration,
+    /// The limits of every body.
+    pub limits: BodyLimits,
+    /// Requests at the same time, at least 1; further ones wait before they take a permit.
+    pub max_in_flight: usize,
+}
+
+impl Settings {
+    /// Defaults: an honest user agent, 10 s to connect, 30 s a request, the default limits of bodies,
+    /// 5 requests in flight.
+    pub fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            user_agent: Self::honest_user_agent(None),
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            limits: BodyLimits::default(),
+            max_in_flight: 5,
+        }
+    }
+
+    /// `tiki-data-pipeline/<version>`, with the address or URL of somebody to talk to behind it.
+    pub fn honest_user_agent(contact: Option<&str>) -> String {
+        let name = concat!("tiki-data-pipeline/", env!("CARGO_PKG_VERSION"));
+        match contact {
+            Some(contact) => format!("{name} (+{contact})"),
+            None => name.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The crate through its own door: real loopback HTTP, a real Redis.
+
+mod answers;
+mod bodies;
+mod manners;
+mod permits;
+mod schedule;
+mod shop;
+mod site;

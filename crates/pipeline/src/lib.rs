@@ -1,0 +1,1 @@
+//! The nine steps, the run ledger, resume and the report.

@@ -1,0 +1,2 @@
+//! The `tiki` program.
+fn main() {}

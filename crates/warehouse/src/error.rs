@@ -1,0 +1,112 @@
+//! The ways in which a warehouse can fail, told apart by what the caller can do about them.
+
+/// A warehouse that could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address names no warehouse.
+    #[error("{0:?} is no warehouse address: {1}")]
+    Address(String, String),
+    /// No answer from the database, or it closed the connection. Retry later.
+    #[error("cannot reach the warehouse")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another process holds the lock longer than we wait. Retry later.
+    #[error("the warehouse is held by another process: {0}")]
+    Busy(String),
+    /// The file system has no room left.
+    #[error("the disk of the warehouse is full")]
+    Full,
+    /// The file or its folder cannot be written.
+    #[error("the warehouse cannot be written: {0}")]
+    ReadOnly(String),
+    /// The file is no database, or is damaged. It is never recreated.
+    #[error("the warehouse file is damaged: {0}")]
+    Damaged(String),
+    /// SQLite on a network file system loses data.
+    #[error("{0} lies on a network file system ({1}), where SQLite loses data")]
+    NetworkFileSystem(String, String),
+    /// The schema is newer than this program, or was changed by hand.
+    #[error("{0}")]
+    Schema(String),
+    /// The warehouse keeps another site.
+    #[error("this warehouse keeps {kept}, not {asked}")]
+    Origin {
+        /// The origin that it keeps.
+        kept: String,
+        /// The origin that was asked for.
+        asked: String,
+    },
+    /// Another attempt has taken this step over; nothing was written.
+    #[error("another worker has taken this step over (epoch {0}); this one wrote nothing")]
+    Fenced(i64),
+    /// A statement failed in a way that has no name above.
+    #[error("the warehouse refused a statement ({statement})")]
+    Statement {
+        /// The first words of the statement.
+        statement: String,
+        /// What the database said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A stored value is not of the form that this program writes.
+    #[error("a stored value is not as written: {0}")]
+    Stored(String),
+}
+
+/// What a warehouse answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether the same call may go through later without anybody's help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Busy(_))
+    }
+
+    pub(crate) fn sqlite(statement: &str, error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Busy(text),
+            Some(Code::DiskFull) => Self::Full,
+            Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => {
+                Self::ReadOnly(text)
+            }
+            Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged(text),
+            _ => Self::Statement {
+                statement: first_words(statement),
+                source: error.into(),
+            },
+        }
+    }
+
+    pub(crate) fn postgres(statement: &str, error: tokio_postgres::Error) -> Self {
+        use tokio_postgres::error::SqlState;
+        let Some(state) = error.code() else {
+            return Self::Unreachable(error.into());
+        };
+        if [SqlState::DISK_FULL, SqlState::OUT_OF_MEMORY].contains(state) {
+            return Self::Full;
+        }
+        if *state == SqlState::READ_ONLY_SQL_TRANSACTION {
+            return Self::ReadOnly(error.to_string());
+        }
+        let class = &state.code()[..2];
+        if class == "08" || class == "57" || class == "53" {
+            return Self::Unreachable(error.into());
+        }
+        if ["40001", "40P01", "55P03"].contains(&state.code()) {
+            return Self::Busy(error.to_string());
+        }
+        Self::Statement {
+            statement: first_words(statement),
+            source: error.into(),
+        }
+    }
+}
+
+fn first_words(statement: &str) -> String {
+    statement
+        .split_whitespace()
+        .take(8)
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,295 @@
+//! Who may work on a step: attempts with epochs and leases.
+//!
+//! An epoch grows with every attempt. A batch commits only in a transaction that finds its own
+//! attempt alive ([`commit_fenced`]); whoever takes a step over ends the other attempt first, under
+//! the same row lock, so one of the two sees the other. Leases are compared with the database's
+//! time.
+//!
+//! Not here: what the rows of a frontier are.
+
+use crate::dialect::Dialect;
+use crate::error::{Error, Result};
+use crate::open::Warehouse;
+use crate::params;
+use crate::tx::Tx;
+
+/// A worker that is silent for so long may be replaced, in seconds.
+pub(crate) const LEASE_SECONDS: i64 = 30;
+
+/// Where a worker runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The machine's name.
+    pub name: String,
+    /// The process, in words that no other process of the machine ever had.
+    pub process: String,
+}
+
+/// The wish to work on a step.
+#[derive(Clone, Debug)]
+pub struct AttemptRequest {
+    /// The run's id.
+    pub run: String,
+    /// The step's name.
+    pub step: String,
+    /// Which of several workers.
+    pub shard: i64,
+    /// The number of the attempt: a higher one ends a lower one at once. `None`: the next one,
+    /// but only when nobody is at work.
+    pub attempt: Option<i64>,
+    /// One more worker beside others.
+    pub join: bool,
+    /// Where the worker runs.
+    pub host: Host,
+}
+
+/// The right to work on a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The run's id.
+    pub run: String,
+    /// The step's name.
+    pub step: String,
+    /// Grows with every attempt in the warehouse.
+    pub epoch: i64,
+}
+
+impl Warehouse {
+    /// Begins an attempt; `Err` names the process that is at work. `is_dead` tells whether a
+    /// process of this host is gone.
+    pub async fn begin_attempt(
+        &self,
+        wish: &AttemptRequest,
+        is_dead: impl Fn(&str) -> bool,
+    ) -> Result<std::result::Result<Attempt, Host>> {
+        let mut tx = self.begin().await?;
+        tx.execute(
+            "INSERT INTO run_steps (run_id, step, state, attempt, started_at)
+             VALUES ($1, $2, 'open', 0, {now}) ON CONFLICT DO NOTHING",
+            params![&wish.run, &wish.step],
+        )
+        .await?;
+        let sql = "SELECT attempt FROM run_steps WHERE run_id = $1 AND step = $2 {for update}";
+        let row = tx.row(sql, params![&wish.run, &wish.step]).await?;
+        let highest = row.map_or(Ok(0), |row| row.int(0))?;
+        let attempt = wish.attempt.unwrap_or(highest + 1);
+        if let Some(busy) = end_others(&mut tx, wish, attempt, is_dead).await? {
+            return Ok(Err(busy));
+        }
+        tx.execute(
+            "UPDATE run_steps SET attempt = $3 WHERE run_id = $1 AND step = $2 AND attempt < $3",
+            params![&wish.run, &wish.step, attempt],
+        )
+        .await?;
+        let row = tx
+            .row(
+                "INSERT INTO attempts (run_id, step, shard, attempt, host, process, state,
+                    lease_until, started_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, 'live', {later:$7}, {now}) RETURNING epoch",
+                params![
+                    &wish.run,
+                    &wish.step,
+                    wish.shard,
+                    attempt,
+                    &wish.host.name,
+                    &wish.host.process,
+                    LEASE_SECONDS,
+                ],
+            )
+            .await?;
+        let epoch = row.map_or(Ok(0), |row| row.int(0))?;
+        release_dead(&mut tx, &wish.run, &wish.step).await?;
+        tx.commit().await?;
+        Ok(Ok(Attempt {
+            run: wish.run.clone(),
+            step: wish.step.clone(),
+            epoch,
+        }))
+    }
+
+    /// Prolongs the lease; [`Error::Fenced`] when another has taken over.
+    pub async fn heartbeat(&self, attempt: &Attempt) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let count = tx
+            .execute(
+                "UPDATE attempts SET lease_until = {later:$2} WHERE epoch = $1 AND state = 'live'",
+                params![attempt.epoch, LEASE_SECONDS],
+            )
+            .await?;
+        tx.commit().await?;
+        if count == 1 {
+            Ok(())
+        } else {
+            Err(Error::Fenced(attempt.epoch))
+        }
+    }
+
+    /// Ends an attempt and gives back what it had claimed.
+    pub async fn end_attempt(&self, attempt: &Attempt, error: Option<&str>) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.execute(
+            "UPDATE attempts SET state = 'ended', ended_at = {now} WHERE epoch = $1 AND state = 'live'",
+            params![attempt.epoch],
+        )
+        .await?;
+        tx.execute(
+            "UPDATE run_steps SET error = $3 WHERE run_id = $1 AND step = $2 AND state = 'open'",
+            params![&attempt.run, &attempt.step, error],
+        )
+        .await?;
+        release_dead(&mut tx, &attempt.run, &attempt.step).await?;
+        tx.commit().await
+    }
+
+    /// Ends attempts whose lease is over and gives back what they had claimed; for a worker that
+    /// finds nothing to claim while others still hold rows.
+    pub async fn reap(&self, attempt: &Attempt) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.execute(
+            "UPDATE attempts SET state = 'fenced', ended_at = {now}
+             WHERE run_id = $1 AND step = $2 AND state = 'live' AND lease_until < {now}
+                AND epoch <> $3",
+            params![&attempt.run, &attempt.step, attempt.epoch],
+        )
+        .await?;
+        release_dead(&mut tx, &attempt.run, &attempt.step).await?;
+        commit_fenced(tx, attempt.epoch).await
+    }
+
+    /// Rows of the step that are pending or claimed by anybody.
+    pub async fn open_rows(&self, attempt: &Attempt) -> Result<i64> {
+        let mut tx = self.read().await?;
+        let count = open_rows(&mut tx, &attempt.run, &attempt.step).await?;
+        tx.commit().await?;
+        Ok(count)
+    }
+
+    /// Closes a step unless something of it is pending or claimed; whether it is closed now.
+    pub async fn close_step(
+        &self,
+        attempt: &Attempt,
+        exit_code: i64,
+        report: &str,
+    ) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let sql = "SELECT state FROM run_steps WHERE run_id = $1 AND step = $2 {for update}";
+        tx.row(sql, params![&attempt.run, &attempt.step]).await?;
+        if open_rows(&mut tx, &attempt.run, &attempt.step).await? > 0 {
+            return Ok(false);
+        }
+        tx.execute(
+            "UPDATE run_steps SET state = 'closed', exit_code = $3, report = $4, error = NULL,
+                finished_at = {now} WHERE run_id = $1 AND step = $2 AND state = 'open'",
+            params![&attempt.run, &attempt.step, exit_code, report],
+        )
+        .await?;
+        commit_fenced(tx, attempt.epoch).await?;
+        Ok(true)
+    }
+}
+
+/// Ends the attempts that must not go on beside the wished one; the one that may, if any.
+async fn end_others(
+    tx: &mut Tx,
+    wish: &AttemptRequest,
+    attempt: i64,
+    is_dead: impl Fn(&str) -> bool,
+) -> Result<Option<Host>> {
+    let rows = tx
+        .rows(
+            "SELECT epoch, shard, attempt, host, process, lease_until < {now} FROM attempts
+             WHERE run_id = $1 AND step = $2 AND state = 'live'",
+            params![&wish.run, &wish.step],
+        )
+        .await?;
+    for row in rows {
+        let host = Host {
+            name: row.text(3)?,
+            process: row.text(4)?,
+        };
+        let dead = host.name == wish.host.name && is_dead(&host.process);
+        let outdone = wish.attempt.is_some() && row.int(1)? == wish.shard && row.int(2)? < attempt;
+        if dead || outdone || row.flag(5)? {
+            tx.execute(
+                "UPDATE attempts SET state = 'fenced', ended_at = {now} WHERE epoch = $1",
+                params![row.int(0)?],
+            )
+            .await?;
+        } else if !wish.join {
+            return Ok(Some(host));
+        }
+    }
+    Ok(None)
+}
+
+/// The frontier of each step: table, and what is still open of it. A load claims nothing: it holds
+/// its rows until its commit.
+fn frontier(step: &str) -> Option<(&'static str, &'static str)> {
+    Some(match step {
+        "crawl-categories" => ("run_categories", "state = 'pending'"),
+        "extract-product-urls" => ("listing_pages", "state = 'pending'"),
+        "crawl-product-details" => ("run_products", "detail = 'due'"),
+        "transform-products" => ("run_products", "stage = 'waiting'"),
+        "load-products" => ("staged_products", "1 = 1"),
+        _ => return None,
+    })
+}
+
+async fn open_rows(tx: &mut Tx, run: &str, step: &str) -> Result<i64> {
+    let Some((table, open)) = frontier(step) else {
+        return Ok(0);
+    };
+    let sql = format!("SELECT COUNT(*) FROM {table} WHERE run_id = $1 AND {open}");
+    tx.row(&sql, params![run])
+        .await?
+        .map_or(Ok(0), |row| row.int(0))
+}
+
+async fn release_dead(tx: &mut Tx, run: &str, step: &str) -> Result<()> {
+    let Some((table, open)) = frontier(step) else {
+        return Ok(());
+    };
+    if table == "staged_products" {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE {table} SET claim = NULL WHERE run_id = $1 AND {open} AND claim IS NOT NULL
+            AND claim NOT IN (SELECT epoch FROM attempts WHERE run_id = $1 AND state = 'live')"
+    );
+    tx.execute(&sql, params![run]).await.map(drop)
+}
+
+/// Notes that an attempt has claimed something.
+pub(crate) async fn note_claim(tx: &mut Tx, epoch: i64) -> Result<()> {
+    tx.execute(
+        "UPDATE attempts SET first_claim_at = {now} WHERE epoch = $1 AND first_claim_at IS NULL",
+        params![epoch],
+    )
+    .await
+    .map(drop)
+}
+
+/// Commits only if the attempt is alive; its row stays locked until the commit, so nobody can end
+/// the attempt in between.
+pub(crate) async fn commit_fenced(mut tx: Tx, epoch: i64) -> Result<()> {
+    let count = tx
+        .execute(
+            "UPDATE attempts SET last_commit_at = {now}, lease_until = {later:$2}
+             WHERE epoch = $1 AND state = 'live'",
+            params![epoch, LEASE_SECONDS],
+        )
+        .await?;
+    if count != 1 {
+        return Err(Error::Fenced(epoch));
+    }
+    tx.commit().await
+}
+
+/// Takes turns among processes, until the end of the transaction.
+pub(crate) async fn lock(tx: &mut Tx, number: i64) -> Result<()> {
+    if tx.dialect() == Dialect::Postgres {
+        tx.rows("SELECT pg_advisory_xact_lock($1)", params![number])
+            .await?;
+    }
+    Ok(())
+}

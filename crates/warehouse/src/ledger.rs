@@ -1,0 +1,295 @@
+//! The ledger: runs, their steps and what became of them.
+//!
+//! Not here: who may work on a step (`lease`), what a step does (`pipeline`).
+
+use catalog::Instant;
+
+use crate::error::{Error, Result};
+use crate::lease;
+use crate::open::Warehouse;
+use crate::params;
+use crate::tx::Tx;
+use crate::value::Row;
+
+/// Where a run stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunState {
+    /// Begun and not finished.
+    Open,
+    /// All steps are closed.
+    Done,
+    /// Closed before its frontier was asked; what it had fetched is loaded.
+    Abandoned,
+    /// Stopped by the drift gate; loaded by nobody but `tiki drift accept`.
+    Held,
+}
+
+impl RunState {
+    const ALL: [Self; 4] = [Self::Open, Self::Done, Self::Abandoned, Self::Held];
+
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+            Self::Abandoned => "abandoned",
+            Self::Held => "held",
+        }
+    }
+
+    fn parse(word: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|state| state.as_str() == word);
+        found.ok_or_else(|| Error::Stored(format!("{word:?} is no state of a run")))
+    }
+}
+
+/// A run about to begin.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// `[A-Za-z0-9._:+-]{1,128}`.
+    pub id: String,
+    /// `cli`, `serve` or `airflow:<dag>`.
+    pub owner: String,
+    /// What is crawled, as JSON; frozen.
+    pub scope: String,
+    /// Two runs with the same key crawl the same.
+    pub scope_key: String,
+    /// The run's clock when it begins (simulated in a demo).
+    pub clock_at: Instant,
+}
+
+/// A run of the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// Counts up over the warehouse's life.
+    pub number: i64,
+    /// Who began it.
+    pub owner: String,
+    /// Where it stands.
+    pub state: RunState,
+    /// What it crawls, as JSON.
+    pub scope: String,
+    /// See [`NewRun::scope_key`].
+    pub scope_key: String,
+    /// The run's clock when it began.
+    pub clock_at: Instant,
+    /// The database's time when it began.
+    pub created_at: Instant,
+    /// The database's time when it ended.
+    pub finished_at: Option<Instant>,
+    /// The exit code of its end.
+    pub exit_code: Option<i64>,
+    /// The counts of its end, as JSON.
+    pub totals: Option<String>,
+    /// The database's time of its last commit, or of its beginning.
+    pub last_commit_at: Instant,
+    /// Whether an attempt holds a lease now.
+    pub leased: bool,
+}
+
+/// A step of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepRow {
+    /// The step's name.
+    pub step: String,
+    /// Closed: nothing of it is pending and nothing claimed.
+    pub closed: bool,
+    /// The highest attempt so far.
+    pub attempt: i64,
+    /// The exit code of its end.
+    pub exit_code: Option<i64>,
+    /// Its report, as JSON.
+    pub report: Option<String>,
+    /// What failed last.
+    pub error: Option<String>,
+    /// How far a step that plans has come.
+    pub planned_to: Option<String>,
+    /// The database's time.
+    pub started_at: Instant,
+    /// The database's time.
+    pub finished_at: Option<Instant>,
+}
+
+/// Only one process at a time decides which run begins.
+const RUNS_LOCK: i64 = 0x7469_6b6a;
+
+const RUN_COLUMNS: &str = "r.id, r.number, r.owner, r.state, r.scope, r.scope_key, r.clock_at,
+    r.created_at, r.finished_at, r.exit_code, r.totals,
+    COALESCE((SELECT MAX(a.last_commit_at) FROM attempts a WHERE a.run_id = r.id), r.created_at),
+    EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id AND a.state = 'live'
+        AND a.lease_until > {now})";
+
+const STEP_COLUMNS: &str = "step, state, attempt, exit_code, report, error, planned_to,
+    started_at, finished_at";
+
+impl Warehouse {
+    /// A run by its id.
+    pub async fn run(&self, id: &str) -> Result<Option<Run>> {
+        let mut tx = self.read().await?;
+        let sql = format!("SELECT {RUN_COLUMNS} FROM runs r WHERE r.id = $1");
+        let row = tx.row(&sql, params![id]).await?;
+        tx.commit().await?;
+        row.map(|row| run(&row)).transpose()
+    }
+
+    /// The newest runs first, `limit` at most.
+    pub async fn runs(&self, limit: i64) -> Result<Vec<Run>> {
+        let mut tx = self.read().await?;
+        let sql = format!("SELECT {RUN_COLUMNS} FROM runs r ORDER BY r.number DESC LIMIT $1");
+        let rows = tx.rows(&sql, params![limit]).await?;
+        tx.commit().await?;
+        rows.iter().map(run).collect()
+    }
+
+    /// Runs that are open or held, the newest first.
+    pub async fn unfinished_runs(&self) -> Result<Vec<Run>> {
+        let mut tx = self.read().await?;
+        let runs = unfinished(&mut tx).await?;
+        tx.commit().await?;
+        Ok(runs)
+    }
+
+    /// Creates a run unless another is unfinished; that one is answered then and nothing is made.
+    pub async fn create_run(&self, new: &NewRun) -> Result<std::result::Result<Run, Box<Run>>> {
+        let mut tx = self.begin().await?;
+        lease::lock(&mut tx, RUNS_LOCK).await?;
+        let open = unfinished(&mut tx).await?;
+        if let Some(run) = open.into_iter().find(|run| run.state == RunState::Open) {
+            return Ok(Err(Box::new(run)));
+        }
+        tx.execute(
+            "INSERT INTO runs (id, number, owner, state, scope, scope_key, clock_at, created_at)
+             VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM runs), $2, 'open', $3, $4, $5,
+                {now})",
+            params![
+                &new.id,
+                &new.owner,
+                &new.scope,
+                &new.scope_key,
+                new.clock_at
+            ],
+        )
+        .await?;
+        let sql = format!("SELECT {RUN_COLUMNS} FROM runs r WHERE r.id = $1");
+        let row = tx.row(&sql, params![&new.id]).await?;
+        tx.commit().await?;
+        let row = row.ok_or_else(|| Error::Stored("a run that was just made".into()))?;
+        Ok(Ok(run(&row)?))
+    }
+
+    /// Ends a run: nothing of it is open any more.
+    pub async fn finish_run(
+        &self,
+        id: &str,
+        state: RunState,
+        exit_code: i64,
+        totals: &str,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.execute(
+            "UPDATE runs SET state = $2, exit_code = $3, totals = $4, finished_at = {now}
+             WHERE id = $1 AND state <> 'done'",
+            params![id, state.as_str(), exit_code, totals],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// The steps of a run that have begun, in the order of their beginning.
+    pub async fn steps(&self, run: &str) -> Result<Vec<StepRow>> {
+        let mut tx = self.read().await?;
+        let sql = format!(
+            "SELECT {STEP_COLUMNS} FROM run_steps WHERE run_id = $1 ORDER BY started_at, step"
+        );
+        let rows = tx.rows(&sql, params![run]).await?;
+        tx.commit().await?;
+        rows.iter().map(step_row).collect()
+    }
+
+    /// One step of a run, if it has begun.
+    pub async fn step(&self, run: &str, step: &str) -> Result<Option<StepRow>> {
+        let mut tx = self.read().await?;
+        let sql = format!("SELECT {STEP_COLUMNS} FROM run_steps WHERE run_id = $1 AND step = $2");
+        let row = tx.row(&sql, params![run, step]).await?;
+        tx.commit().await?;
+        row.map(|row| step_row(&row)).transpose()
+    }
+
+    /// Opens steps again, so that a run can be redone from one of them.
+    pub async fn reopen_steps(&self, run: &str, steps: &[&str]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for step in steps {
+            tx.execute(
+                "DELETE FROM run_steps WHERE run_id = $1 AND step = $2",
+                params![run, *step],
+            )
+            .await?;
+        }
+        tx.execute(
+            "UPDATE runs SET state = 'open', finished_at = NULL, exit_code = NULL WHERE id = $1",
+            params![run],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// Seconds from a step's first claim to its last commit, over all its workers; `None` when
+    /// nothing was claimed.
+    pub async fn step_seconds(&self, run: &str, step: &str) -> Result<Option<f64>> {
+        let mut tx = self.read().await?;
+        let row = tx
+            .row(
+                "SELECT MIN(first_claim_at), MAX(last_commit_at) FROM attempts
+                 WHERE run_id = $1 AND step = $2 AND first_claim_at IS NOT NULL",
+                params![run, step],
+            )
+            .await?;
+        tx.commit().await?;
+        let Some(row) = row else { return Ok(None) };
+        let (first, last) = (row.opt_time(0)?, row.opt_time(1)?);
+        Ok(first
+            .zip(last)
+            .map(|(first, last)| last.millis_since(first) as f64 / 1000.0))
+    }
+}
+
+async fn unfinished(tx: &mut Tx) -> Result<Vec<Run>> {
+    let sql = format!(
+        "SELECT {RUN_COLUMNS} FROM runs r WHERE r.state IN ('open', 'held') ORDER BY r.number DESC"
+    );
+    tx.rows(&sql, &[]).await?.iter().map(run).collect()
+}
+
+fn run(row: &Row) -> Result<Run> {
+    Ok(Run {
+        id: row.text(0)?,
+        number: row.int(1)?,
+        owner: row.text(2)?,
+        state: RunState::parse(&row.text(3)?)?,
+        scope: row.text(4)?,
+        scope_key: row.text(5)?,
+        clock_at: row.time(6)?,
+        created_at: row.time(7)?,
+        finished_at: row.opt_time(8)?,
+        exit_code: row.opt_int(9)?,
+        totals: row.opt_text(10)?,
+        last_commit_at: row.time(11)?,
+        leased: row.flag(12)?,
+    })
+}
+
+fn step_row(row: &Row) -> Result<StepRow> {
+    Ok(StepRow {
+        step: row.text(0)?,
+        closed: row.text(1)? == "closed",
+        attempt: row.int(2)?,
+        exit_code: row.opt_int(3)?,
+        report: row.opt_text(4)?,
+        error: row.opt_text(5)?,
+        planned_to: row.opt_text(6)?,
+        started_at: row.time(7)?,
+        finished_at: row.opt_time(8)?,
+    })
+}

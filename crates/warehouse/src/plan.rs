@@ -1,0 +1,182 @@
+//! What a run will do with each product: the candidates in id order, and the plan made of them.
+//!
+//! Not here: when a detail is due (`catalog`).
+
+use catalog::Instant;
+
+use crate::error::{Error, Result};
+use crate::lease::{Attempt, commit_fenced};
+use crate::open::Warehouse;
+use crate::params;
+use crate::tx::Columns;
+use crate::value::{Row, Value};
+
+/// A product that a run listed, or one that is followed and was not listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownProduct {
+    /// The product.
+    pub product_id: i64,
+    /// The first category in walk order that listed it; `None`: not listed.
+    pub listed_in: Option<i64>,
+    /// Of the listing.
+    pub fingerprint: Option<i64>,
+    /// The offer that was listed.
+    pub spid: Option<i64>,
+    /// When a detail last answered (*gone* counts), and the listing's fingerprint then.
+    pub last_detail: Option<(Instant, Option<i64>)>,
+}
+
+/// What a run will do with a product.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedProduct {
+    /// The product.
+    pub known: KnownProduct,
+    /// Why a detail is due, as a word; `None`: it is not.
+    pub reason: Option<&'static str>,
+    /// The order among those that are due; the lowest first.
+    pub rank: i64,
+}
+
+const COLUMNS: &Columns = &[
+    ("run_id", "text"),
+    ("product_id", "bigint"),
+    ("listed_in", "bigint"),
+    ("reason", "text"),
+    ("rank", "bigint"),
+    ("detail", "text"),
+    ("spid", "bigint"),
+    ("fingerprint", "bigint"),
+    ("attempts", "bigint"),
+    ("stage", "text"),
+];
+
+impl Warehouse {
+    /// Listed products of a run with ids above `after`, in id order, `limit` rows at most.
+    pub async fn listed_products(
+        &self,
+        run: &str,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<KnownProduct>> {
+        let mut tx = self.read().await?;
+        let rows = tx
+            .rows(
+                "SELECT l.product_id, l.category_id, l.fingerprint, l.spid, s.detail_at,
+                    s.fingerprint
+                 FROM listings l
+                 JOIN run_categories c ON c.run_id = l.run_id AND c.category_id = l.category_id
+                 LEFT JOIN product_state s ON s.product_id = l.product_id
+                 WHERE l.run_id = $1 AND l.product_id > $2 AND NOT l.beyond
+                 ORDER BY l.product_id, c.walk_order LIMIT $3",
+                params![run, after, limit],
+            )
+            .await?;
+        tx.commit().await?;
+        let mut products: Vec<KnownProduct> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let product = known(row)?;
+            if products.last().map(|last| last.product_id) != Some(product.product_id) {
+                products.push(product);
+            }
+        }
+        Ok(products)
+    }
+
+    /// Live products with ids above `after` that a run did not list, in id order.
+    pub async fn unlisted_products(
+        &self,
+        run: &str,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<KnownProduct>> {
+        let mut tx = self.read().await?;
+        let rows = tx
+            .rows(
+                "SELECT p.id, NULL, NULL, NULL, s.detail_at, s.fingerprint FROM products p
+                 LEFT JOIN product_state s ON s.product_id = p.id
+                 WHERE p.id > $2 AND p.delisted_at IS NULL AND NOT EXISTS (
+                    SELECT 1 FROM listings l WHERE l.run_id = $1 AND l.product_id = p.id
+                        AND NOT l.beyond)
+                 ORDER BY p.id LIMIT $3",
+                params![run, after, limit],
+            )
+            .await?;
+        tx.commit().await?;
+        rows.iter().map(known).collect()
+    }
+
+    /// Stores a stretch of the plan together with how far the planning has come.
+    pub async fn commit_plan(
+        &self,
+        attempt: &Attempt,
+        planned: &[PlannedProduct],
+        planned_to: &str,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let rows: Vec<Vec<Value>> = planned
+            .iter()
+            .map(|product| {
+                vec![
+                    (&attempt.run).into(),
+                    product.known.product_id.into(),
+                    product.known.listed_in.into(),
+                    product.reason.into(),
+                    product.rank.into(),
+                    (if product.reason.is_some() {
+                        "due"
+                    } else {
+                        "none"
+                    })
+                    .into(),
+                    product.known.spid.into(),
+                    product.known.fingerprint.into(),
+                    0_i64.into(),
+                    "waiting".into(),
+                ]
+            })
+            .collect();
+        tx.insert("run_products", COLUMNS, "ON CONFLICT DO NOTHING", &rows)
+            .await?;
+        tx.execute(
+            "UPDATE run_steps SET planned_to = $3 WHERE run_id = $1 AND step = $2",
+            params![&attempt.run, &attempt.step, planned_to],
+        )
+        .await?;
+        commit_fenced(tx, attempt.epoch).await
+    }
+
+    /// Ends the planning: what lies beyond the budget (0: none) is deferred.
+    pub async fn end_plan(&self, attempt: &Attempt, budget: i64, planned_to: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        if budget > 0 {
+            tx.execute(
+                "UPDATE run_products SET detail = 'deferred' WHERE run_id = $1 AND detail = 'due'
+                    AND product_id NOT IN (SELECT product_id FROM run_products
+                        WHERE run_id = $1 AND detail = 'due' ORDER BY rank, product_id LIMIT $2)",
+                params![&attempt.run, budget],
+            )
+            .await?;
+        }
+        let count = tx
+            .execute(
+                "UPDATE run_steps SET planned_to = $3 WHERE run_id = $1 AND step = $2",
+                params![&attempt.run, &attempt.step, planned_to],
+            )
+            .await?;
+        if count != 1 {
+            return Err(Error::Fenced(attempt.epoch));
+        }
+        commit_fenced(tx, attempt.epoch).await
+    }
+}
+
+fn known(row: &Row) -> Result<KnownProduct> {
+    let fingerprint_then = row.opt_int(5)?;
+    Ok(KnownProduct {
+        product_id: row.int(0)?,
+        listed_in: row.opt_int(1)?,
+        fingerprint: row.opt_int(2)?,
+        spid: row.opt_int(3)?,
+        last_detail: row.opt_time(4)?.map(|at| (at, fingerprint_then)),
+    })
+}

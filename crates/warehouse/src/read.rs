@@ -1,0 +1,194 @@
+//! What people ask for: products, their history, categories.
+//!
+//! Not here: a person's own statement (`select`).
+
+use crate::error::Result;
+use crate::open::Warehouse;
+use crate::params;
+use crate::value::Value;
+
+/// An answer: columns and rows of values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Records {
+    /// Names of the columns.
+    pub columns: Vec<&'static str>,
+    /// The rows.
+    pub rows: Vec<Vec<Value>>,
+}
+
+const PRODUCT: &[&str] = &[
+    "id",
+    "spid",
+    "sku",
+    "seller_sku",
+    "name",
+    "url",
+    "image_url",
+    "category_id",
+    "category_path",
+    "brand_id",
+    "brand",
+    "seller_id",
+    "seller_name",
+    "seller_is_official",
+    "price",
+    "original_price",
+    "discount_amount",
+    "discount_percent",
+    "rating_average",
+    "review_count",
+    "sales_count",
+    "stock_status",
+    "stock_quantity",
+    "description",
+    "specifications",
+    "images",
+    "estimated_revenue",
+    "price_category",
+    "popularity_score",
+    "value_score",
+    "sales_velocity",
+    "site_created_on",
+    "delisted_at",
+    "observed_at",
+    "detail_observed_at",
+    "created_at",
+    "updated_at",
+];
+
+const FOUND: &[&str] = &[
+    "id",
+    "name",
+    "price",
+    "discount_percent",
+    "sales_count",
+    "rating_average",
+    "brand",
+];
+
+const HISTORY: &[&str] = &[
+    "observed_at",
+    "kind",
+    "price",
+    "original_price",
+    "discount_percent",
+    "price_change",
+    "price_change_percent",
+    "sales_count",
+    "rating_average",
+    "review_count",
+    "seller_id",
+    "stock_status",
+    "changed",
+];
+
+const CATEGORY: &[&str] = &[
+    "id",
+    "parent_id",
+    "level",
+    "name",
+    "is_leaf",
+    "product_count",
+    "url",
+];
+
+impl Warehouse {
+    /// Products that are live or not, best sellers first: those whose name holds every word of
+    /// `text` (accents do not matter), in a category where one is given.
+    pub async fn search_products(
+        &self,
+        text: &str,
+        category: Option<i64>,
+        limit: i64,
+    ) -> Result<Records> {
+        let words: Vec<String> = catalog::search_key(text)
+            .split_whitespace()
+            .take(10)
+            .map(|word| word.replace(['%', '_', '\\'], ""))
+            .collect();
+        let mut sql = format!(
+            "SELECT {} FROM products WHERE ($1 = 0 OR EXISTS (SELECT 1 FROM product_categories c
+                WHERE c.product_id = products.id AND c.category_id = $1))",
+            FOUND.join(", ")
+        );
+        let mut params: Vec<Value> = vec![category.unwrap_or(0).into(), limit.into()];
+        for word in words {
+            params.push(format!("%{word}%").into());
+            sql = format!("{sql} AND search_name LIKE ${}", params.len());
+        }
+        sql += " ORDER BY COALESCE(sales_count, 0) DESC, id LIMIT $2";
+        self.records(FOUND, &sql, &params).await
+    }
+
+    /// One product, every column.
+    pub async fn product(&self, id: i64) -> Result<Records> {
+        let sql = format!("SELECT {} FROM products WHERE id = $1", PRODUCT.join(", "));
+        self.records(PRODUCT, &sql, params![id]).await
+    }
+
+    /// Products with ids above `after`, in id order, every column.
+    pub async fn products_after(&self, after: i64, limit: i64) -> Result<Records> {
+        let sql = format!(
+            "SELECT {} FROM products WHERE id > $1 ORDER BY id LIMIT $2",
+            PRODUCT.join(", ")
+        );
+        self.records(PRODUCT, &sql, params![after, limit]).await
+    }
+
+    /// A product's changes, the newest `limit`, in time order.
+    pub async fn product_history(&self, id: i64, limit: i64) -> Result<Records> {
+        let columns = HISTORY.join(", ");
+        let sql = format!(
+            "SELECT {columns} FROM (SELECT {columns} FROM product_history WHERE product_id = $1
+                ORDER BY observed_at DESC LIMIT $2) AS newest ORDER BY observed_at"
+        );
+        self.records(HISTORY, &sql, params![id, limit]).await
+    }
+
+    /// All categories, parents before children.
+    pub async fn categories(&self, limit: i64) -> Result<Records> {
+        let sql = format!(
+            "SELECT {} FROM categories ORDER BY path LIMIT $1",
+            CATEGORY.join(", ")
+        );
+        self.records(CATEGORY, &sql, params![limit]).await
+    }
+
+    /// Products, observations and changes that the warehouse holds.
+    pub async fn totals(&self) -> Result<(i64, i64, i64)> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM observations),
+            (SELECT COUNT(*) FROM product_history)";
+        let row = tx.row(sql, &[]).await?;
+        tx.commit().await?;
+        row.map_or(Ok((0, 0, 0)), |row| {
+            Ok((row.int(0)?, row.int(1)?, row.int(2)?))
+        })
+    }
+
+    /// The product with the most changes, for an example: id and changes.
+    pub async fn most_changed(&self) -> Result<Option<i64>> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT product_id FROM product_history WHERE price_change IS NOT NULL
+            GROUP BY product_id ORDER BY COUNT(*) DESC, product_id LIMIT 1";
+        let row = tx.row(sql, &[]).await?;
+        tx.commit().await?;
+        row.map(|row| row.int(0)).transpose()
+    }
+
+    async fn records(
+        &self,
+        columns: &'static [&'static str],
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Records> {
+        let mut tx = self.read().await?;
+        let rows = tx.rows(sql, params).await?;
+        tx.commit().await?;
+        let rows = rows.into_iter().map(|row| row.0).collect();
+        Ok(Records {
+            columns: columns.to_vec(),
+            rows,
+        })
+    }
+}

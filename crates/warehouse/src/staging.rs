@@ -1,0 +1,307 @@
+//! From pages to staged products: what a product's pages say, and the record made of them.
+//!
+//! Not here: making the record (`catalog`).
+
+use std::collections::HashMap;
+
+use catalog::{Instant, Listing, Product, Seen, Source};
+
+use crate::error::{Error, Result};
+use crate::lease::{Attempt, commit_fenced, note_claim};
+use crate::open::Warehouse;
+use crate::pages::{self, StoredPage};
+use crate::params;
+use crate::rejections::{self, RejectionToStore};
+use crate::tx::{Columns, Tx};
+use crate::value::{Row, Value};
+
+/// A product of a run and what its pages are.
+#[derive(Debug)]
+pub struct ToTransform {
+    /// The product.
+    pub product_id: i64,
+    /// The first category in walk order that listed it; `None`: a recheck.
+    pub listed_in: Option<i64>,
+    /// What the listing said, and its page.
+    pub listing: Option<(Seen<Listing>, i64)>,
+    /// What became of the detail: `none`, `good`, `gone`, `rejected`, `unfetched`, `deferred`.
+    pub detail: String,
+    /// The detail's page, where it is good.
+    pub page: Option<StoredPage>,
+    /// When the detail answered.
+    pub answered_at: Option<Instant>,
+}
+
+/// What became of a product.
+#[derive(Debug)]
+pub enum Transformed {
+    /// A record, with the pages that said so; the detail's rejection, if it was refused.
+    Staged {
+        /// The record.
+        product: Box<Product>,
+        /// The listing's page.
+        listing_page_id: Option<i64>,
+        /// The detail's page.
+        detail_page_id: Option<i64>,
+        /// Why no record could be made of the detail.
+        detail_rejected: Option<RejectionToStore>,
+    },
+    /// A recheck that found the product gone.
+    Gone {
+        /// The product.
+        product_id: i64,
+        /// When.
+        at: Instant,
+    },
+    /// No record.
+    Rejected {
+        /// The product.
+        product_id: i64,
+        /// Why.
+        rejection: RejectionToStore,
+    },
+    /// Neither a listing nor an answer.
+    Unobserved {
+        /// The product.
+        product_id: i64,
+    },
+}
+
+const STAGED_COLUMNS: &Columns = &[
+    ("run_id", "text"),
+    ("product_id", "bigint"),
+    ("record", "text"),
+    ("gone_at", "{time}"),
+    ("listing_page_id", "bigint"),
+    ("detail_page_id", "bigint"),
+];
+
+const STATE_COLUMNS: &Columns = &[
+    ("run_id", "text"),
+    ("product_id", "bigint"),
+    ("claim", "bigint"),
+    ("stage", "text"),
+    ("outcome", "text"),
+];
+
+impl Warehouse {
+    /// Claims up to `n` products of the run with their pages. `None`: nothing is left; an empty
+    /// list: others hold the rest.
+    pub async fn next_to_transform(
+        &self,
+        attempt: &Attempt,
+        n: i64,
+    ) -> Result<Option<Vec<ToTransform>>> {
+        let mut tx = self.begin().await?;
+        let rows = tx
+            .rows(
+                "WITH picked AS MATERIALIZED (SELECT product_id FROM run_products
+                    WHERE run_id = $1 AND stage = 'waiting' AND claim IS NULL
+                    ORDER BY product_id LIMIT $3 {skip locked})
+                 UPDATE run_products SET claim = $2 FROM picked
+                 WHERE run_products.run_id = $1 AND run_products.product_id = picked.product_id
+                 RETURNING run_products.product_id",
+                params![&attempt.run, attempt.epoch, n],
+            )
+            .await?;
+        let ids: Vec<i64> = rows.iter().map(|row| row.int(0)).collect::<Result<_>>()?;
+        note_claim(&mut tx, attempt.epoch).await?;
+        commit_fenced(tx, attempt.epoch).await?;
+        if ids.is_empty() {
+            return Ok((self.open_rows(attempt).await? > 0).then(Vec::new));
+        }
+        let mut tx = self.read().await?;
+        let mut products = products_of(&mut tx, &attempt.run, &ids).await?;
+        let mut pages = pages_of(&mut tx, &attempt.run, &ids).await?;
+        tx.commit().await?;
+        for product in &mut products {
+            product.page = pages.remove(&product.product_id);
+        }
+        Ok(Some(products))
+    }
+
+    /// Stores a batch of transformed products and the new states, in one transaction.
+    pub async fn commit_transformed(
+        &self,
+        attempt: &Attempt,
+        batch: &[Transformed],
+        now: Instant,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let (mut staged, mut states) = (Vec::new(), Vec::new());
+        let (mut rejected, mut bad_details) = (Vec::new(), Vec::new());
+        for product in batch {
+            let (id, stage, outcome) = match product {
+                Transformed::Staged {
+                    product,
+                    detail_rejected,
+                    ..
+                } => {
+                    if let Some(rejection) = detail_rejected {
+                        rejected.push(rejection.clone());
+                        bad_details.push(product.id());
+                    }
+                    (product.id(), "staged", None)
+                }
+                Transformed::Gone { product_id, .. } => (*product_id, "staged", None),
+                Transformed::Rejected {
+                    product_id,
+                    rejection,
+                } => {
+                    rejected.push(rejection.clone());
+                    (*product_id, "done", Some("rejected"))
+                }
+                Transformed::Unobserved { product_id } => (*product_id, "done", Some("unobserved")),
+            };
+            staged.extend(staged_row(&attempt.run, product));
+            let run = (&attempt.run).into();
+            states.push(vec![
+                run,
+                id.into(),
+                attempt.epoch.into(),
+                stage.into(),
+                outcome.into(),
+            ]);
+        }
+        let count = tx.update("run_products", STATE_COLUMNS, 3, &states).await?;
+        if count != states.len() as u64 {
+            return Err(Error::Fenced(attempt.epoch));
+        }
+        tx.insert("staged_products", STAGED_COLUMNS, "", &staged)
+            .await?;
+        tx.execute(
+            "UPDATE run_products SET detail = 'rejected'
+             WHERE run_id = $1 AND detail = 'good' AND product_id {among:$2}",
+            &[(&attempt.run).into(), Value::Ids(bad_details)],
+        )
+        .await?;
+        rejections::insert(&mut tx, &attempt.run, &attempt.step, &rejected, now).await?;
+        commit_fenced(tx, attempt.epoch).await
+    }
+
+    /// Names of staged products, `limit` at most: id and the first characters of the record.
+    pub async fn staged_count(&self, run: &str) -> Result<i64> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT COUNT(*) FROM staged_products WHERE run_id = $1";
+        let row = tx.row(sql, params![run]).await?;
+        tx.commit().await?;
+        row.map_or(Ok(0), |row| row.int(0))
+    }
+
+    /// Products of a run by stage and outcome: stage, outcome, how many.
+    pub async fn stage_counts(&self, run: &str) -> Result<Vec<(String, Option<String>, i64)>> {
+        let mut tx = self.read().await?;
+        let rows = tx
+            .rows(
+                "SELECT stage, outcome, COUNT(*) FROM run_products WHERE run_id = $1
+                 GROUP BY stage, outcome ORDER BY stage, outcome",
+                params![run],
+            )
+            .await?;
+        tx.commit().await?;
+        rows.iter()
+            .map(|row| Ok((row.text(0)?, row.opt_text(1)?, row.int(2)?)))
+            .collect()
+    }
+}
+
+fn staged_row(run: &str, product: &Transformed) -> Option<Vec<Value>> {
+    match product {
+        Transformed::Staged {
+            product,
+            listing_page_id,
+            detail_page_id,
+            ..
+        } => Some(vec![
+            run.into(),
+            product.id().into(),
+            product.to_json().into(),
+            Value::Null,
+            (*listing_page_id).into(),
+            (*detail_page_id).into(),
+        ]),
+        Transformed::Gone { product_id, at } => Some(vec![
+            run.into(),
+            (*product_id).into(),
+            Value::Null,
+            (*at).into(),
+            Value::Null,
+            Value::Null,
+        ]),
+        Transformed::Rejected { .. } | Transformed::Unobserved { .. } => None,
+    }
+}
+
+async fn products_of(tx: &mut Tx, run: &str, ids: &[i64]) -> Result<Vec<ToTransform>> {
+    let rows = tx
+        .rows(
+            "SELECT p.product_id, p.listed_in, p.detail, p.answered_at, l.page_id, l.source,
+                l.observed_at, l.url, l.spid, l.name, l.image_url, l.brand, l.seller_sku,
+                l.seller_id, l.seller_is_official, l.category_path, l.price, l.original_price,
+                l.discount_percent, l.sales_count, l.rating_average, l.review_count
+             FROM run_products p
+             LEFT JOIN listings l ON l.run_id = p.run_id AND l.product_id = p.product_id
+                AND l.category_id = p.listed_in
+             WHERE p.run_id = $1 AND p.product_id {among:$2} ORDER BY p.product_id",
+            &[run.into(), Value::Ids(ids.to_vec())],
+        )
+        .await?;
+    rows.iter().map(to_transform).collect()
+}
+
+fn to_transform(row: &Row) -> Result<ToTransform> {
+    let product_id = row.int(0)?;
+    let listing = match row.opt_int(4)? {
+        Some(page_id) => Some((listing(row, product_id)?, page_id)),
+        None => None,
+    };
+    Ok(ToTransform {
+        product_id,
+        listed_in: row.opt_int(1)?,
+        listing,
+        detail: row.text(2)?,
+        page: None,
+        answered_at: row.opt_time(3)?,
+    })
+}
+
+fn listing(row: &Row, product_id: i64) -> Result<Seen<Listing>> {
+    let value = Listing {
+        product_id,
+        spid: row.opt_int(8)?,
+        url: row.text(7)?,
+        name: row.text(9)?,
+        image_url: row.opt_text(10)?,
+        brand: row.opt_text(11)?,
+        seller_sku: row.opt_text(12)?,
+        seller_id: row.opt_int(13)?,
+        seller_is_official: row.opt_flag(14)?,
+        category_path: row.opt_text(15)?,
+        price: row.opt_int(16)?,
+        original_price: row.opt_int(17)?,
+        discount_percent: row.opt_int(18)?,
+        sales_count: row.opt_int(19)?,
+        rating_average: row.opt_real(20)?,
+        review_count: row.opt_int(21)?,
+    };
+    let source = Source::parse(&row.text(5)?).unwrap_or(Source::Listing);
+    Ok(Seen {
+        value,
+        at: row.time(6)?,
+        source,
+    })
+}
+
+async fn pages_of(tx: &mut Tx, run: &str, ids: &[i64]) -> Result<HashMap<i64, StoredPage>> {
+    let rows = tx
+        .rows(
+            "SELECT p.product_id, g.id, g.source, g.encoding, g.body, g.fetched_at
+             FROM run_products p JOIN pages g ON g.id = p.page_id
+             WHERE p.run_id = $1 AND p.detail = 'good' AND p.product_id {among:$2}",
+            &[run.into(), Value::Ids(ids.to_vec())],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.int(0)?, pages::stored(row, 1)?)))
+        .collect()
+}

@@ -1,0 +1,338 @@
+//! A transaction in either database, and the three ways to run a statement in it.
+//!
+//! A transaction that is dropped without [`Tx::commit`] leaves nothing behind.
+//!
+//! Not here: what any statement means.
+
+use deadpool_postgres::Object;
+use tokio_postgres::types::ToSql;
+
+use crate::dialect::Dialect;
+use crate::error::{Error, Result};
+use crate::sqlite::Loan;
+use crate::value::{Column, Row, Value};
+
+/// A transaction.
+#[derive(Debug)]
+pub(crate) struct Tx {
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Sqlite(Loan),
+    /// `None` once committed.
+    Postgres(Option<Object>),
+}
+
+/// How a bulk statement names its columns: name and type, the type as in [`crate::dialect`].
+pub(crate) type Columns = [(&'static str, &'static str)];
+
+impl Tx {
+    pub(crate) fn begin_sqlite(loan: Loan, write: bool) -> Result<Self> {
+        let text = if write { "BEGIN IMMEDIATE" } else { "BEGIN" };
+        blocking(|| {
+            loan.connection()?
+                .execute_batch(text)
+                .map_err(|e| Error::sqlite(text, e))
+        })?;
+        Ok(Self {
+            inner: Inner::Sqlite(loan),
+        })
+    }
+
+    pub(crate) async fn begin_postgres(object: Object, write: bool) -> Result<Self> {
+        let text = if write {
+            "BEGIN"
+        } else {
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        };
+        let tx = Self {
+            inner: Inner::Postgres(Some(object)),
+        };
+        tx.object()?
+            .batch_execute(text)
+            .await
+            .map_err(|e| Error::postgres(text, e))?;
+        Ok(tx)
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self.inner {
+            Inner::Sqlite(_) => Dialect::Sqlite,
+            Inner::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    fn object(&self) -> Result<&Object> {
+        match &self.inner {
+            Inner::Postgres(Some(object)) => Ok(object),
+            _ => Err(Error::Stored("a transaction used after its end".into())),
+        }
+    }
+
+    /// Makes everything since the beginning last.
+    pub(crate) async fn commit(mut self) -> Result<()> {
+        match &mut self.inner {
+            Inner::Sqlite(loan) => blocking(|| {
+                let connection = loan.connection()?;
+                connection
+                    .execute_batch("COMMIT")
+                    .map_err(|e| Error::sqlite("COMMIT", e))
+            }),
+            Inner::Postgres(object) => {
+                let Some(client) = object.as_ref() else {
+                    return Err(Error::Stored("a transaction committed twice".into()));
+                };
+                client
+                    .batch_execute("COMMIT")
+                    .await
+                    .map_err(|e| Error::postgres("COMMIT", e))?;
+                object.take();
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs a statement; the number of rows that it touched.
+    pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        let text = self.dialect().translate(sql);
+        match &self.inner {
+            Inner::Sqlite(loan) => blocking(|| {
+                let fail = |e| Error::sqlite(&text, e);
+                let mut statement = loan.connection()?.prepare_cached(&text).map_err(fail)?;
+                let count = statement
+                    .execute(rusqlite::params_from_iter(params))
+                    .map_err(fail)?;
+                Ok(count as u64)
+            }),
+            Inner::Postgres(_) => {
+                let client = self.object()?;
+                let fail = |e| Error::postgres(&text, e);
+                let statement = client.prepare_cached(&text).await.map_err(fail)?;
+                client
+                    .execute(&statement, &borrowed(params))
+                    .await
+                    .map_err(fail)
+            }
+        }
+    }
+
+    /// Runs a statement that answers rows.
+    pub(crate) async fn rows(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        let text = self.dialect().translate(sql);
+        match &self.inner {
+            Inner::Sqlite(loan) => blocking(|| sqlite_rows(loan, &text, params)),
+            Inner::Postgres(_) => {
+                let client = self.object()?;
+                let fail = |e| Error::postgres(&text, e);
+                let statement = client.prepare_cached(&text).await.map_err(fail)?;
+                let rows = client
+                    .query(&statement, &borrowed(params))
+                    .await
+                    .map_err(fail)?;
+                rows.iter()
+                    .map(|row| postgres_row(row).map_err(fail))
+                    .collect()
+            }
+        }
+    }
+
+    /// Runs a statement that answers one row or none.
+    pub(crate) async fn row(&mut self, sql: &str, params: &[Value]) -> Result<Option<Row>> {
+        Ok(self.rows(sql, params).await?.into_iter().next())
+    }
+
+    /// Runs statements without parameters, separated by semicolons.
+    pub(crate) async fn batch(&mut self, sql: &str) -> Result<()> {
+        let text = self.dialect().translate(sql);
+        match &self.inner {
+            Inner::Sqlite(loan) => blocking(|| {
+                loan.connection()?
+                    .execute_batch(&text)
+                    .map_err(|e| Error::sqlite(&text, e))
+            }),
+            Inner::Postgres(_) => self
+                .object()?
+                .batch_execute(&text)
+                .await
+                .map_err(|e| Error::postgres(&text, e)),
+        }
+    }
+
+    /// Inserts rows; `tail` is what follows the values (`ON CONFLICT …`). No two rows may have the
+    /// same key where the tail updates. The number of rows written.
+    pub(crate) async fn insert(
+        &mut self,
+        table: &str,
+        columns: &Columns,
+        tail: &str,
+        rows: &[Vec<Value>],
+    ) -> Result<u64> {
+        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        match self.dialect() {
+            Dialect::Sqlite => {
+                let marks: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
+                let marks = marks.join(", ");
+                let sql = format!("INSERT INTO {table} ({names}) VALUES ({marks}) {tail}");
+                self.each_sqlite(&sql, rows)
+            }
+            Dialect::Postgres => {
+                let from = unnest(columns, &names);
+                let sql =
+                    format!("INSERT INTO {table} ({names}) SELECT {names} FROM {from} {tail}");
+                self.bulk_postgres(&sql, columns.len(), rows).await
+            }
+        }
+    }
+
+    /// As [`Tx::insert`], for a tail that ends with `RETURNING`.
+    pub(crate) async fn insert_returning(
+        &mut self,
+        table: &str,
+        columns: &Columns,
+        tail: &str,
+        rows: &[Vec<Value>],
+    ) -> Result<Vec<Row>> {
+        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        if self.dialect() == Dialect::Sqlite {
+            let marks: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
+            let marks = marks.join(", ");
+            let sql = format!("INSERT INTO {table} ({names}) VALUES ({marks}) {tail}");
+            let mut answer = Vec::with_capacity(rows.len());
+            for row in rows {
+                answer.extend(self.rows(&sql, row).await?);
+            }
+            return Ok(answer);
+        }
+        let from = unnest(columns, &names);
+        let sql = format!("INSERT INTO {table} ({names}) SELECT {names} FROM {from} {tail}");
+        let client = self.object()?;
+        let fail = |e| Error::postgres(&sql, e);
+        let statement = client.prepare_cached(&sql).await.map_err(fail)?;
+        let arrays: Vec<Column<'_>> = (0..columns.len())
+            .map(|n| Column { rows, index: n })
+            .collect();
+        let params: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|c| c as _).collect();
+        let rows = client.query(&statement, &params).await.map_err(fail)?;
+        rows.iter()
+            .map(|row| postgres_row(row).map_err(fail))
+            .collect()
+    }
+
+    /// Sets columns of rows that are found by the first `keys` columns. The number of rows set.
+    pub(crate) async fn update(
+        &mut self,
+        table: &str,
+        columns: &Columns,
+        keys: usize,
+        rows: &[Vec<Value>],
+    ) -> Result<u64> {
+        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        let pairs = |range: std::ops::Range<usize>, left: &str, join: &str| {
+            let of = |n: usize| match self.dialect() {
+                Dialect::Sqlite => format!("{left}{} = ${}", names[n], n + 1),
+                Dialect::Postgres => format!("{left}{} = d.{}", names[n], names[n]),
+            };
+            range.map(of).collect::<Vec<_>>().join(join)
+        };
+        let set = pairs(keys..names.len(), "", ", ");
+        let found = pairs(0..keys, "t.", " AND ");
+        match self.dialect() {
+            Dialect::Sqlite => {
+                let sql = format!("UPDATE {table} AS t SET {set} WHERE {found}");
+                self.each_sqlite(&sql, rows)
+            }
+            Dialect::Postgres => {
+                let from = unnest(columns, &names.join(", "));
+                let sql = format!("UPDATE {table} AS t SET {set} FROM {from} WHERE {found}");
+                self.bulk_postgres(&sql, columns.len(), rows).await
+            }
+        }
+    }
+
+    fn each_sqlite(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<u64> {
+        let text = self.dialect().translate(sql);
+        let Inner::Sqlite(loan) = &self.inner else {
+            return Err(Error::Stored("row by row is for SQLite".into()));
+        };
+        blocking(|| {
+            let fail = |e| Error::sqlite(&text, e);
+            let mut statement = loan.connection()?.prepare_cached(&text).map_err(fail)?;
+            let mut count = 0;
+            for row in rows {
+                count += statement
+                    .execute(rusqlite::params_from_iter(row))
+                    .map_err(fail)? as u64;
+            }
+            Ok(count)
+        })
+    }
+
+    async fn bulk_postgres(&mut self, sql: &str, width: usize, rows: &[Vec<Value>]) -> Result<u64> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let client = self.object()?;
+        let fail = |e| Error::postgres(sql, e);
+        let statement = client.prepare_cached(sql).await.map_err(fail)?;
+        let columns: Vec<Column<'_>> = (0..width).map(|index| Column { rows, index }).collect();
+        let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|c| c as _).collect();
+        client.execute(&statement, &params).await.map_err(fail)
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        // A connection in the middle of a transaction never goes back to the pool.
+        if let Inner::Postgres(object) = &mut self.inner
+            && let Some(object) = object.take()
+        {
+            drop(Object::take(object));
+        }
+    }
+}
+
+fn unnest(columns: &Columns, names: &str) -> String {
+    let arrays: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(n, (_, ty))| format!("${}::{}[]", n + 1, Dialect::Postgres.translate(ty)))
+        .collect();
+    format!("UNNEST({}) AS d({names})", arrays.join(", "))
+}
+
+fn postgres_row(row: &tokio_postgres::Row) -> std::result::Result<Row, tokio_postgres::Error> {
+    (0..row.len())
+        .map(|index| row.try_get(index))
+        .collect::<std::result::Result<_, _>>()
+        .map(Row)
+}
+
+fn borrowed(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    params.iter().map(|value| value as _).collect()
+}
+
+fn sqlite_rows(loan: &Loan, text: &str, params: &[Value]) -> Result<Vec<Row>> {
+    let fail = |e| Error::sqlite(text, e);
+    let mut statement = loan.connection()?.prepare_cached(text).map_err(fail)?;
+    let width = statement.column_count();
+    let mut answer = statement
+        .query(rusqlite::params_from_iter(params))
+        .map_err(fail)?;
+    let mut rows = Vec::new();
+    while let Some(row) = answer.next().map_err(fail)? {
+        let values: rusqlite::Result<Vec<Value>> = (0..width)
+            .map(|n| row.get_ref(n).map(Value::from_sqlite))
+            .collect();
+        rows.push(Row(values.map_err(fail)?));
+    }
+    Ok(rows)
+}
+
+/// SQLite works in the calling thread; the runtime is told, so that other tasks move on.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}

@@ -1,0 +1,260 @@
+//! Values on their way in and out of either database.
+
+use bytes::{BufMut, BytesMut};
+use catalog::Instant;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type};
+
+use crate::error::{Error, Result};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Milliseconds from 1970 to PostgreSQL's epoch, 2000-01-01.
+const POSTGRES_EPOCH_MILLIS: i64 = 946_684_800_000;
+
+/// A value of a column or a parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// NULL.
+    Null,
+    /// An integer.
+    Int(i64),
+    /// A number.
+    Real(f64),
+    /// Text; also JSON.
+    Text(String),
+    /// Yes or no: `boolean` in PostgreSQL, 0 or 1 in SQLite.
+    Flag(bool),
+    /// An instant: `timestamptz` in PostgreSQL, text in SQLite.
+    Time(Instant),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// Ids for `{among:$n}`.
+    Ids(Vec<i64>),
+}
+
+macro_rules! from {
+    ($($type:ty => $variant:ident),*) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self { Self::$variant(value.into()) }
+        }
+        impl From<Option<$type>> for Value {
+            fn from(value: Option<$type>) -> Self { value.map_or(Self::Null, Into::into) }
+        }
+    )*};
+}
+from!(i64 => Int, i32 => Int, u32 => Int, f64 => Real, String => Text, &str => Text, &String => Text, bool => Flag, Instant => Time, Vec<u8> => Bytes);
+
+/// The list of a statement's parameters.
+#[macro_export]
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { &[$($crate::value::Value::from($value)),*] };
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        use rusqlite::types::Value as Owned;
+        Ok(match self {
+            Self::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+            Self::Int(int) => ToSqlOutput::Borrowed(ValueRef::Integer(*int)),
+            Self::Real(real) => ToSqlOutput::Borrowed(ValueRef::Real(*real)),
+            Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Flag(flag) => ToSqlOutput::Borrowed(ValueRef::Integer(i64::from(*flag))),
+            Self::Time(time) => ToSqlOutput::Owned(Owned::Text(time.to_string())),
+            Self::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+            Self::Ids(ids) => {
+                let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                ToSqlOutput::Owned(Owned::Text(format!("[{}]", list.join(","))))
+            }
+        })
+    }
+}
+
+impl Value {
+    pub(crate) fn from_sqlite(value: ValueRef<'_>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(int) => Self::Int(int),
+            ValueRef::Real(real) => Self::Real(real),
+            ValueRef::Text(text) => Self::Text(String::from_utf8_lossy(text).into_owned()),
+            ValueRef::Blob(bytes) => Self::Bytes(bytes.to_vec()),
+        }
+    }
+
+    /// Writes the value in PostgreSQL's binary form of a type.
+    fn write(&self, ty: &Type, out: &mut BytesMut) -> std::result::Result<IsNull, BoxError> {
+        match self {
+            Self::Null => return Ok(IsNull::Yes),
+            Self::Int(int) => match *ty {
+                Type::INT4 => out.put_i32(i32::try_from(*int)?),
+                Type::FLOAT8 => out.put_f64(*int as f64),
+                Type::BOOL => out.put_u8(u8::from(*int != 0)),
+                Type::TEXT => out.put_slice(int.to_string().as_bytes()),
+                _ => out.put_i64(*int),
+            },
+            Self::Real(real) => out.put_f64(*real),
+            Self::Text(text) => {
+                if *ty == Type::JSONB {
+                    out.put_u8(1);
+                }
+                out.put_slice(text.as_bytes());
+            }
+            Self::Flag(flag) => out.put_u8(u8::from(*flag)),
+            Self::Time(time) => out.put_i64((time.millis() - POSTGRES_EPOCH_MILLIS) * 1000),
+            Self::Bytes(bytes) => out.put_slice(bytes),
+            Self::Ids(ids) => return Ok(ids.to_sql(ty, out)?),
+        }
+        Ok(IsNull::No)
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> std::result::Result<IsNull, BoxError> {
+        self.write(ty, out)
+    }
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+    tokio_postgres::types::to_sql_checked!();
+}
+
+/// One column of many rows, as a PostgreSQL array.
+#[derive(Debug)]
+pub(crate) struct Column<'a> {
+    pub(crate) rows: &'a [Vec<Value>],
+    pub(crate) index: usize,
+}
+
+impl ToSql for Column<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> std::result::Result<IsNull, BoxError> {
+        let Kind::Array(element) = ty.kind() else {
+            return Err(format!("{ty} is no array").into());
+        };
+        let has_null = self.rows.iter().any(|row| row[self.index] == Value::Null);
+        out.put_i32(1);
+        out.put_i32(i32::from(has_null));
+        out.put_u32(element.oid());
+        out.put_i32(i32::try_from(self.rows.len())?);
+        out.put_i32(1);
+        for row in self.rows {
+            let at = out.len();
+            out.put_i32(0);
+            let length = match row[self.index].write(element, out)? {
+                IsNull::Yes => -1,
+                IsNull::No => i32::try_from(out.len() - at - 4)?,
+            };
+            out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+        }
+        Ok(IsNull::No)
+    }
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+    tokio_postgres::types::to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Value {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> std::result::Result<Self, BoxError> {
+        Ok(match *ty {
+            Type::INT8 => Self::Int(i64::from_sql(ty, raw)?),
+            Type::INT4 => Self::Int(i32::from_sql(ty, raw)?.into()),
+            Type::FLOAT8 => Self::Real(f64::from_sql(ty, raw)?),
+            Type::BOOL => Self::Flag(bool::from_sql(ty, raw)?),
+            Type::BYTEA => Self::Bytes(raw.to_vec()),
+            Type::TIMESTAMPTZ => {
+                let micros = i64::from_be_bytes(raw.try_into()?);
+                let millis = micros.div_euclid(1000) + POSTGRES_EPOCH_MILLIS;
+                Self::Time(Instant::from_millis(millis))
+            }
+            Type::JSONB => Self::Text(std::str::from_utf8(raw.get(1..).unwrap_or(&[]))?.into()),
+            _ => Self::Text(std::str::from_utf8(raw)?.into()),
+        })
+    }
+    fn from_sql_null(_: &Type) -> std::result::Result<Self, BoxError> {
+        Ok(Self::Null)
+    }
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// A row of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row(pub(crate) Vec<Value>);
+
+impl Row {
+    fn wrong<T>(&self, index: usize, wanted: &str) -> Result<T> {
+        Err(Error::Stored(format!(
+            "column {index} is {:?}, not {wanted}",
+            self.0.get(index)
+        )))
+    }
+
+    pub(crate) fn opt_int(&self, index: usize) -> Result<Option<i64>> {
+        match self.0.get(index) {
+            Some(Value::Null) => Ok(None),
+            Some(Value::Int(int)) => Ok(Some(*int)),
+            Some(Value::Flag(flag)) => Ok(Some(i64::from(*flag))),
+            _ => self.wrong(index, "an integer"),
+        }
+    }
+
+    pub(crate) fn int(&self, index: usize) -> Result<i64> {
+        self.opt_int(index)?
+            .map_or_else(|| self.wrong(index, "an integer"), Ok)
+    }
+
+    pub(crate) fn flag(&self, index: usize) -> Result<bool> {
+        Ok(self.int(index)? != 0)
+    }
+
+    pub(crate) fn opt_flag(&self, index: usize) -> Result<Option<bool>> {
+        Ok(self.opt_int(index)?.map(|int| int != 0))
+    }
+
+    pub(crate) fn opt_real(&self, index: usize) -> Result<Option<f64>> {
+        match self.0.get(index) {
+            Some(Value::Null) => Ok(None),
+            Some(Value::Real(real)) => Ok(Some(*real)),
+            Some(Value::Int(int)) => Ok(Some(*int as f64)),
+            _ => self.wrong(index, "a number"),
+        }
+    }
+
+    pub(crate) fn opt_text(&self, index: usize) -> Result<Option<String>> {
+        match self.0.get(index) {
+            Some(Value::Null) => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text.clone())),
+            _ => self.wrong(index, "text"),
+        }
+    }
+
+    pub(crate) fn text(&self, index: usize) -> Result<String> {
+        self.opt_text(index)?
+            .map_or_else(|| self.wrong(index, "text"), Ok)
+    }
+
+    pub(crate) fn opt_time(&self, index: usize) -> Result<Option<Instant>> {
+        match self.0.get(index) {
+            Some(Value::Null) => Ok(None),
+            Some(Value::Time(time)) => Ok(Some(*time)),
+            Some(Value::Text(text)) => text
+                .parse()
+                .map(Some)
+                .or_else(|_| self.wrong(index, "an instant")),
+            _ => self.wrong(index, "an instant"),
+        }
+    }
+
+    pub(crate) fn time(&self, index: usize) -> Result<Instant> {
+        self.opt_time(index)?
+            .map_or_else(|| self.wrong(index, "an instant"), Ok)
+    }
+
+    pub(crate) fn bytes(&self, index: usize) -> Result<Vec<u8>> {
+        match self.0.get(index) {
+            Some(Value::Bytes(bytes)) => Ok(bytes.clone()),
+            _ => self.wrong(index, "bytes"),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `cargo xtask bench`: benchmarks by name.
+
+use crate::{Failure, Outcome};
+
+/// A benchmark: its name, what it measures, and how it is run with the rest of the arguments.
+struct Bench {
+    name: &'static str,
+    measures: &'static str,
+    run: fn(&[String]) -> Outcome,
+}
+
+/// A new benchmark is a line here.
+const BENCHES: &[Bench] = &[];
+
+pub(crate) fn run(arguments: &[String]) -> Outcome {
+    let (name, rest) = arguments.split_first().unzip();
+    let name = name.map(String::as_str);
+    if let Some(bench) = BENCHES.iter().find(|bench| Some(bench.name) == name) {
+        return (bench.run)(rest.unwrap_or_default());
+    }
+    let list: Vec<_> = BENCHES
+        .iter()
+        .map(|b| format!("  {:<20} {}", b.name, b.measures))
+        .collect();
+    let list = if list.is_empty() {
+        "  (none yet)".to_owned()
+    } else {
+        list.join("\n")
+    };
+    let what = name.map_or("which benchmark?".to_owned(), |name| {
+        format!("no benchmark '{name}'")
+    });
+    Err(Failure::Usage(format!("{what} There are:\n{list}")))
+}

@@ -1,0 +1,227 @@
+//! `cargo xtask test`: everything that must hold before a commit.
+//!
+//! Every stage runs even after one failed, so that one run tells all.
+
+use crate::{Failure, Outcome, setup, tidy};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use testkit::{POSTGRES_VARIABLE, Postgres, REDIS_VARIABLE, Redis, ServerError};
+
+/// Tests of this name are for `cargo xtask torture` alone.
+const TORTURE: &str = "torture_";
+/// Tests of this name are left out by `--quick`, as are `#[ignore]`d ones.
+const SLOW: &str = "slow_";
+
+pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
+    let options = Options::parse(arguments)?;
+    let begun = Instant::now();
+    let mut stages = Stages::default();
+    stages.run("setup", setup::run);
+    if stages.failed() {
+        return stages.close(begun);
+    }
+    stages.run("formatting", || {
+        finish(cargo(root).args(["fmt", "--all", "--check"]))
+    });
+    stages.run("tidy", || tidy::run(root));
+    stages.run("clippy", || {
+        let mut clippy = cargo(root);
+        finish(clippy.args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    });
+    stages.run("tests", || tests(root, &options));
+    stages.run("documentation examples", || {
+        finish(cargo(root).args(["test", "--workspace", "--no-fail-fast", "--doc"]))
+    });
+    stages.run("documentation", || {
+        let mut doc = cargo(root);
+        finish(
+            doc.env("RUSTDOCFLAGS", "-D warnings")
+                .args(["doc", "--no-deps", "--workspace"]),
+        )
+    });
+    stages.close(begun)
+}
+
+struct Options {
+    quick: bool,
+    /// For the test programs.
+    extra: Vec<String>,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self, Failure> {
+        let end = arguments.iter().position(|argument| argument == "--");
+        let (own, extra) = arguments.split_at(end.unwrap_or(arguments.len()));
+        if let Some(other) = own.iter().find(|argument| *argument != "--quick") {
+            let what =
+                format!("test takes --quick and, after --, arguments for the tests; not '{other}'");
+            return Err(Failure::Usage(what));
+        }
+        Ok(Self {
+            quick: !own.is_empty(),
+            extra: extra.iter().skip(1).cloned().collect(),
+        })
+    }
+}
+
+fn tests(root: &Path, options: &Options) -> Outcome {
+    let servers = Servers::start()?;
+    let mut command = cargo(root);
+    servers.hand_to(&mut command);
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        // Tests wait for servers and processes of their own: more than a few at a time only
+        // make each other slow enough to fail.
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        command.env("RUST_TEST_THREADS", cores.clamp(2, 8).to_string());
+    }
+    command.args([
+        "test",
+        "--workspace",
+        "--no-fail-fast",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--",
+    ]);
+    command.args(["--skip", TORTURE]);
+    command.args(if options.quick {
+        &["--skip", SLOW][..]
+    } else {
+        &["--include-ignored"]
+    });
+    finish(command.args(&options.extra))
+}
+
+/// The servers that all test processes of a run share; they end with this value.
+pub(crate) struct Servers {
+    postgres: Option<Postgres>,
+    redis: Option<Redis>,
+}
+
+impl Servers {
+    /// Starts those that the environment does not already name.
+    pub(crate) fn start() -> Result<Self, Failure> {
+        fn unless_named<S>(
+            variable: &str,
+            start: fn() -> Result<S, ServerError>,
+        ) -> Result<Option<S>, Failure> {
+            if std::env::var_os(variable).is_some_and(|value| !value.is_empty()) {
+                return Ok(None);
+            }
+            start().map(Some).map_err(|error| no_server(&error))
+        }
+        let postgres = unless_named(POSTGRES_VARIABLE, Postgres::try_start)?;
+        let redis = unless_named(REDIS_VARIABLE, Redis::try_start)?;
+        Ok(Self { postgres, redis })
+    }
+
+    pub(crate) fn hand_to(&self, command: &mut Command) {
+        if let Some(server) = &self.postgres {
+            command.env(POSTGRES_VARIABLE, server.admin_url());
+        }
+        if let Some(server) = &self.redis {
+            command.env(REDIS_VARIABLE, server.url(0));
+        }
+    }
+}
+
+fn no_server(error: &ServerError) -> Failure {
+    let mut text = format!("no server for the tests: {error}");
+    let mut below = std::error::Error::source(error);
+    while let Some(cause) = below {
+        text = format!("{text}: {cause}");
+        below = cause.source();
+    }
+    Failure::Work(text)
+}
+
+/// The cargo that runs us, in the project's folder.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    // What cargo told this program about itself would make it build others anew.
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("CARGO_PKG_") || name_text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end; its output passes through.
+fn finish(command: &mut Command) -> Outcome {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::Work(format!("{} ({status})", shown(command)))),
+        Err(error) => Err(Failure::Work(format!(
+            "cannot run {}: {error}",
+            shown(command)
+        ))),
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let arguments = command
+        .get_args()
+        .map(|argument| argument.to_string_lossy());
+    arguments.fold("cargo".to_owned(), |text, argument| {
+        format!("{text} {argument}")
+    })
+}
+
+#[derive(Default)]
+struct Stages {
+    done: Vec<(&'static str, Duration, bool)>,
+}
+
+impl Stages {
+    fn run(&mut self, name: &'static str, work: impl FnOnce() -> Outcome) {
+        println!("==> {name}");
+        let begun = Instant::now();
+        let outcome = work();
+        let took = begun.elapsed();
+        if let Err(Failure::Work(message) | Failure::Usage(message)) = &outcome {
+            eprintln!("xtask: {name}: {message}");
+        }
+        let word = if outcome.is_ok() { "passed" } else { "FAILED" };
+        println!("<== {name} {word} in {:.1} s", took.as_secs_f64());
+        self.done.push((name, took, outcome.is_ok()));
+    }
+
+    fn failed(&self) -> bool {
+        self.done.iter().any(|(_, _, passed)| !passed)
+    }
+
+    fn close(&self, begun: Instant) -> Outcome {
+        println!();
+        for (name, took, passed) in &self.done {
+            let word = if *passed { "passed" } else { "FAILED" };
+            println!("  {word}  {:>7.1} s  {name}", took.as_secs_f64());
+        }
+        let total = begun.elapsed().as_secs_f64();
+        let failed: Vec<_> = self
+            .done
+            .iter()
+            .filter(|(_, _, passed)| !passed)
+            .map(|(name, ..)| *name)
+            .collect();
+        if failed.is_empty() {
+            println!(
+                "xtask test: all {} stages passed in {total:.1} s",
+                self.done.len()
+            );
+            return Ok(());
+        }
+        println!("xtask test: failed in {total:.1} s: {}", failed.join(", "));
+        Err(Failure::Told)
+    }
+}

@@ -1,0 +1,25 @@
+//! `cargo xtask torture`: the tests that kill processes again and again.
+
+use crate::test::{Servers, cargo};
+use crate::{Failure, Outcome, setup};
+use std::path::Path;
+
+pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
+    if !root.join("crates/tiki/tests/torture.rs").is_file() {
+        let what = "there is no torture test yet: it belongs in crates/tiki/tests/torture.rs";
+        return Err(Failure::Usage(what.to_owned()));
+    }
+    setup::run()?;
+    let servers = Servers::start()?;
+    let forwarded = arguments.iter().filter(|argument| *argument != "--");
+    let mut command = cargo(root);
+    servers.hand_to(&mut command);
+    command.args(["test", "--release", "-p", "tiki", "--test", "torture", "--"]);
+    command.args(["--ignored", "--nocapture"]).args(forwarded);
+    let status = command.status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(Failure::Told),
+        Err(error) => Err(Failure::Work(format!("cannot run cargo: {error}"))),
+    }
+}
