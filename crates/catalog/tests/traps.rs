@@ -163,6 +163,10 @@ fn numbers_and_texts_of_a_detail_come_from_the_next_best_field() {
         detail_with("/review_count", Some(json!(0))).rating_average,
         None
     );
+    assert_eq!(
+        detail_with("/review_count", Some(json!(12.5))).review_count,
+        None
+    );
     let cheap = detail_with("/original_price", Some(json!(50000)));
     assert_eq!((cheap.original_price, cheap.discount_percent), (None, None));
     let free = detail_with("/price", Some(json!(0)));

@@ -20,12 +20,10 @@ pub(crate) fn answer(
 ) -> Result<Answer, FetchErrorKind> {
     let status = received.head.status;
     let opened = open(&received, limits);
-    refuse_challenge(
-        &received,
-        opened
-            .as_ref()
-            .map_or(&received.body, |opened| &opened.unpacked),
-    )?;
+    let body = opened
+        .as_ref()
+        .map_or(&received.body, |opened| &opened.unpacked);
+    refuse_challenge(status, body, received.head.content_type.as_deref())?;
     match status {
         200 => {
             let opened = opened?;
@@ -49,7 +47,8 @@ pub(crate) fn robots(
     limits: &BodyLimits,
 ) -> Result<Robots, FetchErrorKind> {
     let status = received.head.status;
-    refuse_challenge(&received, &received.body)?;
+    // Some servers call every file HTML, so here only the text itself says that it is.
+    refuse_challenge(status, &received.body, None)?;
     if matches!(status, 400..=499) && status != 429 {
         return Ok(Robots::allow_all());
     }
@@ -62,7 +61,7 @@ pub(crate) fn robots(
         // A plain one that is too long is cut, not refused.
         received.body.clone()
     };
-    refuse_challenge(&received, &text)?;
+    refuse_challenge(status, &text, None)?;
     Robots::parse(user_agent, &text).map_err(FetchErrorKind::Robots)
 }
 
@@ -106,9 +105,12 @@ fn open(received: &Received, limits: &BodyLimits) -> Result<Opened, FetchErrorKi
 }
 
 /// A challenge or CAPTCHA under any status, and with 200 any page of HTML: nothing that we ask for is one.
-fn refuse_challenge(received: &Received, body: &[u8]) -> Result<(), FetchErrorKind> {
-    let status = received.head.status;
-    let seen = looks_like_challenge(body, received.head.content_type.as_deref());
+fn refuse_challenge(
+    status: u16,
+    body: &[u8],
+    content_type: Option<&str>,
+) -> Result<(), FetchErrorKind> {
+    let seen = looks_like_challenge(body, content_type);
     match seen.filter(|marker| *marker != HTML_PAGE || (200..=299).contains(&status)) {
         Some(marker) => {
             let (status, marker) = (Some(status), format!("status {status}, {marker}"));

@@ -1,1 +1,45 @@
-//! The nine steps, the run ledger, resume and the report.
+//! The nine steps, the ledger of runs, resume, the report, the clock.
+//!
+//! Every hand-over between steps is a table of the warehouse, so any step can run in any process,
+//! stop at any moment and go on.
+//!
+//! Not here: SQL (`warehouse`), HTTP (`crawl`), what a record is (`catalog`), printing and the
+//! environment (`tiki`).
+
+mod clock;
+mod crawl_categories;
+mod crawl_product_details;
+mod error;
+mod exit;
+mod extract_product_urls;
+mod fetch;
+mod housekeeping;
+mod load_products;
+mod permits;
+mod plan;
+mod process;
+mod progress;
+mod report;
+mod runs;
+mod scope;
+mod settings;
+mod site;
+mod step;
+mod steps;
+mod stop;
+mod transform_products;
+
+pub use clock::Clock;
+pub use error::{Error, Result};
+pub use exit::Exit;
+pub use permits::WarehousePermits;
+pub use plan::Plan;
+pub use progress::{Event, Listener};
+pub use report::{RunReport, StepReport};
+pub use runs::RunRequest;
+pub use scope::Scope;
+pub use settings::{Keep, Settings};
+pub use site::Site;
+pub use step::Step;
+pub use steps::{Pipeline, StepRequest};
+pub use stop::Stop;

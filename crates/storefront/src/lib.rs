@@ -42,11 +42,12 @@ mod server;
 mod settings;
 mod site;
 mod slug;
+mod spoil;
 mod tree;
 
 pub use clock::Clock;
 pub use counts::Counts;
-pub use faults::{Fault, Faults, Misbehaviour, RouteClass, When};
-pub use recorded::FolderError;
+pub use faults::{Fault, Faults, Misbehaviour, RouteClass, Throttle, When};
+pub use recorded::{FolderError, FolderErrorKind};
 pub use server::Storefront;
 pub use settings::{Content, Generated, Pace, Settings, StartError};

@@ -93,11 +93,12 @@ impl Reply {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, kind.content_type());
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        if gzip && body.len() >= MIN_GZIP_BYTES {
-            if let Some(packed) = compress(&body) {
-                body = packed;
-                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            }
+        if gzip
+            && body.len() >= MIN_GZIP_BYTES
+            && let Some(packed) = compress(&body)
+        {
+            body = packed;
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         headers.extend(more);
         let length = body.len() as u64;

@@ -3,12 +3,11 @@
 use std::future::IntoFuture;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, Response, StatusCode, header};
-use serde_json::Value;
+use axum::http::{Method, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -16,14 +15,15 @@ use tokio::task::JoinHandle;
 use crate::answers::{self, control};
 use crate::clock::Clock;
 use crate::counts::{Counts, Tally};
-use crate::faults::{FaultState, Misbehaviour, Verdict};
+use crate::faults::{FaultState, Faults, Misbehaviour, Verdict};
 use crate::generated::Catalogue;
 use crate::query::Parameters;
 use crate::recorded::Recording;
-use crate::reply::{Kind, Reply, takes_gzip};
+use crate::reply::{Reply, takes_gzip};
 use crate::route::Route;
 use crate::settings::{Content, Generated, Pace, Settings, StartError};
 use crate::site::Site;
+use crate::spoil;
 
 /// How long [`Storefront::stop`] waits for answers that are on their way.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -118,7 +118,7 @@ impl Storefront {
     ///
     /// # Errors
     /// [`StartError::Faults`] when they are outside their bounds; then nothing changes.
-    pub fn set_faults(&self, faults: &crate::faults::Faults) -> Result<(), StartError> {
+    pub fn set_faults(&self, faults: &Faults) -> Result<(), StartError> {
         faults.check().map_err(StartError::Faults)?;
         self.shared.faults.set(faults);
         Ok(())
@@ -192,18 +192,18 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response<
     let parameters = Parameters::of(query);
     let gzip = takes_gzip(request.headers());
     let _in_flight = shared.tally.arrived(route.name(), route.is_forbidden());
+    let now = Instant::now();
     let verdict = route
         .class()
-        .map_or(Verdict::default(), |class| shared.faults.next(class));
+        .map_or(Verdict::default(), |class| shared.faults.next(class, now));
     let wait = shared.latency + verdict.delay;
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
+    let spoilt = verdict.what.is_some();
     let (response, body_bytes) = shared.answer(route, parameters, gzip, verdict.what).await;
     let status = response.status().as_u16();
-    shared
-        .tally
-        .answered(status, body_bytes, verdict.what.is_some());
+    shared.tally.answered(status, body_bytes, spoilt);
     response
 }
 
@@ -238,18 +238,16 @@ impl Shared {
         gzip: bool,
         fault: Option<Misbehaviour>,
     ) -> (Response<Body>, u64) {
-        if let Some(reply) = fault.and_then(instead) {
+        if let Some(reply) = fault.as_ref().and_then(spoil::instead) {
             return reply.into_response(gzip, &self.clock);
         }
-        let mut reply = self.good(route, parameters).await;
+        let reply = self.good(route, parameters).await;
         match fault {
-            Some(Misbehaviour::TruncatedGzip) => return reply.into_truncated(&self.clock),
-            Some(Misbehaviour::CutOff) => return reply.into_cut_off(&self.clock),
-            Some(Misbehaviour::WrongId) => reply = with_wrong_id(reply),
-            Some(Misbehaviour::WrongContentType) => reply.kind = Kind::Html,
-            _ => {}
+            Some(Misbehaviour::TruncatedGzip) => reply.into_truncated(&self.clock),
+            Some(Misbehaviour::CutOff) => reply.into_cut_off(&self.clock),
+            Some(fault) => spoil::spoilt(reply, &fault).into_response(gzip, &self.clock),
+            None => reply.into_response(gzip, &self.clock),
         }
-        reply.into_response(gzip, &self.clock)
     }
 
     /// Large categories take a while to look through, so the work leaves the serving threads.
@@ -266,64 +264,4 @@ impl Shared {
             )
         })
     }
-}
-
-/// The answer of a fault that does not need the good one.
-fn instead(fault: Misbehaviour) -> Option<Reply> {
-    let reply = match fault {
-        Misbehaviour::Status {
-            code,
-            retry_after_s,
-        } => {
-            let status = StatusCode::from_u16(code).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-            let mut reply = match code {
-                403 => Reply::new(status, Kind::Html, ""),
-                _ => Reply::error(status, "as asked for"),
-            };
-            if let Some(seconds) = retry_after_s {
-                reply
-                    .more
-                    .push((header::RETRY_AFTER, HeaderValue::from(seconds)));
-            }
-            reply
-        }
-        Misbehaviour::Challenge => Reply::html(CHALLENGE.to_owned()),
-        Misbehaviour::Captcha => Reply::html(CAPTCHA.to_owned()),
-        Misbehaviour::ErrorObject { code } => {
-            Reply::json(&serde_json::json!({ "error": { "code": code, "message": "" } }))
-        }
-        Misbehaviour::RedirectHome => {
-            let mut reply = Reply::new(StatusCode::FOUND, Kind::Html, "");
-            reply
-                .more
-                .push((header::LOCATION, HeaderValue::from_static("/")));
-            reply
-        }
-        _ => return None,
-    };
-    Some(reply)
-}
-
-/// Only the markers are the site's.
-const CHALLENGE: &str = "<!DOCTYPE html><html><head><title>Please wait...</title>\
-    <meta name=\"waf-jschallenge\" content=\"storefront\"></head><body>Please wait...\
-    <script>document.cookie=\"_wafchallengeid=storefront\";location.reload()</script>\
-    </body></html>";
-const CAPTCHA: &str = "<!DOCTYPE html><html><head><title>Verify</title></head>\
-    <body><div id=\"captcha\"></div><script>window.TTGCaptcha={};</script></body></html>";
-
-/// Another product's id on the body; a body without an id stays as it is.
-fn with_wrong_id(mut reply: Reply) -> Reply {
-    if reply.kind != Kind::Json {
-        return reply;
-    }
-    let Ok(mut body) = serde_json::from_slice::<Value>(&reply.body) else {
-        return reply;
-    };
-    let changed = body["id"].as_u64().map(|id| id + 1);
-    if let (Some(id), Some(map)) = (changed, body.as_object_mut()) {
-        map.insert("id".to_owned(), Value::from(id));
-        reply.body = body.to_string().into();
-    }
-    reply
 }

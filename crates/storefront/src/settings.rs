@@ -24,7 +24,7 @@ pub struct Settings {
 
 impl Settings {
     /// The longest latency that is honoured.
-    pub const MAX_LATENCY: Duration = Duration::from_secs(60);
+    pub const MAX_LATENCY: Duration = Duration::from_mins(1);
 }
 
 impl Default for Settings {

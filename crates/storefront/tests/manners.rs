@@ -4,6 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use storefront::{Faults, Misbehaviour, RouteClass, Settings, Storefront, When};
 use support::{Shop, generated, unpack};
 
@@ -138,11 +139,51 @@ async fn each_fault_spoils_an_answer_in_its_own_way() {
     let answer = shop.get(&path).await;
     assert_eq!((answer.status, answer.header("location")), (302, "/"));
 
+    set(RouteClass::Listing, Misbehaviour::EmptyBody);
+    assert!(shop.get(&path).await.body.is_empty());
+
     set(RouteClass::Listing, Misbehaviour::Delay { ms: 50 });
     let before = Instant::now();
     assert_eq!(shop.get(&path).await.body, good.body);
     assert!(before.elapsed() >= Duration::from_millis(50));
-    assert_eq!(shop.site.counts().faults, 10);
+    assert_eq!(shop.site.counts().faults, 11);
+}
+
+#[tokio::test]
+async fn schema_drift_changes_one_field_of_a_product_or_of_each_item() {
+    let shop = Shop::open(generated(50)).await;
+    let leaf = shop.leafs().await[0].0;
+    let list = format!("/api/v2/products?category={leaf}");
+    let first = shop.json(&list).await["data"][0].clone();
+    let detail = format!("/api/v2/products/{}", first["id"]);
+    let field = |name: &str| name.to_owned();
+    let drop = Misbehaviour::DropField {
+        field: field("name"),
+    };
+    let rename = Misbehaviour::RenameField {
+        field: field("price"),
+        to: field("cost"),
+    };
+    let retype = Misbehaviour::RetypeField {
+        field: field("price"),
+    };
+    for (what, is_so) in [
+        (
+            drop,
+            (|item| item.get("name").is_none()) as fn(&Value) -> bool,
+        ),
+        (rename, |item| {
+            item.get("price").is_none() && item["cost"].is_i64()
+        }),
+        (retype, |item| item["price"].is_string()),
+    ] {
+        let faults = Faults::one(RouteClass::Any, When::Always, what.clone());
+        shop.site.set_faults(&faults).expect("good faults");
+        let items = shop.json(&list).await["data"].take();
+        let items = items.as_array().expect("items");
+        assert!(items.len() > 3 && items.iter().all(is_so), "{what:?}");
+        assert!(is_so(&shop.json(&detail).await), "{what:?}");
+    }
 }
 
 #[tokio::test]
@@ -194,6 +235,30 @@ async fn faults_are_set_from_another_process_and_bad_ones_are_refused() {
         200
     );
     assert_eq!(shop.get(path).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_crawler_that_is_too_fast_is_throttled_and_stays_so() {
+    let shop = Shop::open(generated(10)).await;
+    let faults = r#"{"throttle":{"per_second":1,"burst":3,"sticky_ms":60000}}"#;
+    assert_eq!(
+        shop.post("/__storefront/faults", faults.to_owned())
+            .await
+            .status,
+        200
+    );
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        statuses.push(shop.get("/api/v2/categories").await.status);
+    }
+    assert_eq!(statuses, [200, 200, 200, 429, 429]);
+    let bad = r#"{"throttle":{"per_second":0,"burst":3,"sticky_ms":1}}"#;
+    assert_eq!(
+        shop.post("/__storefront/faults", bad.to_owned())
+            .await
+            .status,
+        400
+    );
 }
 
 #[tokio::test]

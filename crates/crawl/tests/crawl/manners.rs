@@ -18,7 +18,7 @@ const LISTING: Ask = Ask::Listing {
 async fn a_disallowed_path_is_never_asked() {
     let rules = "User-agent: *\nDisallow: /api/personalish/\nCrawl-delay: 3\n";
     let site = Site::start(move |seen| match seen.path.as_str() {
-        "/robots.txt" => reply(200, &[("content-type", "text/plain")], rules),
+        "/robots.txt" => reply(200, &[("content-type", "text/html")], rules),
         _ => json("{}"),
     })
     .await;

@@ -14,7 +14,7 @@ use crate::query::{Listing, Parameters, Sort, WINDOW};
 use crate::reply::Reply;
 use crate::site::{Facet, MAX_ADS, Site, Window};
 
-/// How long the delivery zone is that anonymous visitors get.
+/// The delivery zone that anonymous visitors get.
 const DEFAULT_ZONE: &str = "VN039006001";
 /// Advertised items are among the first so many of the category.
 const AD_POOL: usize = 200;
@@ -37,7 +37,7 @@ pub(crate) fn listing(site: &Site, parameters: &Parameters, day: i64) -> Reply {
             return Reply::json(&envelope(
                 site,
                 None,
-                &empty_page(),
+                empty_page(),
                 &Listing::of(parameters),
                 day,
             ));
@@ -50,7 +50,7 @@ pub(crate) fn listing(site: &Site, parameters: &Parameters, day: i64) -> Reply {
         Some(place) => page(site, place, parameters, &query, day),
         None => empty_page(),
     };
-    Reply::json(&envelope(site, place, &page, &query, day))
+    Reply::json(&envelope(site, place, page, &query, day))
 }
 
 fn empty_page() -> Page {
@@ -230,23 +230,32 @@ fn paging(total: u64, page: u64, limit: u64, shown: u64) -> Value {
     })
 }
 
-fn envelope(site: &Site, place: Option<usize>, page: &Page, query: &Listing, day: i64) -> Value {
+fn envelope(site: &Site, place: Option<usize>, page: Page, query: &Listing, day: i64) -> Value {
     let title = place.map_or("", |place| site.tree().node(place).name.as_str());
-    json!({
+    let is_ad = |item: &&Value| !item["advertisement"].is_null();
+    let ads = page.items.iter().filter(is_ad).count();
+    let filters = filters(site, place, &page.window, day);
+    let mut envelope = json!({
         "block": { "code": "tiki_listing", "title": title, "icon": "" },
-        "data": page.items,
-        "paging": page.paging,
-        "filters": filters(site, place, &page.window, day),
-        "amplitude": { "number_of_sponsored_product_ad": page.items.iter()
-            .filter(|item| !item["advertisement"].is_null()).count().to_string(),
-            "selected_sort_option": "", "user_strategy": "" },
+        "amplitude": {
+            "number_of_sponsored_product_ad": ads.to_string(),
+            "selected_sort_option": "",
+            "user_strategy": "",
+        },
         "sort_options": sort_options(query.sort),
         "widgets": [],
         "experiment_variants": {},
         "model_debug": null,
         "trace_id": page.trace_id,
         "items": [],
-    })
+    });
+    // Moved in: inside `json!` they would be copied.
+    if let Some(map) = envelope.as_object_mut() {
+        map.insert("data".to_owned(), Value::Array(page.items));
+        map.insert("paging".to_owned(), page.paging);
+        map.insert("filters".to_owned(), Value::Array(filters));
+    }
+    envelope
 }
 
 pub(crate) fn sort_options(selected: Sort) -> Vec<Value> {

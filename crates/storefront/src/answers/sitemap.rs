@@ -52,11 +52,12 @@ fn products(site: &Site, page: u64, day: i64) -> Reply {
 }
 
 fn index(files: impl Iterator<Item = String>) -> Reply {
-    let entries: String = files
+    let entries: Vec<String> = files
         .map(|url| format!("<sitemap><loc>{url}</loc></sitemap>"))
         .collect();
     xml(&format!(
-        "<sitemapindex xmlns=\"{NAMESPACE}\">{entries}</sitemapindex>"
+        "<sitemapindex xmlns=\"{NAMESPACE}\">{}</sitemapindex>",
+        entries.concat()
     ))
 }
 
@@ -64,11 +65,14 @@ fn urlset(page: u64, urls: &[String]) -> Reply {
     if page == 0 || urls.is_empty() {
         return Reply::error(StatusCode::NOT_FOUND, "no such sitemap");
     }
-    let entries: String = urls
+    let entries: Vec<String> = urls
         .iter()
         .map(|url| format!("<url><loc>{url}</loc></url>"))
         .collect();
-    xml(&format!("<urlset xmlns=\"{NAMESPACE}\">{entries}</urlset>"))
+    xml(&format!(
+        "<urlset xmlns=\"{NAMESPACE}\">{}</urlset>",
+        entries.concat()
+    ))
 }
 
 const NAMESPACE: &str = "http://www.sitemaps.org/schemas/sitemap/0.9";

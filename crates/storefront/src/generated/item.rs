@@ -41,13 +41,18 @@ pub(crate) fn item(catalogue: &Catalogue, product: &Product, day: i64) -> Value 
         "thumbnail_height": 280,
         "primary_category_path": catalogue.tree.id_path(sheet.place),
         "shippable": true,
-        "badges_new": badges_new(&sheet),
-        "visible_impression_info": { "amplitude": amplitude(catalogue, &sheet) },
     });
     let mut item = empty_fields();
     if let Value::Object(fields) = fields {
         item.extend(fields);
     }
+    // Moved in: inside `json!` they would be copied.
+    item.insert("badges_new".to_owned(), Value::Array(badges_new(&sheet)));
+    let amplitude = Map::from_iter([("amplitude".to_owned(), amplitude(catalogue, &sheet))]);
+    item.insert(
+        "visible_impression_info".to_owned(),
+        Value::Object(amplitude),
+    );
     if sheet.is_freeship() {
         let badge = json!([{ "code": "product_image_badge", "image":
             "https://salt.tikicdn.com/ts/upload/freeship.png",

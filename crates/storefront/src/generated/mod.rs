@@ -2,6 +2,7 @@
 
 mod census;
 mod detail;
+mod domains;
 mod item;
 mod life;
 mod market;

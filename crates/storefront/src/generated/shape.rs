@@ -1,7 +1,8 @@
 //! The tree of a generated catalogue and how many products each leaf is given.
 
 use crate::draw::{Draw, Topic};
-use crate::generated::words::{DOMAINS, Domain, GROUPS, QUALIFIERS};
+use crate::generated::domains::{DOMAINS, Domain};
+use crate::generated::words::{GROUPS, QUALIFIERS};
 use crate::settings::Generated;
 use crate::slug::slug;
 use crate::tree::Tree;
@@ -54,11 +55,7 @@ pub(crate) fn grow(settings: &Generated, leafs: usize, draw: Draw) -> (Tree, Vec
         draw: draw.of(Topic::Tree),
     };
     let roots = (leafs / 3).clamp(1, DOMAINS.len());
-    let first = if settings.seed.is_multiple_of(2) {
-        0
-    } else {
-        1
-    };
+    let first = usize::from(!settings.seed.is_multiple_of(2));
     let mut left = leafs;
     for at in 0..roots {
         let domain = if at < 2 { (at + first) % 2 } else { at };
@@ -70,7 +67,7 @@ pub(crate) fn grow(settings: &Generated, leafs: usize, draw: Draw) -> (Tree, Vec
         let share = if others == 0 {
             left
         } else {
-            (mean * wide / 100).clamp(1, most)
+            (mean * wide / 100).clamp(most.min(2), most)
         };
         left -= share;
         let Domain { root, name, .. } = &DOMAINS[domain];

@@ -7,7 +7,8 @@ use crate::generated::words::{
     BOILERPLATE, FAMILY_NAMES, FEATURES, GIVEN_NAMES, SENTENCES, TITLE_BEGINNINGS, TITLE_ENDINGS,
 };
 
-/// Longest name, in characters, as on the site.
+/// Shortest and longest name, in characters, as on the site.
+const MIN_NAME_CHARS: usize = 6;
 const MAX_NAME_CHARS: usize = 255;
 
 /// A person who does not exist.
@@ -33,7 +34,7 @@ pub(crate) fn title(product: Draw) -> String {
         2 => name.push_str(" (Bìa Cứng)"),
         _ => {}
     }
-    trapped(draw, name)
+    trapped(draw, &name)
 }
 
 /// The name of a thing.
@@ -59,15 +60,15 @@ pub(crate) fn name(product: Draw, noun: &str, brand: &str) -> String {
         let joint = if at == 0 { " " } else { ", " };
         name = format!("{name}{joint}{}", draw.at(10 + at).word(&FEATURES));
     }
-    if draw.at(4).chance(30) {
+    if draw.at(4).chance(30) || name.chars().count() < MIN_NAME_CHARS {
         name.push_str(" - Hàng Chính Hãng");
     }
-    trapped(draw, name)
+    trapped(draw, &name)
 }
 
 /// What spoils real names: 1.9 % are not NFC, 4.8 % have spaces at an edge (public corpus);
 /// entities and no-break spaces in about 1 % each.
-fn trapped(draw: Draw, name: String) -> String {
+fn trapped(draw: Draw, name: &str) -> String {
     let draw = draw.of(Topic::Trap);
     let mut name: String = name.chars().take(MAX_NAME_CHARS - 8).collect();
     match draw.below(1_000) {
@@ -97,33 +98,32 @@ pub(crate) fn short_description(product: Draw) -> String {
 /// HTML of 0.3 to 10 kB; one in 200 is empty but for the notice at the end.
 pub(crate) fn description(product: Draw, name: &str, image: &str) -> String {
     let draw = product.of(Topic::Text);
-    let mut html = String::new();
     let paragraphs = match draw.below(200) {
         0 => 0,
         1..=9 => draw.at(1).between(30, 60),
         _ => draw.at(1).between(1, 12),
     };
+    let mut parts = Vec::new();
     if paragraphs > 0 {
-        html.push_str(&format!("<h3>{}</h3>\n", name.trim()));
+        parts.push(format!("<h3>{}</h3>\n", name.trim()));
     }
-    for at in 0..paragraphs.unsigned_abs() {
-        let part = draw.at(100 + at);
-        let words = format!("{} {}", part.word(&SENTENCES), part.at(1).word(&SENTENCES));
-        match part.at(2).below(8) {
-            0 => html.push_str(&format!(
-                "<ul>\n<li>{words}</li>\n<li>{}</li>\n</ul>\n",
-                part.at(3).word(&SENTENCES)
-            )),
-            1 => html.push_str(&format!("<p><img src=\"{image}\" alt=\"\" />{words}</p>\n")),
-            2 => html.push_str(&format!("{words}<br />\n")),
-            3 => html.push_str(&format!(
-                "<p><strong>Lưu &yacute;:</strong>&nbsp;{words}</p>\n"
-            )),
-            _ => html.push_str(&format!("<p>{words}</p>\n")),
+    parts.extend((0..paragraphs.unsigned_abs()).map(|at| paragraph(draw.at(100 + at), image)));
+    parts.push(BOILERPLATE.to_owned());
+    parts.concat()
+}
+
+fn paragraph(draw: Draw, image: &str) -> String {
+    let words = format!("{} {}", draw.word(&SENTENCES), draw.at(1).word(&SENTENCES));
+    match draw.at(2).below(8) {
+        0 => {
+            let more = draw.at(3).word(&SENTENCES);
+            format!("<ul>\n<li>{words}</li>\n<li>{more}</li>\n</ul>\n")
         }
+        1 => format!("<p><img src=\"{image}\" alt=\"\" />{words}</p>\n"),
+        2 => format!("{words}<br />\n"),
+        3 => format!("<p><strong>Lưu &yacute;:</strong>&nbsp;{words}</p>\n"),
+        _ => format!("<p>{words}</p>\n"),
     }
-    html.push_str(BOILERPLATE);
-    html
 }
 
 /// `Đã bán 208`, `Đã bán 3.7k`; with `coarse` the detail's form, `Đã bán 3k`.

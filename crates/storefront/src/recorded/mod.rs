@@ -12,7 +12,7 @@ use std::path::Path;
 use bytes::Bytes;
 use serde_json::Value;
 
-pub use folder::FolderError;
+pub use folder::{FolderError, FolderErrorKind};
 
 use crate::query::{Listing, Sort, WINDOW};
 use crate::site::{Detail, Window};
@@ -138,10 +138,10 @@ impl Recording {
         kept.sort_by_key(|product| {
             let price = item::number(&product.item, "price");
             match listing.sort {
-                Sort::Default | Sort::TopSeller => -item::sold(&product.item),
+                Sort::Default | Sort::TopSeller => item::sold(&product.item).saturating_neg(),
                 Sort::Newest => -product.id.cast_signed(),
                 Sort::PriceUp => price,
-                Sort::PriceDown => -price,
+                Sort::PriceDown => price.saturating_neg(),
             }
         });
         let ids = kept.iter().take(WINDOW).map(|product| product.id).collect();

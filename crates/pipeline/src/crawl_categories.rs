@@ -1,0 +1,188 @@
+//! `crawl-categories`: walks the tree, only as far as the run needs it.
+
+use std::collections::VecDeque;
+
+use catalog::Category;
+use crawl::{Answer, Ask};
+use serde_json::{Map, Value, json};
+use warehouse::{CategoryNode, NewPage, PageKind, Walk};
+
+use crate::fetch::{Fare, Flight, Verdict, seen};
+use crate::report::{bounded, keys, short};
+use crate::site::check_clock;
+use crate::steps::Work;
+use crate::{Error, Exit, Result, Step};
+
+/// The site's own root: its children are the roots of the menu.
+const ROOT: i64 = 2;
+
+impl Work<'_> {
+    /// Asks for the children of categories until enough leaves are known.
+    pub(crate) async fn crawl_categories(&self) -> Result<Exit> {
+        let chosen = !self.scope.categories.is_empty();
+        let starts = if chosen {
+            self.scope.categories.clone()
+        } else {
+            vec![ROOT]
+        };
+        // Categories that were asked for are taken whole.
+        let leaves = if chosen { 0 } else { self.scope.max_categories };
+        self.warehouse().begin_walk(&self.attempt, &starts).await?;
+        let mut fare = Fare::new();
+        let mut flight = Flight::new(self.pipeline).await?;
+        let mut queue = VecDeque::new();
+        let mut done = 0;
+        loop {
+            self.check_stop()?;
+            let room = self.settings().workers.saturating_sub(flight.len());
+            if queue.is_empty() && room > 0 {
+                let n = i64::try_from(room).unwrap_or(1);
+                match self
+                    .warehouse()
+                    .next_categories(&self.attempt, leaves, n)
+                    .await?
+                {
+                    Walk::Ask(nodes) => queue.extend(nodes),
+                    Walk::Wait if flight.is_empty() => {
+                        self.idle().await?;
+                        continue;
+                    }
+                    Walk::Done if flight.is_empty() => break,
+                    Walk::Wait | Walk::Done => {}
+                }
+            }
+            while flight.len() < self.settings().workers
+                && let Some(node) = queue.pop_front()
+            {
+                if !self.from_cache(&node).await? {
+                    let parent = node.category_id;
+                    flight.send(node, Ask::Categories { parent });
+                }
+            }
+            if let Some((node, answer)) = flight.land().await? {
+                self.take_category(&node, answer, &mut fare).await?;
+            }
+            done += 1;
+            self.progress(Step::CrawlCategories, done, done + queue.len() as u64);
+        }
+        fare.verdict()?;
+        Ok(Exit::Done)
+    }
+
+    /// Takes a category's children from a page that is young enough.
+    async fn from_cache(&self, node: &CategoryNode) -> Result<bool> {
+        let ttl = i64::try_from(self.settings().category_ttl.as_millis()).unwrap_or(i64::MAX);
+        let now = self.pipeline.clock().now();
+        let since = now.plus_millis(1_i64.saturating_sub(ttl));
+        let page = self
+            .warehouse()
+            .newest_page(PageKind::Categories, node.category_id, since)
+            .await?;
+        let Some(page) = page else { return Ok(false) };
+        let limits = catalog::BodyLimits::default();
+        let Ok(body) = catalog::read_body(&page.body, page.encoding, &limits) else {
+            return Ok(false);
+        };
+        let Ok(answer) = catalog::parse_categories(&body) else {
+            return Ok(false);
+        };
+        self.commit(node, None, answer.categories).await?;
+        Ok(true)
+    }
+
+    async fn take_category(
+        &self,
+        node: &CategoryNode,
+        answer: crate::site::Answered,
+        fare: &mut Fare,
+    ) -> Result<()> {
+        let now = self.pipeline.clock().now();
+        let page = match answer {
+            Ok(answer) => {
+                check_clock(&answer, self.pipeline.clock())?;
+                fare.answered();
+                match answer {
+                    Answer::Good(page) => page,
+                    // A category that is gone has no children.
+                    Answer::Gone { .. } => return self.commit(node, None, Vec::new()).await,
+                }
+            }
+            Err(error) => {
+                let text = seen(&error);
+                let (seconds, stop) =
+                    match fare.failed(&error.kind, text.clone(), node.attempts, self.settings()) {
+                        Verdict::Again { seconds, .. } => (Some(seconds), false),
+                        Verdict::GiveUp => (None, false),
+                        Verdict::Stop => (Some(0.0), true),
+                    };
+                self.warehouse()
+                    .fail_category(&self.attempt, node, &text, seconds)
+                    .await?;
+                return if stop { Err(fare.refusal()) } else { Ok(()) };
+            }
+        };
+        match catalog::parse_categories(&page.unpacked) {
+            Ok(answer) => {
+                let kept = NewPage {
+                    kind: PageKind::Categories,
+                    subject: node.category_id,
+                    source: "api",
+                    encoding: page.encoding,
+                    body: page.body.to_vec(),
+                    fetched_at: now,
+                };
+                self.commit(node, Some(kept), answer.categories).await
+            }
+            Err(rejection) => {
+                let text = format!("the children of category {}: {rejection}", node.category_id);
+                Ok(self
+                    .warehouse()
+                    .fail_category(&self.attempt, node, &text, None)
+                    .await?)
+            }
+        }
+    }
+
+    async fn commit(
+        &self,
+        node: &CategoryNode,
+        page: Option<NewPage>,
+        mut children: Vec<Category>,
+    ) -> Result<()> {
+        children.retain(|child| !self.scope.exclude.contains(&child.id));
+        let now = self.pipeline.clock().now();
+        let warehouse = self.warehouse();
+        warehouse
+            .commit_category(&self.attempt, node, page.as_ref(), &children, now)
+            .await?;
+        Ok(())
+    }
+
+    /// Ends the walk and reports what the run takes.
+    pub(crate) async fn settle_categories(&self) -> Result<Map<String, Value>> {
+        let leaves = if self.scope.categories.is_empty() {
+            self.scope.max_categories
+        } else {
+            0
+        };
+        self.warehouse()
+            .select_leaves(&self.attempt, leaves, &self.scope.exclude)
+            .await?;
+        let limit = i64::try_from(self.settings().list_limit).unwrap_or(i64::MAX);
+        let selected = self.warehouse().selected(&self.run.id, limit).await?;
+        let (count, _failed) = self.warehouse().selected_count(&self.run.id).await?;
+        if count == 0 && !self.scope.categories.is_empty() {
+            return Err(Error::Usage(
+                "none of the categories asked for has a leaf".into(),
+            ));
+        }
+        let list = selected
+            .iter()
+            .map(|(id, name, n)| json!({ "id": id, "name": short(name), "product_count": n }));
+        let list = bounded(list, self.settings().list_limit);
+        Ok(keys([
+            ("categories", list),
+            ("category_count", json!(count)),
+        ]))
+    }
+}

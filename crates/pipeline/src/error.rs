@@ -1,0 +1,80 @@
+//! Why a run or step could not end well. Each kind has one exit code.
+
+use catalog::Instant;
+
+use crate::Exit;
+
+/// A run or step that did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The warehouse failed.
+    #[error("the warehouse did not do its part")]
+    Warehouse(#[from] warehouse::Error),
+    /// The site refuses us, or cannot be reached.
+    #[error("the site refuses or cannot be reached: {seen}")]
+    Refused {
+        /// What was seen.
+        seen: String,
+        /// When it makes sense to ask again.
+        retry_at: Option<Instant>,
+    },
+    /// Another process works on this step or run.
+    #[error("{0}")]
+    Held(String),
+    /// The clocks of this machine and of the database or the site differ too much.
+    #[error("the clock of this machine is {minutes} minutes away from the {whose}'s: set it right")]
+    Clock {
+        /// How far.
+        minutes: i64,
+        /// `database` or `site`.
+        whose: &'static str,
+    },
+    /// What was asked for cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// A file or folder of this machine failed.
+    #[error("cannot {what}")]
+    Machine {
+        /// What was tried.
+        what: String,
+        /// What came of it.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Stopped by a person or by the machine going down; the work is kept.
+    #[error("interrupted; the work so far is kept")]
+    Interrupted,
+    /// The step ran out of time.
+    #[error("the step took longer than its time limit of {0} s; the work so far is kept")]
+    Overtime(u64),
+    /// The counts of a run do not add up.
+    #[error("the counts of the run do not add up: {}", .0.join("; "))]
+    Broken(Vec<String>),
+    /// A part of this program broke its promise.
+    #[error("{0}")]
+    Bug(String),
+}
+
+/// What a step answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The exit code of the command that met it.
+    pub fn exit(&self) -> Exit {
+        use warehouse::Error as W;
+        match self {
+            Self::Warehouse(W::Unreachable(_) | W::Busy(_)) | Self::Held(_) => Exit::Warehouse,
+            Self::Warehouse(W::Fenced(_)) => Exit::Warehouse,
+            Self::Warehouse(W::Address(..) | W::Schema(_) | W::Origin { .. }) => Exit::Usage,
+            Self::Warehouse(W::NetworkFileSystem(..)) => Exit::Usage,
+            Self::Warehouse(W::Full | W::ReadOnly(_) | W::Damaged(_)) => Exit::Machine,
+            Self::Warehouse(W::Statement { .. } | W::Stored(_)) => Exit::Bug,
+            Self::Refused { .. } => Exit::Refused,
+            Self::Clock { .. } | Self::Usage(_) => Exit::Usage,
+            Self::Machine { .. } => Exit::Machine,
+            Self::Overtime(_) => Exit::Machine,
+            Self::Interrupted => Exit::Interrupted,
+            Self::Broken(_) | Self::Bug(_) => Exit::Bug,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Exit codes: a contract with shells, Airflow and monitoring.
+
+/// How a command ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Unexpected failure of this machine: disk full, unwritable folder.
+    Machine,
+    /// Bad flags, settings, schema or clock.
+    Usage,
+    /// Done and loaded, but quality is below its limit.
+    Quality,
+    /// Stopped by the drift gate, nothing loaded.
+    Drift,
+    /// The site refuses us or cannot be reached; retry later.
+    Refused,
+    /// The warehouse is unreachable or held by another run; retry later.
+    Warehouse,
+    /// A promise broke: a bug.
+    Bug,
+    /// Nothing to do.
+    Nothing,
+    /// Interrupted; the work is kept.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Machine => 1,
+            Self::Usage => 2,
+            Self::Quality => 10,
+            Self::Drift => 11,
+            Self::Refused => 20,
+            Self::Warehouse => 30,
+            Self::Bug => 70,
+            Self::Nothing => 99,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// The exit of a stored number.
+    pub fn from_code(code: i64) -> Self {
+        match code {
+            0 => Self::Done,
+            2 => Self::Usage,
+            10 => Self::Quality,
+            11 => Self::Drift,
+            20 => Self::Refused,
+            30 => Self::Warehouse,
+            70 => Self::Bug,
+            99 => Self::Nothing,
+            130 => Self::Interrupted,
+            _ => Self::Machine,
+        }
+    }
+
+    /// The worse of two ends of a run's steps: a bug, then a stop, a refusal, low quality.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        let weight = |exit: Self| match exit {
+            Self::Done => 0,
+            Self::Quality => 1,
+            Self::Refused => 2,
+            Self::Drift => 3,
+            Self::Bug => 9,
+            _ => 5,
+        };
+        if weight(other) > weight(self) {
+            other
+        } else {
+            self
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `extract-product-urls`: lists the products of the categories that the run takes.
+
+use std::collections::VecDeque;
+
+use crawl::{Answer, Ask};
+use serde_json::{Map, Value, json};
+use warehouse::{ListingAsk, ListingOutcome, ListingResult, NewPage, PageKind};
+
+use crate::fetch::{Fare, Flight, Verdict, seen};
+use crate::report::{bounded, keys};
+use crate::site::{Answered, check_clock};
+use crate::steps::Work;
+use crate::{Event, Exit, Result, Step};
+
+impl Work<'_> {
+    /// Asks for listing pages until none is left.
+    pub(crate) async fn extract_product_urls(&self) -> Result<Exit> {
+        self.warehouse().begin_listing(&self.attempt).await?;
+        let mut fare = Fare::new();
+        let mut flight = Flight::new(self.pipeline).await?;
+        let mut queue = VecDeque::new();
+        let mut done = 0;
+        loop {
+            self.check_stop()?;
+            if queue.is_empty() && flight.len() < self.settings().workers {
+                let n = i64::try_from(self.settings().workers).unwrap_or(1);
+                match self.warehouse().next_listings(&self.attempt, n).await? {
+                    ListingOutcome::Ask(asks) => queue.extend(asks),
+                    ListingOutcome::Wait if flight.is_empty() => {
+                        self.idle().await?;
+                        continue;
+                    }
+                    ListingOutcome::Done if flight.is_empty() => break,
+                    ListingOutcome::Wait | ListingOutcome::Done => {}
+                }
+            }
+            while flight.len() < self.settings().workers
+                && let Some(asked) = queue.pop_front()
+            {
+                let page = u32::try_from(asked.page).unwrap_or(1);
+                flight.send(
+                    asked,
+                    Ask::Listing {
+                        category: asked.category_id,
+                        page,
+                    },
+                );
+            }
+            if let Some((asked, answer)) = flight.land().await? {
+                self.take_listing(&asked, answer, &mut fare).await?;
+                done += 1;
+                let open = self.warehouse().open_rows(&self.attempt).await?;
+                self.progress(Step::ExtractProductUrls, done, done + open.unsigned_abs());
+            }
+        }
+        fare.verdict()?;
+        if fare.given_up() > 0 {
+            let text = format!("{} listing pages could not be fetched", fare.given_up());
+            self.pipeline.tell(Event::Warning(text));
+        }
+        Ok(Exit::Done)
+    }
+
+    async fn take_listing(
+        &self,
+        asked: &ListingAsk,
+        answer: Answered,
+        fare: &mut Fare,
+    ) -> Result<()> {
+        let failed = match answer {
+            Ok(answer) => {
+                check_clock(&answer, self.pipeline.clock())?;
+                fare.answered();
+                let page = match answer {
+                    Answer::Good(page) => page,
+                    Answer::Gone { status, .. } => {
+                        let text = format!("the site answers {status}");
+                        return self.give_up(asked, &text).await;
+                    }
+                };
+                match catalog::parse_listing(&page.unpacked) {
+                    Ok(listing) => {
+                        let kept = NewPage {
+                            kind: PageKind::Listing,
+                            subject: asked.category_id,
+                            source: "api",
+                            encoding: page.encoding,
+                            body: page.body.to_vec(),
+                            fetched_at: self.pipeline.clock().now(),
+                        };
+                        let limit = self.scope.max_products;
+                        let result = ListingResult {
+                            page: kept,
+                            answer: &listing,
+                            limit,
+                        };
+                        let warehouse = self.warehouse();
+                        return Ok(warehouse
+                            .commit_listing(&self.attempt, asked, result)
+                            .await?);
+                    }
+                    Err(rejection) => return self.give_up(asked, &rejection.to_string()).await,
+                }
+            }
+            Err(error) => error,
+        };
+        let text = seen(&failed);
+        let verdict = fare.failed(&failed.kind, text.clone(), asked.attempts, self.settings());
+        let (seconds, counts) = match verdict {
+            Verdict::Again { seconds, counts } => (Some(seconds), counts),
+            Verdict::GiveUp => (None, true),
+            Verdict::Stop => (Some(0.0), false),
+        };
+        self.warehouse()
+            .fail_listing(&self.attempt, asked, &text, seconds, counts)
+            .await?;
+        if verdict == Verdict::Stop {
+            Err(fare.refusal())
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn give_up(&self, asked: &ListingAsk, text: &str) -> Result<()> {
+        Ok(self
+            .warehouse()
+            .fail_listing(&self.attempt, asked, text, None, true)
+            .await?)
+    }
+
+    /// Ends the listing and reports what was listed.
+    pub(crate) async fn settle_listing(&self) -> Result<Map<String, Value>> {
+        self.warehouse()
+            .settle_listing(&self.attempt, self.scope.max_products)
+            .await?;
+        let limit = i64::try_from(self.settings().list_limit).unwrap_or(i64::MAX);
+        let (urls, count) = self.warehouse().listed(&self.run.id, limit).await?;
+        let urls = bounded(
+            urls.into_iter().map(Value::String),
+            self.settings().list_limit,
+        );
+        Ok(keys([
+            ("product_urls", urls),
+            ("product_count", json!(count)),
+        ]))
+    }
+}

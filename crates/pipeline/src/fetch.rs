@@ -1,0 +1,177 @@
+//! Asking for many things at once, and what a failure means for the next try.
+//!
+//! The listing's durable state counts the tries; there is one budget, and no retry anywhere else.
+//!
+//! Not here: which things (the steps).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crawl::{Ask, Backoff, FetchErrorKind, Retry};
+use tokio::task::JoinSet;
+
+use crate::site::{Answered, chain};
+use crate::{Error, Pipeline, Result};
+
+/// The longest wait after a first failure, and the longest of all.
+const BACKOFF: Backoff = Backoff {
+    base: Duration::from_secs(1),
+    cap: Duration::from_mins(1),
+};
+
+/// How long to wait for others who hold the rest.
+pub(crate) const IDLE: Duration = Duration::from_millis(100);
+
+/// What to do about a failed request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// Ask again after so many seconds; whether the try counts.
+    Again { seconds: f64, counts: bool },
+    /// Give up.
+    GiveUp,
+    /// The site refuses: stop the step.
+    Stop,
+}
+
+/// How a step's requests fare, to tell a bad day from a refusal.
+#[derive(Debug)]
+pub(crate) struct Fare {
+    answered: u64,
+    failed: u64,
+    last_failure: String,
+    stalled_since: Option<Instant>,
+}
+
+impl Fare {
+    pub(crate) fn new() -> Self {
+        Self {
+            answered: 0,
+            failed: 0,
+            last_failure: String::new(),
+            stalled_since: None,
+        }
+    }
+
+    /// An answer came.
+    pub(crate) fn answered(&mut self) {
+        self.answered += 1;
+        self.stalled_since = None;
+    }
+
+    /// A request failed: what to do with it.
+    pub(crate) fn failed(
+        &mut self,
+        kind: &FetchErrorKind,
+        seen: String,
+        attempts: i64,
+        settings: &crate::Settings,
+    ) -> Verdict {
+        self.last_failure = seen;
+        let free = matches!(
+            kind,
+            FetchErrorKind::Throttled { .. } | FetchErrorKind::Permit(_)
+        );
+        if free {
+            let since = *self.stalled_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > settings.stall_limit {
+                return Verdict::Stop;
+            }
+        }
+        let attempt = u32::try_from(attempts + 1).unwrap_or(u32::MAX);
+        let seconds = match kind.retry() {
+            Retry::Stop => return Verdict::Stop,
+            Retry::Never => {
+                self.failed += 1;
+                return Verdict::GiveUp;
+            }
+            Retry::After(wait) => wait.as_secs_f64(),
+            Retry::Backoff => BACKOFF.delay(attempt, chance()).as_secs_f64(),
+        };
+        if !free && attempts + 1 >= settings.max_attempts {
+            self.failed += 1;
+            return Verdict::GiveUp;
+        }
+        Verdict::Again {
+            seconds,
+            counts: !free,
+        }
+    }
+
+    /// Nothing was answered although something was asked: the site cannot be reached.
+    pub(crate) fn verdict(&self) -> Result<()> {
+        if self.answered == 0 && self.failed > 0 {
+            return Err(self.refusal());
+        }
+        Ok(())
+    }
+
+    /// Requests that were given up.
+    pub(crate) fn given_up(&self) -> u64 {
+        self.failed
+    }
+
+    /// The site refuses, with what was seen last.
+    pub(crate) fn refusal(&self) -> Error {
+        Error::Refused {
+            seen: self.last_failure.clone(),
+            retry_at: None,
+        }
+    }
+}
+
+/// A chance from 0 to 1: the jitter of a wait, of no consequence for any record.
+fn chance() -> f64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let random = RandomState::new().build_hasher().finish();
+    (random >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Requests in flight, each with what it was asked for.
+pub(crate) struct Flight<T> {
+    tasks: JoinSet<(T, Answered)>,
+    site: Arc<crate::Site>,
+    robots: Arc<crawl::Robots>,
+}
+
+impl<T: Send + 'static> Flight<T> {
+    pub(crate) async fn new(pipeline: &Pipeline) -> Result<Self> {
+        let site = pipeline.site()?;
+        let robots = site.robots().await?;
+        Ok(Self {
+            tasks: JoinSet::new(),
+            site,
+            robots,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Sends a request.
+    pub(crate) fn send(&mut self, what: T, ask: Ask) {
+        let (site, robots) = (Arc::clone(&self.site), Arc::clone(&self.robots));
+        self.tasks.spawn(async move {
+            let answer = site.ask(&ask, &robots).await;
+            (what, answer)
+        });
+    }
+
+    /// The next answer, whichever comes first; `None` when nothing is in flight.
+    pub(crate) async fn land(&mut self) -> Result<Option<(T, Answered)>> {
+        match self.tasks.join_next().await {
+            None => Ok(None),
+            Some(Ok(landed)) => Ok(Some(landed)),
+            Some(Err(error)) => Err(Error::Bug(format!("a request ended in a panic: {error}"))),
+        }
+    }
+}
+
+/// What failed, in one line.
+pub(crate) fn seen(error: &crawl::FetchError) -> String {
+    chain(error)
+}

@@ -1,0 +1,110 @@
+//! `load-products`: merges staged products into the warehouse's present and history.
+
+use serde_json::{Map, Value, json};
+use warehouse::Merge;
+
+use crate::report::{keys, round3};
+use crate::steps::Work;
+use crate::{Event, Exit, Result, Step};
+
+/// Under so many known products a run may believe this many 404s.
+const FEW_KNOWN: i64 = 50;
+const FEW_GONE: i64 = 5;
+
+/// What stands in the ledger about a run's 404s.
+const BELIEVED: &str = "gone believed";
+const DOUBTED: &str = "gone doubted";
+
+impl Work<'_> {
+    /// Loads batches until nothing is staged.
+    pub(crate) async fn load_products(&self) -> Result<Exit> {
+        let believe_gone = self.believes_gone().await?;
+        let merge = Merge {
+            batch: self.settings().batch,
+            believe_gone,
+            now: self.pipeline.clock().now(),
+        };
+        let total = self
+            .warehouse()
+            .open_rows(&self.attempt)
+            .await?
+            .unsigned_abs();
+        let mut done = 0;
+        loop {
+            self.check_stop()?;
+            match self.warehouse().load_batch(&self.attempt, &merge).await? {
+                None => break,
+                Some(outcomes) if outcomes.is_empty() => self.idle().await?,
+                Some(outcomes) => done += outcomes.len() as u64,
+            }
+            self.progress(Step::LoadProducts, done, total.max(done));
+        }
+        let totals = self.warehouse().identities(&self.run.id).await?.products;
+        let all = totals.listed + totals.rechecked;
+        let percent = if all > 0 {
+            totals.rejected as f64 * 100.0 / all as f64
+        } else {
+            0.0
+        };
+        let mut exit = Exit::Done;
+        if percent > self.settings().max_rejected_percent {
+            let limit = self.settings().max_rejected_percent;
+            let text = format!("{percent:.1} % of the products were rejected (limit {limit} %)");
+            self.pipeline.tell(Event::Warning(text));
+            exit = Exit::Quality;
+        }
+        if !believe_gone {
+            let text = "the site answers 404 for too many products to be believed: none of them \
+                        was marked as delisted";
+            self.pipeline.tell(Event::Warning(text.into()));
+            exit = Exit::Quality;
+        }
+        Ok(exit)
+    }
+
+    /// Whether this run believes its 404s; decided once, before anything is loaded.
+    async fn believes_gone(&self) -> Result<bool> {
+        let warehouse = self.warehouse();
+        let step = warehouse.step(&self.run.id, &self.attempt.step).await?;
+        if let Some(decided) = step.and_then(|step| step.planned_to) {
+            return Ok(decided == BELIEVED);
+        }
+        let evidence = warehouse.gone_counts(&self.run.id).await?;
+        let bound = if evidence.known < FEW_KNOWN {
+            FEW_GONE as f64
+        } else {
+            evidence.known as f64 * self.settings().max_gone_percent / 100.0
+        };
+        let believes =
+            evidence.gone == 0 || (evidence.controls > 0 && evidence.gone as f64 <= bound);
+        let word = if believes { BELIEVED } else { DOUBTED };
+        warehouse.commit_plan(&self.attempt, &[], word).await?;
+        Ok(believes)
+    }
+
+    /// Reports what was loaded.
+    pub(crate) async fn load_report(&self) -> Result<Map<String, Value>> {
+        let totals = self.warehouse().identities(&self.run.id).await?.products;
+        let loaded = totals.new + totals.changed + totals.unchanged + totals.late;
+        let elapsed = self
+            .warehouse()
+            .step_seconds(&self.run.id, &self.attempt.step)
+            .await?;
+        let stats = json!({
+            "total_products": totals.listed + totals.rechecked,
+            "db_loaded": loaded,
+            "inserted_count": totals.new,
+            "updated_count": totals.changed,
+            "unchanged_count": totals.unchanged,
+            "late_count": totals.late,
+            "gone_count": totals.gone,
+            "success_count": loaded + totals.gone,
+            "failed_count": totals.rejected,
+            "unobserved_count": totals.unobserved,
+            "file_loaded": 0,
+            "errors": [],
+            "processing_time": round3(elapsed.unwrap_or(0.0)),
+        });
+        Ok(keys([("load_stats", stats)]))
+    }
+}

@@ -1,0 +1,220 @@
+//! Whole runs: beginning, going on, closing, reporting.
+//!
+//! Not here: one step (`steps`).
+
+use std::time::Duration;
+
+use serde_json::Value;
+use warehouse::{NewRun, Run, RunState};
+
+use crate::report::seconds;
+use crate::{
+    Error, Event, Exit, Pipeline, Result, RunReport, Scope, Step, StepReport, StepRequest,
+};
+
+/// A run without a commit for so long is not active any more.
+const ACTIVE_MILLIS: i64 = 30 * 60_000;
+
+/// A run that was idle for so long is not gone on with.
+const IDLE_MILLIS: i64 = 20 * 3_600_000;
+
+/// How often a waiting run looks whether its turn has come.
+const TURN: Duration = Duration::from_secs(5);
+
+/// The wish to run everything.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// The id of a run that begins now.
+    pub id: String,
+    /// `cli`, `serve` or `airflow:<dag>`.
+    pub owner: String,
+    /// What to crawl.
+    pub scope: Scope,
+    /// Do not go on with an unfinished run.
+    pub fresh: bool,
+    /// Wait until another run ends.
+    pub wait: bool,
+    /// Go on with the run of exactly this id and no other (a step of Airflow, a day of a demo).
+    pub only_this: bool,
+}
+
+impl Pipeline {
+    /// Begins a run, or goes on with an unfinished one of the same scope and owner. Says which in a
+    /// note.
+    pub async fn begin_run(&self, request: &RunRequest) -> Result<Run> {
+        check_id(&request.id)?;
+        loop {
+            if request.only_this
+                && let Some(run) = self.warehouse().run(&request.id).await?
+                && run.state != RunState::Open
+            {
+                return Ok(run);
+            }
+            let new = NewRun {
+                id: request.id.clone(),
+                owner: request.owner.clone(),
+                scope: request.scope.to_json(),
+                scope_key: request.scope.to_json(),
+                clock_at: self.clock().now(),
+            };
+            let other = match self.warehouse().create_run(&new).await? {
+                Ok(run) => return Ok(run),
+                Err(other) => other,
+            };
+            let now = self.warehouse().time().await?;
+            let idle = now.millis_since(other.last_commit_at);
+            let same = if request.only_this {
+                other.id == request.id
+            } else {
+                other.owner == new.owner && other.scope_key == new.scope_key
+            };
+            if same && !request.fresh && idle < IDLE_MILLIS {
+                self.tell(Event::Note(format!(
+                    "going on with run {} ({})",
+                    other.id, other.owner
+                )));
+                return Ok(*other);
+            }
+            if !other.leased && (idle >= ACTIVE_MILLIS || (same && request.fresh)) {
+                self.tell(Event::Note(format!(
+                    "closing run {}, which nobody finished",
+                    other.id
+                )));
+                self.close_run(&other.id).await?;
+                continue;
+            }
+            if !request.wait {
+                return Err(Error::Held(format!(
+                    "run {} of {} is at work or was {} min ago: wait for it (--wait), or close it \
+                     (tiki runs close {})",
+                    other.id,
+                    other.owner,
+                    idle / 60_000,
+                    other.id
+                )));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TURN) => {}
+                () = self.stop().heard() => return Err(Error::Interrupted),
+            }
+        }
+    }
+
+    /// Runs all nine steps. A site that refuses does not keep what was listed from being loaded.
+    pub async fn run(&self, run: &Run) -> Result<RunReport> {
+        let mut exit = Exit::Done;
+        let mut refusal = None;
+        for step in Step::ALL {
+            match self.step(&StepRequest::new(&run.id, step)).await {
+                Ok(report) => exit = exit.worse(report.exit()),
+                Err(error @ Error::Refused { .. }) if step.asks_the_site() => {
+                    self.tell(Event::Warning(error.to_string()));
+                    exit = exit.worse(Exit::Refused);
+                    refusal = Some(error);
+                    if step == Step::CrawlCategories {
+                        // Nothing is known yet, so nothing can be loaded; the run stays open.
+                        break;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = refusal.filter(|_| exit == Exit::Refused)
+            && self
+                .warehouse()
+                .step(&run.id, Step::SendNotification.name())
+                .await?
+                .is_none()
+        {
+            return Err(error);
+        }
+        self.finish(run, RunState::Done, exit).await
+    }
+
+    /// Closes a run by hand: what it fetched is loaded, what it did not ask is counted so.
+    pub async fn close_run(&self, id: &str) -> Result<RunReport> {
+        let run = self.warehouse().run(id).await?;
+        let run = run.ok_or_else(|| Error::Usage(format!("there is no run {id:?}")))?;
+        if run.state != RunState::Open {
+            return Err(Error::Usage(format!(
+                "run {id} is {} already",
+                run.state.as_str()
+            )));
+        }
+        if run.leased {
+            return Err(Error::Held(format!(
+                "run {id} is at work; end its process first"
+            )));
+        }
+        self.step(&StepRequest::new(id, Step::SendNotification))
+            .await?;
+        self.finish(&run, RunState::Abandoned, Exit::Done).await
+    }
+
+    /// Redoes a finished run from a step on, from its stored pages.
+    pub async fn redo(&self, id: &str, from: Step) -> Result<Run> {
+        let run = self.warehouse().run(id).await?;
+        let run = run.ok_or_else(|| Error::Usage(format!("there is no run {id:?}")))?;
+        if run.leased {
+            return Err(Error::Held(format!(
+                "run {id} is at work; end its process first"
+            )));
+        }
+        let names: Vec<&str> = Step::ALL
+            .into_iter()
+            .filter(|step| *step >= from)
+            .map(Step::name)
+            .collect();
+        self.warehouse().redo(id, from.name(), &names).await?;
+        let run = self.warehouse().run(id).await?;
+        run.ok_or_else(|| Error::Bug(format!("run {id} vanished")))
+    }
+
+    /// Ends a run: its counts are frozen in the ledger.
+    async fn finish(&self, run: &Run, state: RunState, exit: Exit) -> Result<RunReport> {
+        let totals = self.warehouse().identities(&run.id).await?;
+        let text = serde_json::to_string(&totals)
+            .map_err(|error| Error::Bug(format!("counts cannot be printed: {error}")))?;
+        self.warehouse()
+            .finish_run(&run.id, state, exit.code().into(), &text)
+            .await?;
+        self.report(&run.id).await
+    }
+
+    /// What a run did.
+    pub async fn report(&self, id: &str) -> Result<RunReport> {
+        let run = self.warehouse().run(id).await?;
+        let run = run.ok_or_else(|| Error::Usage(format!("there is no run {id:?}")))?;
+        let rows = self.warehouse().steps(id).await?;
+        let mut steps: Vec<StepReport> = rows
+            .iter()
+            .filter_map(|row| serde_json::from_str(row.report.as_deref()?).ok())
+            .collect();
+        steps.sort_by_key(|report| Step::parse(&report.step));
+        let first = rows.iter().map(|row| row.started_at).min();
+        let last = rows.iter().filter_map(|row| row.finished_at).max();
+        Ok(RunReport {
+            run_id: run.id,
+            exit_code: run.exit_code.unwrap_or(0),
+            clock_at: run.clock_at.to_string(),
+            seconds: first
+                .zip(last)
+                .map_or(0.0, |(first, last)| seconds(first, last)),
+            totals: self.warehouse().identities(id).await?,
+            steps,
+        })
+    }
+}
+
+/// An id is 1 to 128 characters of `A-Z a-z 0-9 . _ : + -`.
+fn check_id(id: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._:+-".contains(c);
+    if (1..=128).contains(&id.len()) && id.chars().all(fits) {
+        return Ok(());
+    }
+    let shown: String = id.chars().take(40).collect();
+    Err(Error::Usage(format!(
+        "{} is no id of a run: 1 to 128 characters of A-Z a-z 0-9 . _ : + -",
+        Value::String(shown)
+    )))
+}

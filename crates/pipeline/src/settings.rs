@@ -1,0 +1,77 @@
+//! How runs work: read live, unlike what they crawl (`scope`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long things are kept, in days.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Looks.
+    pub observations_days: i64,
+    /// Bodies.
+    pub pages_days: i64,
+    /// Listings.
+    pub listings_days: i64,
+    /// Runs and their counts.
+    pub ledger_days: i64,
+}
+
+/// How runs work.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Requests in flight.
+    pub workers: usize,
+    /// The time between two boundaries of a product's detail.
+    pub detail_ttl: Duration,
+    /// Details that a run asks at most (0: no bound).
+    pub detail_budget: i64,
+    /// How old a category's children may be.
+    pub category_ttl: Duration,
+    /// Rejected products in percent above which a load ends with 10.
+    pub max_rejected_percent: f64,
+    /// Products found gone in percent of the known ones above which none is believed.
+    pub max_gone_percent: f64,
+    /// Tries a request has.
+    pub max_attempts: i64,
+    /// How long a step goes on while the site answers nothing but *too many requests*.
+    pub stall_limit: Duration,
+    /// Items that a list of a report holds at most.
+    pub list_limit: usize,
+    /// Products a transaction of transform and load.
+    pub batch: i64,
+    /// How long things are kept.
+    pub keep: Keep,
+    /// Files of this program.
+    pub data_dir: PathBuf,
+    /// The time zone of days in reports.
+    pub zone: jiff::tz::TimeZone,
+}
+
+/// Bytes that a list of a report holds at most.
+pub(crate) const LIST_MAX_BYTES: usize = 48_000;
+
+impl Settings {
+    /// The defaults, with files in a folder.
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            workers: 5,
+            detail_ttl: Duration::from_hours(7 * 24),
+            detail_budget: 0,
+            category_ttl: Duration::from_hours(24),
+            max_rejected_percent: 5.0,
+            max_gone_percent: 10.0,
+            max_attempts: 4,
+            stall_limit: Duration::from_mins(10),
+            list_limit: 200,
+            batch: 500,
+            keep: Keep {
+                observations_days: 400,
+                pages_days: 90,
+                listings_days: 30,
+                ledger_days: 400,
+            },
+            data_dir,
+            zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(7)),
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Running one step: may it run, who else is at it, what became of it.
+//!
+//! Not here: what a step does (its own module), a whole run (`runs`).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use warehouse::{Attempt, AttemptRequest, Run, RunState, Warehouse};
+
+use crate::report::round3;
+use crate::site::check_database_clock;
+use crate::{
+    Clock, Error, Event, Exit, Listener, Result, Scope, Settings, Site, Step, StepReport, Stop,
+    process,
+};
+
+/// How often a lease is prolonged; a third of its length.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Everything that steps need.
+#[derive(Clone)]
+pub struct Pipeline {
+    warehouse: Warehouse,
+    site: Option<Arc<Site>>,
+    clock: Clock,
+    settings: Settings,
+    listener: Listener,
+    stop: Stop,
+}
+
+/// The wish to run one step.
+#[derive(Clone, Debug)]
+pub struct StepRequest {
+    /// The run's id.
+    pub run: String,
+    /// Which step.
+    pub step: Step,
+    /// The number of the attempt; a higher one ends a lower one. `None`: only if nobody is at it.
+    pub attempt: Option<i64>,
+    /// Which of several workers.
+    pub shard: i64,
+    /// One more worker on the same frontier.
+    pub join: bool,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+}
+
+impl StepRequest {
+    /// A step of a run, alone, without limits.
+    pub fn new(run: &str, step: Step) -> Self {
+        Self {
+            run: run.into(),
+            step,
+            attempt: None,
+            shard: 0,
+            join: false,
+            timeout: None,
+        }
+    }
+}
+
+/// A step at work.
+pub(crate) struct Work<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) run: &'a Run,
+    pub(crate) scope: &'a Scope,
+    pub(crate) attempt: Attempt,
+    deadline: Option<(Instant, Duration)>,
+}
+
+impl Pipeline {
+    /// A pipeline; `site` is `None` for commands that ask nothing.
+    pub fn new(
+        warehouse: Warehouse,
+        site: Option<Site>,
+        clock: Clock,
+        settings: Settings,
+        listener: Listener,
+        stop: Stop,
+    ) -> Self {
+        Self {
+            warehouse,
+            site: site.map(Arc::new),
+            clock,
+            settings,
+            listener,
+            stop,
+        }
+    }
+
+    /// Where the records are.
+    pub fn warehouse(&self) -> &Warehouse {
+        &self.warehouse
+    }
+
+    /// The run's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// How it works.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The wish to stop.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        self.listener.tell(event);
+    }
+
+    pub(crate) fn site(&self) -> Result<Arc<Site>> {
+        self.site
+            .clone()
+            .ok_or_else(|| Error::Bug("a step that asks the site without one".into()))
+    }
+
+    /// Runs one step of a run that exists, and reports. A step that has ended reports again.
+    pub async fn step(&self, request: &StepRequest) -> Result<StepReport> {
+        let run = self.warehouse.run(&request.run).await?.ok_or_else(|| {
+            Error::Usage(format!(
+                "there is no run {:?}: `tiki runs` lists them, `crawl-categories` begins one",
+                request.run
+            ))
+        })?;
+        let scope = Scope::from_json(&run.scope)
+            .ok_or_else(|| Error::Bug(format!("the scope of run {} cannot be read", run.id)))?;
+        if let Some(report) = self.ended(&run, request.step).await? {
+            return Ok(report);
+        }
+        if run.state != RunState::Open {
+            return Err(Error::Usage(format!(
+                "run {} is {}: a new run begins with crawl-categories, and \
+                 `tiki run --from <step> --run {}` redoes this one from its stored pages",
+                run.id,
+                run.state.as_str(),
+                run.id
+            )));
+        }
+        check_database_clock(&self.warehouse, &self.clock).await?;
+        self.close_earlier(&run, &scope, request.step).await?;
+        self.tell(Event::StepBegun(request.step));
+        let report = self.attempt(&run, &scope, request).await?;
+        self.tell(Event::StepEnded(Box::new(report.clone())));
+        Ok(report)
+    }
+
+    /// The report of a step that has ended.
+    pub(crate) async fn ended(&self, run: &Run, step: Step) -> Result<Option<StepReport>> {
+        let Some(row) = self.warehouse.step(&run.id, step.name()).await? else {
+            return Ok(None);
+        };
+        let Some(text) = row.report.filter(|_| row.closed) else {
+            return Ok(None);
+        };
+        let mut report: StepReport = serde_json::from_str(&text)
+            .map_err(|error| Error::Bug(format!("a stored report cannot be read: {error}")))?;
+        report.already_done = true;
+        report.hint = Some(format!(
+            "this step has ended; redo it with: tiki run --from {} --run {}",
+            step.name(),
+            run.id
+        ));
+        Ok(Some(report))
+    }
+
+    /// Closes steps before this one that were left open (a refusal that nobody tried again): what
+    /// they did not ask is counted so. Steps that ask nothing are simply run.
+    async fn close_earlier(&self, run: &Run, scope: &Scope, step: Step) -> Result<()> {
+        for earlier in Step::ALL.into_iter().take_while(|earlier| *earlier < step) {
+            if self.ended(run, earlier).await?.is_some() {
+                continue;
+            }
+            let request = StepRequest::new(&run.id, earlier);
+            if !earlier.asks_the_site() {
+                self.attempt(run, scope, &request).await?;
+                continue;
+            }
+            let work = self.begin(run, scope, &request).await?;
+            let done = self.settle(&work, earlier, Exit::Done).await;
+            self.end(&work, done.as_ref().err()).await?;
+            done?;
+        }
+        Ok(())
+    }
+
+    async fn begin<'a>(
+        &'a self,
+        run: &'a Run,
+        scope: &'a Scope,
+        request: &StepRequest,
+    ) -> Result<Work<'a>> {
+        let wish = AttemptRequest {
+            run: run.id.clone(),
+            step: request.step.name().into(),
+            shard: request.shard,
+            attempt: request.attempt,
+            join: request.join,
+            host: process::this_host(),
+        };
+        match self
+            .warehouse
+            .begin_attempt(&wish, process::is_dead)
+            .await?
+        {
+            Ok(attempt) => Ok(Work {
+                pipeline: self,
+                run,
+                scope,
+                attempt,
+                deadline: request.timeout.map(|limit| (Instant::now() + limit, limit)),
+            }),
+            Err(host) => Err(Error::Held(format!(
+                "another process ({} on {}) works on {} of run {}",
+                host.process.split(' ').next().unwrap_or(""),
+                host.name.split(' ').next().unwrap_or(""),
+                request.step.name(),
+                run.id
+            ))),
+        }
+    }
+
+    async fn attempt(&self, run: &Run, scope: &Scope, request: &StepRequest) -> Result<StepReport> {
+        let begun = Instant::now();
+        let work = self.begin(run, scope, request).await?;
+        let keeper = self.keep_lease(&work.attempt);
+        let mut outcome = self.work(&work, request).await;
+        keeper.abort();
+        if let Ok(report) = &mut outcome {
+            report.seconds = round3(begun.elapsed().as_secs_f64());
+        }
+        self.end(&work, outcome.as_ref().err()).await?;
+        outcome
+    }
+
+    async fn work(&self, work: &Work<'_>, request: &StepRequest) -> Result<StepReport> {
+        let exit = match request.step {
+            Step::CrawlCategories => work.crawl_categories().await?,
+            Step::ExtractProductUrls => work.extract_product_urls().await?,
+            Step::CrawlProductDetails => work.crawl_product_details().await?,
+            Step::TransformProducts => work.transform_products().await?,
+            Step::LoadProducts => work.load_products().await?,
+            _ => Exit::Done,
+        };
+        self.settle(work, request.step, exit).await
+    }
+
+    /// Closes a step's frontier, makes its report from rows and closes the step with it.
+    async fn settle(&self, work: &Work<'_>, step: Step, exit: Exit) -> Result<StepReport> {
+        let keys = match step {
+            Step::CrawlCategories => work.settle_categories().await?,
+            Step::ExtractProductUrls => work.settle_listing().await?,
+            Step::CrawlProductDetails => work.settle_details().await?,
+            Step::TransformProducts => work.transform_report().await?,
+            Step::LoadProducts => work.load_report().await?,
+            Step::GetCacheStats => work.cache_stats().await?,
+            Step::MonitorInfrastructure => work.infrastructure_stats().await?,
+            Step::CleanupTempFiles => work.clean_up().await?,
+            Step::SendNotification => work.notify().await?,
+        };
+        let mut report = StepReport::new(step, &work.run.id, keys);
+        report.exit_code = exit.code().into();
+        let row = self.warehouse.step(&work.run.id, step.name()).await?;
+        let started = row.map(|row| row.started_at);
+        if let Some(started) = started {
+            let now = self.warehouse.time().await?;
+            report.seconds = round3(crate::report::seconds(started, now));
+        }
+        let code = report.exit_code;
+        if !self
+            .warehouse
+            .close_step(&work.attempt, code, &report.to_json())
+            .await?
+        {
+            return Err(Error::Held(format!(
+                "{} of run {} is still worked on by another process",
+                step.name(),
+                work.run.id
+            )));
+        }
+        Ok(report)
+    }
+
+    /// Gives a step back. What went wrong before matters more than what goes wrong here.
+    async fn end(&self, work: &Work<'_>, error: Option<&Error>) -> Result<()> {
+        let seen = error.map(|error| crate::site::chain(error));
+        let ended = self
+            .warehouse
+            .end_attempt(&work.attempt, seen.as_deref())
+            .await;
+        match (error, ended) {
+            (None, Err(error)) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Prolongs the lease until it is aborted. When another has taken over, the next commit says so.
+    fn keep_lease(&self, attempt: &Attempt) -> tokio::task::JoinHandle<()> {
+        let (warehouse, attempt) = (self.warehouse.clone(), attempt.clone());
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                if let Err(error) = warehouse.heartbeat(&attempt).await {
+                    tracing::warn!(step = attempt.step, %error, "cannot prolong the lease");
+                }
+            }
+        })
+    }
+}
+
+impl Work<'_> {
+    pub(crate) fn warehouse(&self) -> &Warehouse {
+        &self.pipeline.warehouse
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.pipeline.settings
+    }
+
+    /// Whether to stop before the next batch.
+    pub(crate) fn check_stop(&self) -> Result<()> {
+        if self.pipeline.stop.is_said() {
+            return Err(Error::Interrupted);
+        }
+        match self.deadline {
+            Some((end, limit)) if Instant::now() > end => Err(Error::Overtime(limit.as_secs())),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn progress(&self, step: Step, done: u64, total: u64) {
+        self.pipeline.tell(Event::Progress { step, done, total });
+    }
+
+    /// Waits a moment for others who hold the rest, and takes over what the dead have left.
+    pub(crate) async fn idle(&self) -> Result<()> {
+        tokio::select! {
+            () = tokio::time::sleep(crate::fetch::IDLE) => {}
+            () = self.pipeline.stop.heard() => {}
+        }
+        self.check_stop()?;
+        Ok(self.warehouse().reap(&self.attempt).await?)
+    }
+}

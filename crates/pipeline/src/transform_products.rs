@@ -1,0 +1,196 @@
+//! `transform-products`: turns pages into records. It reads stored pages alone, so it can be redone.
+
+use std::collections::HashSet;
+
+use catalog::{BodyLimits, Detail, Product, Rejection, RejectionReason, Seen, Source};
+use serde_json::{Map, Value, json};
+use warehouse::{RejectionToStore, StoredPage, ToTransform, Transformed};
+
+use crate::report::{bounded, keys, short};
+use crate::steps::Work;
+use crate::{Exit, Result, Step};
+
+/// Categories that are remembered at most; the site has some 3,000.
+const CATEGORIES: i64 = 100_000;
+
+impl Work<'_> {
+    /// Transforms batches until nothing waits.
+    pub(crate) async fn transform_products(&self) -> Result<Exit> {
+        let leaves = self.warehouse().leaves(CATEGORIES).await?;
+        let total = self
+            .warehouse()
+            .open_rows(&self.attempt)
+            .await?
+            .unsigned_abs();
+        let mut done = 0;
+        loop {
+            self.check_stop()?;
+            let batch = self.settings().batch;
+            let Some(products) = self
+                .warehouse()
+                .next_to_transform(&self.attempt, batch)
+                .await?
+            else {
+                return Ok(Exit::Done);
+            };
+            if products.is_empty() {
+                self.idle().await?;
+                continue;
+            }
+            let now = self.pipeline.clock().now();
+            let transformed: Vec<Transformed> = products
+                .into_iter()
+                .map(|product| transform(product, &leaves))
+                .collect();
+            self.warehouse()
+                .commit_transformed(&self.attempt, &transformed, now)
+                .await?;
+            done += transformed.len() as u64;
+            self.progress(Step::TransformProducts, done, total.max(done));
+        }
+    }
+
+    /// Reports what waits to be loaded and what was refused.
+    pub(crate) async fn transform_report(&self) -> Result<Map<String, Value>> {
+        let warehouse = self.warehouse();
+        let counts = warehouse.stage_counts(&self.run.id).await?;
+        let of = |stage: &str, outcome: Option<&str>| -> i64 {
+            let matches = |row: &&(String, Option<String>, i64)| {
+                row.0 == stage && (outcome.is_none() || row.1.as_deref() == outcome)
+            };
+            counts.iter().filter(matches).map(|row| row.2).sum()
+        };
+        let total: i64 = counts.iter().map(|row| row.2).sum();
+        let (rejected, unobserved) = (of("done", Some("rejected")), of("done", Some("unobserved")));
+        let stats = json!({
+            "total_processed": total,
+            "valid_products": total - rejected - unobserved,
+            "invalid_products": rejected,
+            "unobserved": unobserved,
+            "duplicates_removed": warehouse.identities(&self.run.id).await?.items.repeats,
+        });
+        let limit = i64::try_from(self.settings().list_limit).unwrap_or(i64::MAX);
+        let names = warehouse.listed_names(&self.run.id, limit).await?;
+        let list = names
+            .iter()
+            .map(|(id, name)| json!({ "id": id, "name": short(name) }));
+        let list = bounded(list, self.settings().list_limit);
+        Ok(keys([
+            ("transformed_products", list),
+            ("transform_stats", stats),
+        ]))
+    }
+}
+
+/// One product's record from its pages.
+fn transform(product: ToTransform, leaves: &HashSet<i64>) -> Transformed {
+    let ToTransform {
+        product_id,
+        listed_in,
+        listing,
+        detail,
+        page,
+        answered_at,
+    } = product;
+    let mut detail_rejected = None;
+    let mut detail_page_id = None;
+    let seen = page.and_then(|page| match read_detail(&page, product_id) {
+        Ok(seen) => {
+            detail_page_id = Some(page.id);
+            Some(seen)
+        }
+        Err(rejection) => {
+            detail_rejected = Some(kept(product_id, listed_in, Some(page.id), rejection));
+            None
+        }
+    });
+    let Some((listing, listing_page_id)) = listing else {
+        return match (seen, detail_rejected, answered_at) {
+            (Some(seen), ..) => {
+                let made = Product::new(None, Some(seen), None, |id| leaves.contains(&id));
+                staged(product_id, made, None, detail_page_id, None)
+            }
+            (None, Some(rejection), _) => Transformed::Rejected {
+                product_id,
+                rejection,
+            },
+            (None, None, Some(at)) if detail == "gone" => Transformed::Gone { product_id, at },
+            (None, None, _) if detail == "rejected" => Transformed::Rejected {
+                product_id,
+                rejection: kept(product_id, None, None, refused_before()),
+            },
+            _ => Transformed::Unobserved { product_id },
+        };
+    };
+    let made = Product::new(Some(listing), seen, listed_in, |id| leaves.contains(&id));
+    staged(
+        product_id,
+        made,
+        Some(listing_page_id),
+        detail_page_id,
+        detail_rejected,
+    )
+}
+
+fn staged(
+    product_id: i64,
+    made: std::result::Result<Product, Rejection>,
+    listing_page_id: Option<i64>,
+    detail_page_id: Option<i64>,
+    detail_rejected: Option<RejectionToStore>,
+) -> Transformed {
+    match made {
+        Ok(product) => Transformed::Staged {
+            product: Box::new(product),
+            listing_page_id,
+            detail_page_id,
+            detail_rejected,
+        },
+        Err(rejection) => {
+            let page_id = listing_page_id.or(detail_page_id);
+            Transformed::Rejected {
+                product_id,
+                rejection: kept(product_id, None, page_id, rejection),
+            }
+        }
+    }
+}
+
+fn kept(
+    product_id: i64,
+    category_id: Option<i64>,
+    page_id: Option<i64>,
+    rejection: Rejection,
+) -> RejectionToStore {
+    RejectionToStore {
+        product_id: Some(product_id),
+        category_id,
+        page_id,
+        rejection,
+    }
+}
+
+/// A recheck whose body was refused when it came: that rejection is already stored with its page.
+fn refused_before() -> Rejection {
+    Rejection::new(
+        RejectionReason::Nothing,
+        None,
+        "the recheck's body was refused",
+    )
+}
+
+fn read_detail(page: &StoredPage, product_id: i64) -> std::result::Result<Seen<Detail>, Rejection> {
+    let body = catalog::read_body(&page.body, page.encoding, &BodyLimits::default())
+        .map_err(|error| Rejection::new(RejectionReason::NotJson, None, error))?;
+    let value = catalog::parse_detail(&body, product_id)?;
+    let source = if page.source == "html" {
+        Source::DetailHtml
+    } else {
+        Source::Detail
+    };
+    Ok(Seen {
+        value,
+        at: page.fetched_at,
+        source,
+    })
+}

@@ -1,0 +1,154 @@
+//! What the steps' reports and decisions ask about a run, and redoing one.
+//!
+//! Not here: the four identities (`freeze`).
+
+use std::collections::HashSet;
+
+use crate::error::{Error, Result};
+use crate::open::Warehouse;
+use crate::params;
+use crate::value::Value;
+
+/// What a run's 404s are judged by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GoneCounts {
+    /// Listed products whose detail answered well.
+    pub controls: i64,
+    /// Details that answered 404 or 410.
+    pub gone: i64,
+    /// Products that were known before, among those that the run listed and rechecked.
+    pub known: i64,
+}
+
+impl Warehouse {
+    /// What a run's 404s are judged by; to be asked before the run has loaded anything.
+    pub async fn gone_counts(&self, run: &str) -> Result<GoneCounts> {
+        Ok(GoneCounts {
+            controls: self
+                .count(
+                    "SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND detail = 'good'
+                        AND listed_in IS NOT NULL",
+                    run,
+                )
+                .await?,
+            gone: self
+                .count("SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND detail = 'gone'", run)
+                .await?,
+            known: self
+                .count(
+                    "SELECT COUNT(*) FROM run_products r JOIN products p ON p.id = r.product_id
+                     WHERE r.run_id = $1",
+                    run,
+                )
+                .await?,
+        })
+    }
+
+    /// Rechecks of a run that the site answered.
+    pub async fn answered_rechecks(&self, run: &str) -> Result<i64> {
+        self.count(
+            "SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND listed_in IS NULL
+                AND detail IN ('good', 'gone', 'rejected')",
+            run,
+        )
+        .await
+    }
+
+    /// Listed products of a run whose detail was due and not deferred.
+    pub async fn listed_due(&self, run: &str) -> Result<i64> {
+        self.count(
+            "SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND listed_in IS NOT NULL
+                AND reason IS NOT NULL AND detail <> 'deferred'",
+            run,
+        )
+        .await
+    }
+
+    /// Products of a run and what became of their details, `limit` at most.
+    pub async fn crawled(&self, run: &str, limit: i64) -> Result<Vec<(i64, String)>> {
+        let mut tx = self.read().await?;
+        let rows = tx
+            .rows(
+                "SELECT product_id, detail FROM run_products WHERE run_id = $1
+                 ORDER BY product_id LIMIT $2",
+                params![run, limit],
+            )
+            .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| Ok((row.int(0)?, row.text(1)?))).collect()
+    }
+
+    /// Products that a run listed and their names, `limit` at most.
+    pub async fn listed_names(&self, run: &str, limit: i64) -> Result<Vec<(i64, String)>> {
+        let mut tx = self.read().await?;
+        let rows = tx
+            .rows(
+                "SELECT p.product_id, COALESCE(MIN(l.name), '') FROM
+                    (SELECT run_id, product_id FROM run_products WHERE run_id = $1
+                        AND listed_in IS NOT NULL ORDER BY product_id LIMIT $2) AS p
+                 JOIN listings l ON l.run_id = p.run_id AND l.product_id = p.product_id
+                 GROUP BY p.product_id ORDER BY p.product_id",
+                params![run, limit],
+            )
+            .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| Ok((row.int(0)?, row.text(1)?))).collect()
+    }
+
+    /// Ids of the categories without children, `limit` at most.
+    pub async fn leaves(&self, limit: i64) -> Result<HashSet<i64>> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT id FROM categories WHERE is_leaf ORDER BY id LIMIT $1";
+        let rows = tx.rows(sql, params![limit]).await?;
+        tx.commit().await?;
+        rows.iter().map(|row| row.int(0)).collect()
+    }
+
+    /// Opens a run again from a step on (`steps`: that one and those after it). What failed or was
+    /// not asked is asked again; from `transform-products` on, everything is derived anew from the
+    /// stored pages.
+    pub async fn redo(&self, run: &str, from: &str, steps: &[&str]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let crawls = ["crawl-categories", "extract-product-urls", "crawl-product-details"];
+        let depth = crawls.iter().position(|step| *step == from).unwrap_or(crawls.len());
+        let resets: [&[&str]; 4] = [
+            &["UPDATE run_categories SET state = 'pending', attempts = 0, next_at = NULL,
+                claim = NULL WHERE run_id = $1 AND state IN ('failed', 'skipped')"],
+            &["UPDATE listing_pages SET state = 'pending', attempts = 0, next_at = NULL,
+                claim = NULL WHERE run_id = $1 AND state IN ('failed', 'unasked')"],
+            &["UPDATE run_products SET detail = 'due', attempts = 0, next_at = NULL, claim = NULL
+                WHERE run_id = $1 AND detail IN ('unfetched', 'deferred')"],
+            &[
+                "UPDATE run_products SET stage = 'waiting', outcome = NULL, claim = NULL
+                    WHERE run_id = $1",
+                "DELETE FROM staged_products WHERE run_id = $1",
+                "DELETE FROM rejections WHERE run_id = $1 AND step = 'transform-products'",
+            ],
+        ];
+        for sql in resets.iter().skip(depth).flat_map(|group| group.iter()) {
+            tx.execute(sql, params![run]).await?;
+        }
+        for step in steps.iter().chain(["transform-products", "load-products"].iter()) {
+            let sql = "DELETE FROM run_steps WHERE run_id = $1 AND step = $2";
+            tx.execute(sql, params![run, *step]).await?;
+        }
+        let count = tx
+            .execute(
+                "UPDATE runs SET state = 'open', finished_at = NULL, exit_code = NULL
+                 WHERE id = $1 AND state <> 'held'",
+                params![run],
+            )
+            .await?;
+        if count != 1 {
+            return Err(Error::Stored(format!("run {run} cannot be redone")));
+        }
+        tx.commit().await
+    }
+
+    async fn count(&self, sql: &str, run: &str) -> Result<i64> {
+        let mut tx = self.read().await?;
+        let row = tx.row(sql, &[Value::from(run)]).await?;
+        tx.commit().await?;
+        row.map_or(Ok(0), |row| row.int(0))
+    }
+}
