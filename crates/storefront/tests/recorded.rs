@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use storefront::{Content, Settings, StartError, Storefront};
 use support::{Shop, ids};
 
-/// Where the machines that hold real samples keep them; they are not part of the project.
-const REAL: &str = "/work/shared/real-tiki";
+/// Where real samples lie beside the project, if they do; they are not part of it.
+const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/real-tiki");
 
 fn settings(folder: &Path) -> Settings {
     Settings {

@@ -54,16 +54,16 @@ pub(crate) fn grow(settings: &Generated, leafs: usize, draw: Draw) -> (Tree, Vec
         next_id: FIRST_CATEGORY,
         draw: draw.of(Topic::Tree),
     };
-    let roots = (leafs / 3).clamp(1, DOMAINS.len());
+    let roots = (leafs / 2).min(leafs / 4 + 2).clamp(1, DOMAINS.len());
     let first = usize::from(!settings.seed.is_multiple_of(2));
     let mut left = leafs;
     for at in 0..roots {
         let domain = if at < 2 { (at + first) % 2 } else { at };
-        // Wide roots beside narrow ones, but each root gets its three leafs.
+        // Wide roots beside narrow ones, but each root gets its two leafs.
         let others = roots - at - 1;
         let mean = left / (others + 1);
         let wide = grower.draw.at(at as u64).between(50, 170).unsigned_abs() as usize;
-        let most = left.saturating_sub(others * 3).max(1);
+        let most = left.saturating_sub(others * 2).max(1);
         let share = if others == 0 {
             left
         } else {

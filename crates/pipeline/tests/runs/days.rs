@@ -1,0 +1,48 @@
+//! What runs of several days leave behind.
+
+use crate::world::{STORES, World, generated};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_loads_what_the_site_lists_and_a_second_one_changes_nothing() {
+    for store in STORES {
+        let world = World::new(store, generated(300)).await;
+        let first = world.run("first").await;
+        assert_eq!(first.exit_code, 0, "{store:?}: {:?}", world.notes);
+        let products = first.totals.products;
+        assert!(products.new > 50, "{store:?}: {products:?}");
+        assert_eq!(products.new, products.listed, "{store:?}");
+        assert_eq!(first.totals.details.good, first.totals.details.due, "{store:?}");
+        let digest = world.warehouse.digest().await.unwrap();
+
+        let second = world.run("second").await;
+        assert_eq!(second.totals.products.late, products.listed, "{store:?}: same instant");
+        assert_eq!(second.totals.details.due, 0, "{store:?}: nothing new to learn");
+        assert_eq!(world.warehouse.digest().await.unwrap(), digest, "{store:?}");
+        let counts = world.front.counts();
+        assert_eq!(counts.disallowed, 0, "{store:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_days_leave_a_history_that_follows_the_site() {
+    for store in STORES {
+        let world = World::new(store, generated(300)).await;
+        for day in 0..10 {
+            world.day(day);
+            let report = world.run(&format!("day-{day}")).await;
+            assert_eq!(report.exit_code, 0, "{store:?} day {day}: {:?}", world.notes);
+        }
+        let changes = world.ask("SELECT COUNT(*) FROM product_history WHERE price_change <> 0").await;
+        let changes: i64 = changes[0][0].as_deref().unwrap().parse().unwrap();
+        assert!(changes > 20, "{store:?}: {changes}");
+        let wrong = world
+            .ask(
+                "SELECT p.id FROM products p JOIN product_history h ON h.product_id = p.id
+                 WHERE h.observed_at = (SELECT MAX(n.observed_at) FROM product_history n
+                    WHERE n.product_id = p.id)
+                 AND (p.price <> h.price OR p.observed_at < h.observed_at)",
+            )
+            .await;
+        assert_eq!(wrong, Vec::<Vec<Option<String>>>::new(), "{store:?}");
+    }
+}

@@ -1,0 +1,5 @@
+//! Whole runs against the storefront, in both warehouses.
+
+mod days;
+mod recorded;
+mod world;
