@@ -2,4 +2,5 @@
 
 mod days;
 mod recorded;
+mod refusals;
 mod world;
