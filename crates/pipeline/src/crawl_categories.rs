@@ -54,7 +54,7 @@ impl Work<'_> {
             while flight.len() < self.settings().workers
                 && let Some(node) = queue.pop_front()
             {
-                if !self.from_cache(&node).await? {
+                if !self.take_kept(&node).await? {
                     let parent = node.category_id;
                     flight.send(node, Ask::Categories { parent });
                 }
@@ -70,7 +70,7 @@ impl Work<'_> {
     }
 
     /// Takes a category's children from a page that is young enough.
-    async fn from_cache(&self, node: &CategoryNode) -> Result<bool> {
+    async fn take_kept(&self, node: &CategoryNode) -> Result<bool> {
         let ttl = i64::try_from(self.settings().category_ttl.as_millis()).unwrap_or(i64::MAX);
         let now = self.pipeline.clock().now();
         let since = now.plus_millis(1_i64.saturating_sub(ttl));

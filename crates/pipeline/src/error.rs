@@ -61,20 +61,29 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// The exit code of the command that met it.
     pub fn exit(&self) -> Exit {
-        use warehouse::Error as W;
         match self {
-            Self::Warehouse(W::Unreachable(_) | W::Busy(_)) | Self::Held(_) => Exit::Warehouse,
-            Self::Warehouse(W::Fenced(_)) => Exit::Warehouse,
-            Self::Warehouse(W::Address(..) | W::Schema(_) | W::Origin { .. }) => Exit::Usage,
-            Self::Warehouse(W::NetworkFileSystem(..)) => Exit::Usage,
-            Self::Warehouse(W::Full | W::ReadOnly(_) | W::Damaged(_)) => Exit::Machine,
-            Self::Warehouse(W::Statement { .. } | W::Stored(_)) => Exit::Bug,
+            Self::Warehouse(error) => warehouse_exit(error),
+            Self::Held(_) => Exit::Warehouse,
             Self::Refused { .. } => Exit::Refused,
             Self::Clock { .. } | Self::Usage(_) => Exit::Usage,
-            Self::Machine { .. } => Exit::Machine,
-            Self::Overtime(_) => Exit::Machine,
+            Self::Machine { .. } | Self::Overtime(_) => Exit::Machine,
             Self::Interrupted => Exit::Interrupted,
             Self::Broken(_) | Self::Bug(_) => Exit::Bug,
         }
+    }
+}
+
+/// The exit code of a command that a warehouse failed.
+fn warehouse_exit(error: &warehouse::Error) -> Exit {
+    use warehouse::Error as W;
+    match error {
+        W::Unreachable(_) | W::Busy(_) | W::Fenced(_) => Exit::Warehouse,
+        W::Address(..)
+        | W::Schema(_)
+        | W::Origin { .. }
+        | W::NetworkFileSystem(..)
+        | W::Patience(_) => Exit::Usage,
+        W::Full | W::ReadOnly(_) | W::Damaged(_) => Exit::Machine,
+        W::Statement { .. } | W::Stored(_) => Exit::Bug,
     }
 }

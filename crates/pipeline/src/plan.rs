@@ -42,19 +42,6 @@ impl Place {
     }
 }
 
-/// What a run would fetch.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Plan {
-    /// Products that the newest listings know.
-    pub listed: i64,
-    /// Details by reason: the word and how many.
-    pub reasons: Vec<(String, i64)>,
-    /// Details that would be asked.
-    pub details: i64,
-    /// Details beyond the budget.
-    pub deferred: i64,
-}
-
 impl Work<'_> {
     /// Makes the plan, or goes on where it stopped.
     pub(crate) async fn plan(&self) -> Result<()> {

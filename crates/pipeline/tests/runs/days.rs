@@ -11,12 +11,21 @@ async fn a_run_loads_what_the_site_lists_and_a_second_one_changes_nothing() {
         let products = first.totals.products;
         assert!(products.new > 50, "{store:?}: {products:?}");
         assert_eq!(products.new, products.listed, "{store:?}");
-        assert_eq!(first.totals.details.good, first.totals.details.due, "{store:?}");
+        assert_eq!(
+            first.totals.details.good, first.totals.details.due,
+            "{store:?}"
+        );
         let digest = world.warehouse.digest().await.unwrap();
 
         let second = world.run("second").await;
-        assert_eq!(second.totals.products.late, products.listed, "{store:?}: same instant");
-        assert_eq!(second.totals.details.due, 0, "{store:?}: nothing new to learn");
+        assert_eq!(
+            second.totals.products.late, products.listed,
+            "{store:?}: same instant"
+        );
+        assert_eq!(
+            second.totals.details.due, 0,
+            "{store:?}: nothing new to learn"
+        );
         assert_eq!(world.warehouse.digest().await.unwrap(), digest, "{store:?}");
         let counts = world.front.counts();
         assert_eq!(counts.disallowed, 0, "{store:?}");
@@ -30,9 +39,15 @@ async fn ten_days_leave_a_history_that_follows_the_site() {
         for day in 0..10 {
             world.day(day);
             let report = world.run(&format!("day-{day}")).await;
-            assert_eq!(report.exit_code, 0, "{store:?} day {day}: {:?}", world.notes);
+            assert_eq!(
+                report.exit_code, 0,
+                "{store:?} day {day}: {:?}",
+                world.notes
+            );
         }
-        let changes = world.ask("SELECT COUNT(*) FROM product_history WHERE price_change <> 0").await;
+        let changes = world
+            .ask("SELECT COUNT(*) FROM product_history WHERE price_change <> 0")
+            .await;
         let changes: i64 = changes[0][0].as_deref().unwrap().parse().unwrap();
         assert!(changes > 20, "{store:?}: {changes}");
         let wrong = world

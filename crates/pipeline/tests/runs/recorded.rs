@@ -38,8 +38,10 @@ const COLUMNS: [&str; 22] = [
 ];
 
 fn samples() -> Option<PathBuf> {
-    let folder =
-        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/real-tiki"));
+    let folder = PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/real-tiki"
+    ));
     if folder.join("detail").is_dir() {
         return Some(folder);
     }
@@ -73,11 +75,15 @@ fn expected(body: &Value, today: i64) -> Vec<Option<String>> {
     let listed = number(&body["original_price"]).or_else(|| number(&body["list_price"]));
     let original = listed.filter(|original| *original >= price && *original > 0);
     let reviews = number(&body["review_count"]);
-    let rating = body["rating_average"].as_f64().filter(|_| reviews != Some(0));
-    let sales = number(&body["all_time_quantity_sold"])
-        .or_else(|| number(&body["quantity_sold"]["value"]));
+    let rating = body["rating_average"]
+        .as_f64()
+        .filter(|_| reviews != Some(0));
+    let sales =
+        number(&body["all_time_quantity_sold"]).or_else(|| number(&body["quantity_sold"]["value"]));
     let seller = &body["current_seller"];
-    let revenue = sales.filter(|sales| *sales > 0 && price > 0).map(|sales| sales * price);
+    let revenue = sales
+        .filter(|sales| *sales > 0 && price > 0)
+        .map(|sales| sales * price);
     let class = match price {
         0 => None,
         1..500_000 => Some("budget"),
@@ -92,7 +98,11 @@ fn expected(body: &Value, today: i64) -> Vec<Option<String>> {
         Some(price.to_string()),
         whole(original),
         whole(number(&body["discount_rate"]).filter(|_| original.is_some())),
-        whole(original.map(|original| original - price).filter(|off| *off > 0)),
+        whole(
+            original
+                .map(|original| original - price)
+                .filter(|off| *off > 0),
+        ),
         rating.map(|rating| rating.to_string()),
         whole(reviews),
         whole(sales),
@@ -118,7 +128,9 @@ fn count(json: Option<&String>, attributes: bool) -> usize {
     let value: Value = serde_json::from_str(json).expect("stored JSON");
     let list = value.as_array().expect("a list").clone();
     if attributes {
-        list.iter().map(|group| group["attributes"].as_array().map_or(0, Vec::len)).sum()
+        list.iter()
+            .map(|group| group["attributes"].as_array().map_or(0, Vec::len))
+            .sum()
     } else {
         list.len()
     }
@@ -149,7 +161,11 @@ async fn every_recorded_detail_is_loaded_as_its_body_says() {
         let second = world.run("second").await;
         assert_eq!(second.totals.products.new, 0, "{store:?}");
         assert_eq!(second.totals.products.changed, 0, "{store:?}");
-        assert_eq!(world.warehouse.content_digest().await.expect("a digest"), digest, "{store:?}");
+        assert_eq!(
+            world.warehouse.content_digest().await.expect("a digest"),
+            digest,
+            "{store:?}"
+        );
     }
 }
 
@@ -177,15 +193,32 @@ async fn compare(world: &World, bodies: &BTreeMap<i64, Value>) {
             wrong.push(format!("{id} images: {:?}, the body has {images}", row[24]));
         }
         let attributes: usize = body["specifications"].as_array().map_or(0, |groups| {
-            groups.iter().map(|group| group["attributes"].as_array().map_or(0, Vec::len)).sum()
+            groups
+                .iter()
+                .map(|group| group["attributes"].as_array().map_or(0, Vec::len))
+                .sum()
         });
         if count(row[23].as_ref(), true) != attributes {
-            wrong.push(format!("{id} specifications: {:?}, the body has {attributes}", row[23]));
+            wrong.push(format!(
+                "{id} specifications: {:?}, the body has {attributes}",
+                row[23]
+            ));
         }
-        let has_text = body["description"].as_str().is_some_and(|html| html.contains("<p"));
-        if has_text && row[22].as_ref().is_none_or(|text| text.contains('<') && text.contains("</")) {
+        let has_text = body["description"]
+            .as_str()
+            .is_some_and(|html| html.contains("<p"));
+        if has_text
+            && row[22]
+                .as_ref()
+                .is_none_or(|text| text.contains('<') && text.contains("</"))
+        {
             wrong.push(format!("{id} description: {:?}", row[22]));
         }
     }
-    assert!(wrong.is_empty(), "{} fields are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} fields are wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

@@ -6,24 +6,49 @@ use storefront::{Fault, Faults, Misbehaviour, RouteClass, When};
 use crate::world::{Store, World, generated};
 
 fn fault(route: RouteClass, when: When, what: Misbehaviour) -> Faults {
-    Faults { rules: vec![Fault { route, when, what }], throttle: None }
+    Faults {
+        rules: vec![Fault { route, when, what }],
+        throttle: None,
+    }
 }
 
 fn status(code: u16) -> Misbehaviour {
-    Misbehaviour::Status { code, retry_after_s: None }
+    Misbehaviour::Status {
+        code,
+        retry_after_s: None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_challenge_in_the_tree_ends_at_once_and_the_run_goes_on_later() {
     let world = World::new(Store::Sqlite, generated(200)).await;
-    world.front.set_faults(&fault(RouteClass::Category, When::Always, Misbehaviour::Challenge)).unwrap();
-    let run = world.pipeline.begin_run(&world.request("first")).await.unwrap();
+    world
+        .front
+        .set_faults(&fault(
+            RouteClass::Category,
+            When::Always,
+            Misbehaviour::Challenge,
+        ))
+        .unwrap();
+    let run = world
+        .pipeline
+        .begin_run(&world.request("first"))
+        .await
+        .unwrap();
     let error = world.pipeline.run(&run).await.unwrap_err();
     assert_eq!(error.exit(), Exit::Refused, "{error}");
-    assert!(world.front.counts().requests <= 3, "{:?}", world.front.counts());
+    assert!(
+        world.front.counts().requests <= 3,
+        "{:?}",
+        world.front.counts()
+    );
 
     world.front.set_faults(&Faults::default()).unwrap();
-    let again = world.pipeline.begin_run(&world.request("second")).await.unwrap();
+    let again = world
+        .pipeline
+        .begin_run(&world.request("second"))
+        .await
+        .unwrap();
     assert_eq!(again.id, "first", "the unfinished run goes on");
     let report = world.pipeline.run(&again).await.unwrap();
     assert_eq!(report.exit_code, 0);
@@ -35,23 +60,36 @@ async fn a_challenge_among_the_details_stops_asking_and_loads_what_was_listed() 
     let world = World::new(Store::Sqlite, generated(200)).await;
     world
         .front
-        .set_faults(&fault(RouteClass::Detail, When::After(20), Misbehaviour::Challenge))
+        .set_faults(&fault(
+            RouteClass::Detail,
+            When::After(20),
+            Misbehaviour::Challenge,
+        ))
         .unwrap();
     let report = world.run("first").await;
     assert_eq!(report.exit_code, 20, "{:?}", world.notes);
     let totals = report.totals;
     assert!(totals.details.good >= 10, "{totals:?}");
     assert!(totals.details.unfetched > 0, "{totals:?}");
-    assert_eq!(totals.products.new, totals.products.listed, "prices are loaded all the same");
+    assert_eq!(
+        totals.products.new, totals.products.listed,
+        "prices are loaded all the same"
+    );
     let asked = world.front.counts().routes["detail"];
-    assert!(asked < 40, "{asked} details were asked although the site refuses");
+    assert!(
+        asked < 40,
+        "{asked} details were asked although the site refuses"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn details_that_all_fail_leave_the_prices_of_the_listings() {
     let mut world = World::new(Store::Sqlite, generated(200)).await;
     world.with(|settings| settings.max_attempts = 1);
-    world.front.set_faults(&fault(RouteClass::Detail, When::Always, status(500))).unwrap();
+    world
+        .front
+        .set_faults(&fault(RouteClass::Detail, When::Always, status(500)))
+        .unwrap();
     let report = world.run("first").await;
     assert_eq!(report.exit_code, 20, "{:?}", world.notes);
     assert_eq!(report.totals.details.unfetched, report.totals.details.due);
@@ -63,11 +101,16 @@ async fn a_site_that_answers_404_to_everything_delists_nothing() {
     let world = World::new(Store::Sqlite, generated(200)).await;
     world.run("before").await;
     world.day(1);
-    world.front.set_faults(&fault(RouteClass::Detail, When::Always, status(404))).unwrap();
+    world
+        .front
+        .set_faults(&fault(RouteClass::Detail, When::Always, status(404)))
+        .unwrap();
     let report = world.run("after").await;
     assert_eq!(report.exit_code, 10, "{:?}", world.notes);
     assert_eq!(report.totals.products.gone, 0);
-    let gone = world.ask("SELECT id FROM products WHERE delisted_at IS NOT NULL").await;
+    let gone = world
+        .ask("SELECT id FROM products WHERE delisted_at IS NOT NULL")
+        .await;
     assert!(gone.is_empty(), "{gone:?}");
     assert!(report.totals.products.unchanged + report.totals.products.changed > 0);
 }
@@ -98,7 +141,11 @@ async fn an_interrupted_run_goes_on_to_the_same_digest() {
     undisturbed.run("only").await;
     let world = World::new(Store::Sqlite, generated(200)).await;
     let stop = world.pipeline.stop().clone();
-    let run = world.pipeline.begin_run(&world.request("first")).await.unwrap();
+    let run = world
+        .pipeline
+        .begin_run(&world.request("first"))
+        .await
+        .unwrap();
     let front = &world.front;
     let watch = async {
         while front.counts().routes.get("detail").copied().unwrap_or(0) < 10 {
@@ -122,12 +169,29 @@ async fn an_interrupted_run_goes_on_to_the_same_digest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_of_another_scope_is_told_who_is_at_work() {
     let mut world = World::new(Store::Sqlite, generated(200)).await;
-    world.pipeline.begin_run(&world.request("first")).await.unwrap();
+    world
+        .pipeline
+        .begin_run(&world.request("first"))
+        .await
+        .unwrap();
     world.scope.max_products = 7;
-    let error = world.pipeline.begin_run(&world.request("second")).await.unwrap_err();
+    let error = world
+        .pipeline
+        .begin_run(&world.request("second"))
+        .await
+        .unwrap_err();
     assert_eq!(error.exit(), Exit::Warehouse);
-    assert!(error.to_string().contains("tiki runs close first"), "{error}");
+    assert!(
+        error.to_string().contains("tiki runs close first"),
+        "{error}"
+    );
     let closed = world.pipeline.close_run("first").await.unwrap();
     assert_eq!(closed.totals.products.new, 0);
-    assert!(world.pipeline.begin_run(&world.request("second")).await.is_ok());
+    assert!(
+        world
+            .pipeline
+            .begin_run(&world.request("second"))
+            .await
+            .is_ok()
+    );
 }

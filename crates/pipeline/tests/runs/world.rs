@@ -62,7 +62,9 @@ impl World {
             Store::Sqlite => format!("sqlite:{}", folder.path().join("tiki.db").display()),
             Store::Postgres => testkit::Postgres::shared().fresh_database(),
         };
-        let warehouse = Warehouse::open(&url, &Options::default()).await.expect("a warehouse");
+        let warehouse = Warehouse::open(&url, &Options::default())
+            .await
+            .expect("a warehouse");
         warehouse.migrate("public").await.expect("a schema");
         let clock = Clock::simulated(start());
         let notes: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -77,15 +79,29 @@ impl World {
         };
         let kept = Settings::new(PathBuf::from(folder.path()));
         let pipeline = pipeline_of(&front, &warehouse, &clock, kept, &notes);
-        Self { folder, front, front_clock, clock, warehouse, pipeline, notes, scope }
+        Self {
+            folder,
+            front,
+            front_clock,
+            clock,
+            warehouse,
+            pipeline,
+            notes,
+            scope,
+        }
     }
 
     /// The same world with other settings.
     pub(crate) fn with(&mut self, change: impl FnOnce(&mut Settings)) {
         let mut settings = Settings::new(PathBuf::from(self.folder.path()));
         change(&mut settings);
-        self.pipeline =
-            pipeline_of(&self.front, &self.warehouse, &self.clock, settings, &self.notes);
+        self.pipeline = pipeline_of(
+            &self.front,
+            &self.warehouse,
+            &self.clock,
+            settings,
+            &self.notes,
+        );
     }
 
     /// Sets both clocks to a day after the start.
@@ -108,7 +124,11 @@ impl World {
 
     /// A whole run.
     pub(crate) async fn run(&self, id: &str) -> RunReport {
-        let run = self.pipeline.begin_run(&self.request(id)).await.expect("a run");
+        let run = self
+            .pipeline
+            .begin_run(&self.request(id))
+            .await
+            .expect("a run");
         let report = self.pipeline.run(&run).await.expect("a report");
         assert_eq!(report.totals.broken(), Vec::<String>::new());
         report
@@ -117,7 +137,11 @@ impl World {
     /// A person's question; its cells.
     pub(crate) async fn ask(&self, sql: &str) -> Vec<Vec<Option<String>>> {
         let patience = std::time::Duration::from_secs(30);
-        self.warehouse.select(sql, 100_000, patience).await.expect("an answer").rows
+        self.warehouse
+            .select(sql, 100_000, patience)
+            .await
+            .expect("an answer")
+            .rows
     }
 }
 
@@ -138,5 +162,12 @@ fn pipeline_of(
         }
     });
     let site = Some(Site::new(client));
-    Pipeline::new(warehouse.clone(), site, clock.clone(), settings, listener, Stop::default())
+    Pipeline::new(
+        warehouse.clone(),
+        site,
+        clock.clone(),
+        settings,
+        listener,
+        Stop::default(),
+    )
 }
