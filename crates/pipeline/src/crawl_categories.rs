@@ -97,50 +97,56 @@ impl Work<'_> {
         fare: &mut Fare,
     ) -> Result<()> {
         let now = self.pipeline.clock().now();
-        let page = match answer {
+        let (text, verdict) = match answer {
             Ok(answer) => {
                 check_clock(&answer, self.pipeline.clock())?;
-                fare.answered();
-                match answer {
+                let page = match answer {
                     Answer::Good(page) => page,
                     // A category that is gone has no children.
-                    Answer::Gone { .. } => return self.commit(node, None, Vec::new()).await,
+                    Answer::Gone { .. } => {
+                        fare.answered();
+                        return self.commit(node, None, Vec::new()).await;
+                    }
+                };
+                match catalog::parse_categories(&page.unpacked) {
+                    Ok(answer) => {
+                        fare.answered();
+                        let kept = NewPage {
+                            kind: PageKind::Categories,
+                            subject: node.category_id,
+                            source: "api",
+                            encoding: page.encoding,
+                            body: page.body.to_vec(),
+                            fetched_at: now,
+                        };
+                        return self.commit(node, Some(kept), answer.categories).await;
+                    }
+                    Err(rejection) => {
+                        let text =
+                            format!("children of category {}: {rejection}", node.category_id);
+                        let verdict = fare.unreadable(text.clone(), node.attempts, self.settings());
+                        (text, verdict)
+                    }
                 }
             }
             Err(error) => {
                 let text = seen(&error);
-                let (seconds, stop) =
-                    match fare.failed(&error.kind, text.clone(), node.attempts, self.settings()) {
-                        Verdict::Again { seconds, .. } => (Some(seconds), false),
-                        Verdict::GiveUp => (None, false),
-                        Verdict::Stop => (Some(0.0), true),
-                    };
-                self.warehouse()
-                    .fail_category(&self.attempt, node, &text, seconds)
-                    .await?;
-                return if stop { Err(fare.refusal()) } else { Ok(()) };
+                let verdict =
+                    fare.failed(&error.kind, text.clone(), node.attempts, self.settings());
+                (text, verdict)
             }
         };
-        match catalog::parse_categories(&page.unpacked) {
-            Ok(answer) => {
-                let kept = NewPage {
-                    kind: PageKind::Categories,
-                    subject: node.category_id,
-                    source: "api",
-                    encoding: page.encoding,
-                    body: page.body.to_vec(),
-                    fetched_at: now,
-                };
-                self.commit(node, Some(kept), answer.categories).await
-            }
-            Err(rejection) => {
-                let text = format!("the children of category {}: {rejection}", node.category_id);
-                Ok(self
-                    .warehouse()
-                    .fail_category(&self.attempt, node, &text, None)
-                    .await?)
-            }
-        }
+        // Without a single answer the tree is not given up: another attempt asks again.
+        let stop = verdict == Verdict::Stop || (verdict == Verdict::GiveUp && fare.is_vain());
+        let seconds = match verdict {
+            Verdict::Again { seconds, .. } => Some(seconds),
+            Verdict::GiveUp if !stop => None,
+            Verdict::GiveUp | Verdict::Stop => Some(0.0),
+        };
+        self.warehouse()
+            .fail_category(&self.attempt, node, &text, seconds)
+            .await?;
+        if stop { Err(fare.refusal()) } else { Ok(()) }
     }
 
     async fn commit(

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use catalog::ListingAnswer;
 use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{ListingAsk, ListingOutcome, ListingResult, NewPage, PageKind};
@@ -67,45 +68,34 @@ impl Work<'_> {
         answer: Answered,
         fare: &mut Fare,
     ) -> Result<()> {
-        let failed = match answer {
+        let (text, verdict) = match answer {
             Ok(answer) => {
                 check_clock(&answer, self.pipeline.clock())?;
-                fare.answered();
-                let page = match answer {
-                    Answer::Good(page) => page,
-                    Answer::Gone { status, .. } => {
-                        let text = format!("the site answers {status}");
-                        return self.give_up(asked, &text).await;
-                    }
+                let read = match answer {
+                    Answer::Good(page) => catalog::parse_listing(&page.unpacked)
+                        .map(|listing| (page, listing))
+                        .map_err(|rejection| rejection.to_string()),
+                    Answer::Gone { status, .. } => Err(format!("the site answers {status}")),
                 };
-                match catalog::parse_listing(&page.unpacked) {
-                    Ok(listing) => {
-                        let kept = NewPage {
-                            kind: PageKind::Listing,
-                            subject: asked.category_id,
-                            source: "api",
-                            encoding: page.encoding,
-                            body: page.body.to_vec(),
-                            fetched_at: self.pipeline.clock().now(),
-                        };
-                        let limit = self.scope.max_products;
-                        let result = ListingResult {
-                            page: kept,
-                            answer: &listing,
-                            limit,
-                        };
-                        let warehouse = self.warehouse();
-                        return Ok(warehouse
-                            .commit_listing(&self.attempt, asked, result)
-                            .await?);
+                match read {
+                    Ok((page, listing)) => {
+                        fare.answered();
+                        return self.commit_listing(asked, page, &listing).await;
                     }
-                    Err(rejection) => return self.give_up(asked, &rejection.to_string()).await,
+                    Err(text) => {
+                        let verdict =
+                            fare.unreadable(text.clone(), asked.attempts, self.settings());
+                        (text, verdict)
+                    }
                 }
             }
-            Err(error) => error,
+            Err(error) => {
+                let text = seen(&error);
+                let verdict =
+                    fare.failed(&error.kind, text.clone(), asked.attempts, self.settings());
+                (text, verdict)
+            }
         };
-        let text = seen(&failed);
-        let verdict = fare.failed(&failed.kind, text.clone(), asked.attempts, self.settings());
         let (seconds, counts) = match verdict {
             Verdict::Again { seconds, counts } => (Some(seconds), counts),
             Verdict::GiveUp => (None, true),
@@ -121,10 +111,28 @@ impl Work<'_> {
         }
     }
 
-    async fn give_up(&self, asked: &ListingAsk, text: &str) -> Result<()> {
-        Ok(self
-            .warehouse()
-            .fail_listing(&self.attempt, asked, text, None, true)
+    async fn commit_listing(
+        &self,
+        asked: &ListingAsk,
+        page: crawl::Page,
+        listing: &ListingAnswer,
+    ) -> Result<()> {
+        let page = NewPage {
+            kind: PageKind::Listing,
+            subject: asked.category_id,
+            source: "api",
+            encoding: page.encoding,
+            body: page.body.to_vec(),
+            fetched_at: self.pipeline.clock().now(),
+        };
+        let result = ListingResult {
+            page,
+            answer: listing,
+            limit: self.scope.max_products,
+        };
+        let warehouse = self.warehouse();
+        Ok(warehouse
+            .commit_listing(&self.attempt, asked, result)
             .await?)
     }
 

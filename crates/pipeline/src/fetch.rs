@@ -97,6 +97,31 @@ impl Fare {
         }
     }
 
+    /// An answer came that cannot be read: the next one may.
+    pub(crate) fn unreadable(
+        &mut self,
+        seen: String,
+        attempts: i64,
+        settings: &crate::Settings,
+    ) -> Verdict {
+        self.last_failure = seen;
+        if attempts + 1 >= settings.max_attempts {
+            self.failed += 1;
+            return Verdict::GiveUp;
+        }
+        let attempt = u32::try_from(attempts + 1).unwrap_or(u32::MAX);
+        let seconds = BACKOFF.delay(attempt, chance()).as_secs_f64();
+        Verdict::Again {
+            seconds,
+            counts: true,
+        }
+    }
+
+    /// Nothing could be read so far.
+    pub(crate) fn is_vain(&self) -> bool {
+        self.answered == 0
+    }
+
     /// Nothing was answered although something was asked: the site cannot be reached.
     pub(crate) fn verdict(&self) -> Result<()> {
         if self.answered == 0 && self.failed > 0 {

@@ -195,3 +195,37 @@ async fn a_second_run_of_another_scope_is_told_who_is_at_work() {
             .is_ok()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_that_cannot_be_read_is_a_refusal_and_not_an_empty_shop() {
+    let mut world = World::new(Store::Sqlite, generated(200)).await;
+    world.with(|settings| settings.max_attempts = 1);
+    let broken = fault(
+        RouteClass::Category,
+        When::Always,
+        Misbehaviour::ErrorObject { code: 500 },
+    );
+    world.front.set_faults(&broken).unwrap();
+    let run = world
+        .pipeline
+        .begin_run(&world.request("first"))
+        .await
+        .unwrap();
+    let error = world.pipeline.run(&run).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Refused, "{error}");
+    world.front.set_faults(&Faults::default()).unwrap();
+    let report = world.run("second").await;
+    assert_eq!((report.run_id.as_str(), report.exit_code), ("first", 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_page_that_fails_makes_its_category_incomplete_and_loads_the_rest() {
+    let mut world = World::new(Store::Sqlite, generated(300)).await;
+    world.with(|settings| settings.max_attempts = 1);
+    let broken = fault(RouteClass::Listing, When::Every(3), Misbehaviour::EmptyBody);
+    world.front.set_faults(&broken).unwrap();
+    let report = world.run("first").await;
+    assert!(report.totals.pages.failed > 0, "{:?}", report.totals);
+    assert!(report.totals.products.new > 0, "{:?}", report.totals);
+    assert_eq!(report.exit_code, 0, "{:?}", world.notes);
+}
