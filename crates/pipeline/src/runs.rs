@@ -103,30 +103,18 @@ impl Pipeline {
     /// Runs all nine steps. A site that refuses does not keep what was listed from being loaded.
     pub async fn run(&self, run: &Run) -> Result<RunReport> {
         let mut exit = Exit::Done;
-        let mut refusal = None;
         for step in Step::ALL {
             match self.step(&StepRequest::new(&run.id, step)).await {
                 Ok(report) => exit = exit.worse(report.exit()),
-                Err(error @ Error::Refused { .. }) if step.asks_the_site() => {
+                // Without a tree nothing is known and nothing can be loaded: the run stays open.
+                Err(error @ Error::Refused { .. })
+                    if step.asks_the_site() && step != Step::CrawlCategories =>
+                {
                     self.tell(Event::Warning(error.to_string()));
                     exit = exit.worse(Exit::Refused);
-                    refusal = Some(error);
-                    if step == Step::CrawlCategories {
-                        // Nothing is known yet, so nothing can be loaded; the run stays open.
-                        break;
-                    }
                 }
                 Err(error) => return Err(error),
             }
-        }
-        if let Some(error) = refusal.filter(|_| exit == Exit::Refused)
-            && self
-                .warehouse()
-                .step(&run.id, Step::SendNotification.name())
-                .await?
-                .is_none()
-        {
-            return Err(error);
         }
         self.finish(run, RunState::Done, exit).await
     }

@@ -1,0 +1,198 @@
+//! docs/SCHEMA.md against a freshly migrated warehouse: every table and column, nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{code, page, rows, said, tiki};
+
+/// A table or view: its columns with their types and whether they may be NULL, and its key.
+#[derive(Default)]
+struct Table {
+    columns: BTreeMap<String, (String, bool)>,
+    key: Vec<String>,
+}
+
+/// What docs/SCHEMA.md says.
+fn described() -> BTreeMap<String, Table> {
+    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+    let mut current = None;
+    for line in page("docs/SCHEMA.md").lines() {
+        if let Some(name) = line.strip_prefix("### `") {
+            let name = name.trim_end_matches('`').to_owned();
+            assert!(!tables.contains_key(&name), "{name} twice");
+            tables.insert(name.clone(), Table::default());
+            current = Some(name);
+        } else if line.starts_with("##") {
+            current = None;
+        }
+        let Some(table) = current.as_ref().and_then(|name| tables.get_mut(name)) else {
+            continue;
+        };
+        if let Some(list) = line.strip_prefix("Key: ") {
+            table.key = code(list).into_iter().map(str::to_owned).collect();
+        }
+        for row in rows(line) {
+            let (kind, nullable) = match row[1].strip_suffix('?') {
+                Some(kind) => (kind, true),
+                None => (row[1].as_str(), false),
+            };
+            let column = (kind.to_owned(), nullable);
+            let before = table.columns.insert(row[0].clone(), column);
+            assert!(before.is_none(), "{} twice", row[0]);
+        }
+    }
+    let of_products = tables["products"].columns.clone();
+    let view = tables.get_mut("product_current").expect("the view");
+    view.columns.extend(of_products);
+    tables
+}
+
+/// How the types of docs/SCHEMA.md are called by the databases.
+fn names(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "integer" => &["BIGINT", "bigint", "INTEGER"],
+        "text" => &["TEXT", "text"],
+        "real" => &["REAL", "double precision"],
+        "flag" => &["INTEGER", "boolean"],
+        "time" => &["TEXT", "timestamp with time zone"],
+        "json" => &["TEXT", "json"],
+        "bytes" => &["BLOB", "bytea"],
+        other => panic!("docs/SCHEMA.md knows no type {other}"),
+    }
+}
+
+/// Compares docs/SCHEMA.md with the tables of a warehouse. Of views only the columns' names count.
+fn check(found: &BTreeMap<String, Table>, views: &BTreeSet<String>) {
+    let described = described();
+    let columns = |tables: &BTreeMap<String, Table>| -> BTreeSet<String> {
+        let pairs = tables.iter().flat_map(|(table, all)| {
+            let columns = all.columns.keys();
+            columns.map(move |column| format!("{table}.{column}"))
+        });
+        pairs.collect()
+    };
+    let (written, there) = (columns(&described), columns(found));
+    let missing: Vec<_> = there.difference(&written).collect();
+    let extra: Vec<_> = written.difference(&there).collect();
+    assert!(
+        missing.is_empty(),
+        "not described in docs/SCHEMA.md: {missing:?}"
+    );
+    assert!(
+        extra.is_empty(),
+        "described in docs/SCHEMA.md and not there: {extra:?}"
+    );
+    for (name, table) in found.iter().filter(|(name, _)| !views.contains(*name)) {
+        let described = &described[name];
+        assert_eq!(described.key, table.key, "the key of {name}");
+        for (column, (kind, nullable)) in &table.columns {
+            let (said, may_be_null) = &described.columns[column];
+            assert!(
+                names(said).contains(&kind.as_str()),
+                "{name}.{column}: {said}, not {kind}"
+            );
+            assert_eq!(may_be_null, nullable, "{name}.{column}: may it be NULL?");
+        }
+    }
+}
+
+type Answer = Vec<BTreeMap<String, Option<String>>>;
+
+fn read(answer: &str) -> Answer {
+    serde_json::from_str(answer).expect("JSON")
+}
+
+const POSTGRES_COLUMNS: &str =
+    "SELECT t.table_type AS kind, c.table_name AS of, c.column_name AS name,
+    c.data_type AS type, c.is_nullable AS nullable, (SELECT u.ordinal_position
+        FROM information_schema.table_constraints s JOIN information_schema.key_column_usage u
+            ON u.constraint_name = s.constraint_name AND u.table_schema = s.table_schema
+        WHERE s.constraint_type = 'PRIMARY KEY' AND s.table_schema = c.table_schema
+            AND s.table_name = c.table_name AND u.column_name = c.column_name) AS place
+    FROM information_schema.columns c JOIN information_schema.tables t
+        ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+    WHERE c.table_schema = current_schema() ORDER BY place";
+
+/// Compares docs/SCHEMA.md with PostgreSQL; `ask` answers a statement as JSON.
+pub(crate) fn check_postgres(ask: impl Fn(&str) -> String) {
+    let (mut found, mut views) = (BTreeMap::<String, Table>::new(), BTreeSet::new());
+    for row in read(&ask(POSTGRES_COLUMNS)) {
+        let of = |name: &str| row[name].clone().unwrap_or_default();
+        let table = found.entry(of("of")).or_default();
+        table
+            .columns
+            .insert(of("name"), (of("type"), of("nullable") == "YES"));
+        if row["place"].is_some() {
+            table.key.push(of("name"));
+        }
+        if of("kind") == "VIEW" {
+            views.insert(of("of"));
+        }
+    }
+    check(&found, &views);
+}
+
+/// A table from the statement that made it.
+fn parsed(statement: &str) -> Table {
+    let lines = statement
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"));
+    let statement = lines.collect::<Vec<_>>().join(" ");
+    let (_, body) = statement.split_once('(').expect("a table");
+    let mut table = Table::default();
+    let mut depth = 0;
+    let split = body.split(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    });
+    for part in split.collect::<Vec<_>>() {
+        let part = part.trim();
+        if let Some(list) = part.strip_prefix("PRIMARY KEY (") {
+            let list = list.split(')').next().unwrap_or_default();
+            table.key = list.split(',').map(|name| name.trim().to_owned()).collect();
+            continue;
+        }
+        let mut words = part.split(|c: char| c.is_whitespace() || c == ')');
+        let (name, kind) = (words.next().expect("a name"), words.next().expect("a type"));
+        let is_key = part.contains("PRIMARY KEY");
+        if is_key {
+            table.key.push(name.to_owned());
+        }
+        let nullable = !is_key && !part.contains("NOT NULL");
+        table
+            .columns
+            .insert(name.to_owned(), (kind.to_owned(), nullable));
+    }
+    table
+}
+
+#[test]
+fn every_table_and_column_is_described_and_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    said(tiki(folder.path(), &["migrate"]));
+    let (mut found, mut views) = (BTreeMap::<String, Table>::new(), BTreeSet::new());
+    let sql = "SELECT name, type, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite%'";
+    for row in read(&said(tiki(folder.path(), &["sql", sql, "--json"]))) {
+        let of = |name: &str| row[name].clone().unwrap_or_default();
+        match of("type").as_str() {
+            "table" => drop(found.insert(of("name"), parsed(&of("sql")))),
+            "view" => drop(views.insert(of("name"))),
+            _ => {}
+        }
+    }
+    for view in &views {
+        // An answer without rows still names its columns.
+        let head = said(tiki(
+            folder.path(),
+            &["sql", &format!("SELECT * FROM {view}")],
+        ));
+        let names = head
+            .split_whitespace()
+            .map(|name| (name.to_owned(), Default::default()));
+        let table = Table {
+            columns: names.collect(),
+            key: Vec::new(),
+        };
+        found.insert(view.clone(), table);
+    }
+    check(&found, &views);
+}
