@@ -7,7 +7,7 @@ use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{CategoryNode, NewPage, PageKind, Walk};
 
-use crate::fetch::{Fare, Flight, Verdict, seen};
+use crate::fetch::{Fare, Flight, Verdict, refusal, seen};
 use crate::report::{bounded, keys, short};
 use crate::site::check_clock;
 use crate::steps::Work;
@@ -32,38 +32,43 @@ impl Work<'_> {
         let mut flight = Flight::new(self.pipeline).await?;
         let mut queue = VecDeque::new();
         let mut done = 0;
+        let mut ending: Option<Error> = None;
         loop {
-            self.check_stop()?;
-            let room = self.settings().workers.saturating_sub(flight.len());
-            if queue.is_empty() && room > 0 {
-                let n = i64::try_from(room).unwrap_or(1);
-                match self
-                    .warehouse()
-                    .next_categories(&self.attempt, leaves, n)
-                    .await?
-                {
+            ending = ending.or_else(|| self.check_stop().err());
+            let (mut wait, mut kept) = (false, false);
+            if ending.is_some() {
+                // What is in flight is still stored; what was only claimed goes back.
+                queue.clear();
+            } else if queue.is_empty() && flight.len() < self.settings().workers {
+                let n = i64::try_from(self.settings().workers - flight.len()).unwrap_or(1);
+                let warehouse = self.warehouse();
+                match warehouse.next_categories(&self.attempt, leaves, n).await? {
                     Walk::Ask(nodes) => queue.extend(nodes),
-                    Walk::Wait if flight.is_empty() => {
-                        self.idle().await?;
-                        continue;
-                    }
-                    Walk::Done if flight.is_empty() => break,
-                    Walk::Wait | Walk::Done => {}
+                    Walk::Wait => wait = true,
+                    Walk::Done => {}
                 }
             }
             while flight.len() < self.settings().workers
                 && let Some(node) = queue.pop_front()
             {
-                if !self.take_kept(&node).await? {
+                if self.take_kept(&node).await? {
+                    kept = true;
+                } else {
                     let parent = node.category_id;
                     flight.send(node, Ask::Categories { parent });
                 }
             }
             if let Some((node, answer)) = flight.land().await? {
-                self.take_category(&node, answer, &mut fare).await?;
+                ending = ending.or(refusal(self.take_category(&node, answer, &mut fare).await)?);
+                done += 1;
+                self.progress(Step::CrawlCategories, done, done + queue.len() as u64);
+            } else if let Some(error) = ending {
+                return Err(error);
+            } else if wait {
+                self.idle().await?;
+            } else if queue.is_empty() && !kept {
+                break;
             }
-            done += 1;
-            self.progress(Step::CrawlCategories, done, done + queue.len() as u64);
         }
         fare.verdict()?;
         Ok(Exit::Done)

@@ -1,6 +1,6 @@
 //! Why a run or step could not end well. Each kind has one exit code.
 
-use catalog::Instant;
+use std::time::Duration;
 
 use crate::Exit;
 
@@ -15,8 +15,8 @@ pub enum Error {
     Refused {
         /// What was seen.
         seen: String,
-        /// When it makes sense to ask again.
-        retry_at: Option<Instant>,
+        /// How long it is to be left alone.
+        retry_after: Duration,
     },
     /// Another process works on this step or run.
     #[error("{0}")]

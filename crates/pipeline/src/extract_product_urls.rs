@@ -7,11 +7,11 @@ use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{ListingAsk, ListingOutcome, ListingResult, NewPage, PageKind};
 
-use crate::fetch::{Fare, Flight, Verdict, seen};
+use crate::fetch::{Fare, Flight, Verdict, refusal, seen};
 use crate::report::{bounded, keys};
 use crate::site::{Answered, check_clock};
 use crate::steps::Work;
-use crate::{Event, Exit, Result, Step};
+use crate::{Error, Event, Exit, Result, Step};
 
 impl Work<'_> {
     /// Asks for listing pages until none is left.
@@ -21,37 +21,39 @@ impl Work<'_> {
         let mut flight = Flight::new(self.pipeline).await?;
         let mut queue = VecDeque::new();
         let mut done = 0;
+        let mut ending: Option<Error> = None;
         loop {
-            self.check_stop()?;
-            if queue.is_empty() && flight.len() < self.settings().workers {
+            ending = ending.or_else(|| self.check_stop().err());
+            let mut wait = false;
+            if ending.is_some() {
+                // What is in flight is still stored; what was only claimed goes back.
+                queue.clear();
+            } else if queue.is_empty() && flight.len() < self.settings().workers {
                 let n = i64::try_from(self.settings().workers).unwrap_or(1);
                 match self.warehouse().next_listings(&self.attempt, n).await? {
                     ListingOutcome::Ask(asks) => queue.extend(asks),
-                    ListingOutcome::Wait if flight.is_empty() => {
-                        self.idle().await?;
-                        continue;
-                    }
-                    ListingOutcome::Done if flight.is_empty() => break,
-                    ListingOutcome::Wait | ListingOutcome::Done => {}
+                    ListingOutcome::Wait => wait = true,
+                    ListingOutcome::Done => {}
                 }
             }
             while flight.len() < self.settings().workers
                 && let Some(asked) = queue.pop_front()
             {
                 let page = u32::try_from(asked.page).unwrap_or(1);
-                flight.send(
-                    asked,
-                    Ask::Listing {
-                        category: asked.category_id,
-                        page,
-                    },
-                );
+                let category = asked.category_id;
+                flight.send(asked, Ask::Listing { category, page });
             }
             if let Some((asked, answer)) = flight.land().await? {
-                self.take_listing(&asked, answer, &mut fare).await?;
+                ending = ending.or(refusal(self.take_listing(&asked, answer, &mut fare).await)?);
                 done += 1;
                 let open = self.warehouse().open_rows(&self.attempt).await?;
                 self.progress(Step::ExtractProductUrls, done, done + open.unsigned_abs());
+            } else if let Some(error) = ending {
+                return Err(error);
+            } else if wait {
+                self.idle().await?;
+            } else if queue.is_empty() {
+                break;
             }
         }
         fare.verdict()?;

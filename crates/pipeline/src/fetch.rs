@@ -19,6 +19,9 @@ const BACKOFF: Backoff = Backoff {
     cap: Duration::from_mins(1),
 };
 
+/// A site that refuses without saying for how long is left alone for so long.
+pub(crate) const REFUSED_FOR: Duration = Duration::from_mins(15);
+
 /// How long to wait for others who hold the rest.
 pub(crate) const IDLE: Duration = Duration::from_millis(100);
 
@@ -39,6 +42,8 @@ pub(crate) struct Fare {
     answered: u64,
     failed: u64,
     last_failure: String,
+    /// How long the site asked to be left alone, when it last said so.
+    leave_alone: Option<Duration>,
     stalled_since: Option<Instant>,
 }
 
@@ -48,6 +53,7 @@ impl Fare {
             answered: 0,
             failed: 0,
             last_failure: String::new(),
+            leave_alone: None,
             stalled_since: None,
         }
     }
@@ -84,7 +90,10 @@ impl Fare {
                 self.failed += 1;
                 return Verdict::GiveUp;
             }
-            Retry::After(wait) => wait.as_secs_f64(),
+            Retry::After(wait) => {
+                self.leave_alone = Some(wait);
+                wait.as_secs_f64()
+            }
             Retry::Backoff => BACKOFF.delay(attempt, chance()).as_secs_f64(),
         };
         if !free && attempts + 1 >= settings.max_attempts {
@@ -139,7 +148,7 @@ impl Fare {
     pub(crate) fn refusal(&self) -> Error {
         Error::Refused {
             seen: self.last_failure.clone(),
-            retry_at: None,
+            retry_after: self.leave_alone.unwrap_or(REFUSED_FOR),
         }
     }
 }
@@ -193,6 +202,15 @@ impl<T: Send + 'static> Flight<T> {
             Some(Ok(landed)) => Ok(Some(landed)),
             Some(Err(error)) => Err(Error::Bug(format!("a request ended in a panic: {error}"))),
         }
+    }
+}
+
+/// A refusal is kept until what is in flight has landed; any other error ends the step at once.
+pub(crate) fn refusal(taken: Result<()>) -> Result<Option<Error>> {
+    match taken {
+        Ok(()) => Ok(None),
+        Err(error @ Error::Refused { .. }) => Ok(Some(error)),
+        Err(error) => Err(error),
     }
 }
 

@@ -103,15 +103,26 @@ impl Pipeline {
     /// Runs all nine steps. A site that refuses does not keep what was listed from being loaded.
     pub async fn run(&self, run: &Run) -> Result<RunReport> {
         let mut exit = Exit::Done;
+        let mut refused = false;
         for step in Step::ALL {
+            if refused && step.asks_the_site() {
+                // A site that refuses is not asked again; the next step counts what was not asked.
+                continue;
+            }
             match self.step(&StepRequest::new(&run.id, step)).await {
                 Ok(report) => exit = exit.worse(report.exit()),
                 // Without a tree nothing is known and nothing can be loaded: the run stays open.
                 Err(error @ Error::Refused { .. })
                     if step.asks_the_site() && step != Step::CrawlCategories =>
                 {
-                    self.tell(Event::Warning(error.to_string()));
+                    refused = true;
                     exit = exit.worse(Exit::Refused);
+                    self.tell(Event::Warning(format!(
+                        "{error}; what was listed is loaded all the same, and the rest can be \
+                         asked later: tiki run --from {} --run {}",
+                        step.name(),
+                        run.id
+                    )));
                 }
                 Err(error) => return Err(error),
             }
@@ -129,11 +140,7 @@ impl Pipeline {
                 run.state.as_str()
             )));
         }
-        if run.leased {
-            return Err(Error::Held(format!(
-                "run {id} is at work; end its process first"
-            )));
-        }
+        // Whoever is still at work on a step is found there; a process that was killed is not.
         self.step(&StepRequest::new(id, Step::SendNotification))
             .await?;
         self.finish(&run, RunState::Abandoned, Exit::Done).await

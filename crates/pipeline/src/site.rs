@@ -47,7 +47,7 @@ impl Site {
             .await
             .map_err(|error| Error::Refused {
                 seen: chain(&error),
-                retry_at: None,
+                retry_after: crate::fetch::REFUSED_FOR,
             })?;
         let robots = Arc::new(robots);
         *kept = Some((Arc::clone(&robots), Instant::now()));

@@ -229,3 +229,31 @@ async fn a_listing_page_that_fails_makes_its_category_incomplete_and_loads_the_r
     assert!(report.totals.products.new > 0, "{:?}", report.totals);
     assert_eq!(report.exit_code, 0, "{:?}", world.notes);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_among_the_listings_keeps_what_came_and_asks_nothing_more() {
+    let world = World::new(Store::Sqlite, generated(300)).await;
+    world.run("before").await;
+    let details = world.front.counts().routes["detail"];
+    world.day(8);
+    let broken = fault(RouteClass::Listing, When::After(2), Misbehaviour::Challenge);
+    world.front.set_faults(&broken).unwrap();
+    let report = world.run("after").await;
+    assert_eq!(report.exit_code, 20, "{:?}", world.notes);
+    assert_eq!(report.totals.pages.ok, 2, "{:?}", report.totals);
+    assert!(report.totals.pages.unasked > 0, "{:?}", report.totals);
+    assert!(report.totals.products.listed > 0, "{:?}", report.totals);
+    assert_eq!(
+        world.front.counts().routes["detail"],
+        details,
+        "a site that refuses is left alone"
+    );
+    assert!(
+        world
+            .notes
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|note| note.contains("--from"))
+    );
+}
