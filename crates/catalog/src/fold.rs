@@ -151,23 +151,8 @@ pub fn fold<'a>(looks: impl IntoIterator<Item = &'a Look>) -> (Option<Known>, Ve
 }
 
 /// The newest value of each column: what the look said, else what was known.
-fn carry(before: &Values, said: &Values) -> Values {
-    let values = Values {
-        price: said.price.or(before.price),
-        original_price: said.original_price.or(before.original_price),
-        discount_percent: said.discount_percent.or(before.discount_percent),
-        sales_count: said.sales_count.or(before.sales_count),
-        rating_average: said.rating_average.or(before.rating_average),
-        review_count: said.review_count.or(before.review_count),
-        seller_id: said.seller_id.or(before.seller_id),
-        spid: said.spid.or(before.spid),
-        stock_status: said
-            .stock_status
-            .clone()
-            .or_else(|| before.stock_status.clone()),
-        stock_quantity: said.stock_quantity.or(before.stock_quantity),
-    };
-    settle(values, said)
+pub(crate) fn carry(before: &Values, said: &Values) -> Values {
+    settle(said.clone().or(before), said)
 }
 
 /// Applies the column rules to carried values: a value carried from an older look must not

@@ -64,6 +64,25 @@ pub struct Values {
     pub stock_quantity: Option<i64>,
 }
 
+impl Values {
+    /// These values, and where they say nothing those of another source.
+    #[must_use]
+    pub fn or(self, other: &Self) -> Self {
+        Self {
+            price: self.price.or(other.price),
+            original_price: self.original_price.or(other.original_price),
+            discount_percent: self.discount_percent.or(other.discount_percent),
+            sales_count: self.sales_count.or(other.sales_count),
+            rating_average: self.rating_average.or(other.rating_average),
+            review_count: self.review_count.or(other.review_count),
+            seller_id: self.seller_id.or(other.seller_id),
+            spid: self.spid.or(other.spid),
+            stock_status: self.stock_status.or_else(|| other.stock_status.clone()),
+            stock_quantity: self.stock_quantity.or(other.stock_quantity),
+        }
+    }
+}
+
 /// What one page said about one product at one time.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Look {

@@ -6,6 +6,7 @@
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use crate::fold::carry;
 use crate::{Day, Detail, Instant, Listing, Look, Rejection, RejectionReason, Source, Values};
 
 /// A value, when its page was fetched and which kind of page it was.
@@ -161,7 +162,8 @@ impl Product {
         self.id
     }
 
-    /// One or two looks in the order of their times; of two at one time only the detail's.
+    /// One or two looks in the order of their times; of two at one time one, the detail's,
+    /// with what only the listing says.
     pub fn looks(&self) -> &[Look] {
         &self.looks
     }
@@ -202,7 +204,11 @@ fn looks(listing: Option<&Seen<Listing>>, detail: Option<&Seen<Detail>>) -> Vec<
         look(seen.at, source, seen.value.values())
     });
     match (of_listing, of_detail) {
-        (Some(l), Some(d)) if l.observed_at == d.observed_at => vec![d],
+        // At one time a detail beats a listing, wherever it says something.
+        (Some(l), Some(mut d)) if l.observed_at == d.observed_at => {
+            d.values = carry(&l.values, &d.values);
+            vec![d]
+        }
         (Some(l), Some(d)) if l.observed_at > d.observed_at => vec![d, l],
         (l, d) => l.into_iter().chain(d).collect(),
     }
