@@ -158,13 +158,19 @@ impl Work<'_> {
         &self,
         node: &CategoryNode,
         page: Option<NewPage>,
-        mut children: Vec<Category>,
+        children: Vec<Category>,
     ) -> Result<()> {
-        children.retain(|child| !self.scope.exclude.contains(&child.id));
         let now = self.pipeline.clock().now();
         let warehouse = self.warehouse();
         warehouse
-            .commit_category(&self.attempt, node, page.as_ref(), &children, now)
+            .commit_category(
+                &self.attempt,
+                node,
+                page.as_ref(),
+                &children,
+                &self.scope.exclude,
+                now,
+            )
             .await?;
         Ok(())
     }

@@ -54,15 +54,6 @@ impl StepReport {
         }
     }
 
-    /// The report of a step that the site refused; it stays open for another attempt.
-    pub fn refused(step: Step, run: &str, seen: &str, retry_at: Instant) -> Self {
-        let mut report = Self::new(step, run, Map::new());
-        report.exit_code = Exit::Refused.code().into();
-        report.retry_at = Some(retry_at.to_string());
-        report.warnings = vec![seen.to_owned()];
-        report
-    }
-
     /// How it ended.
     pub fn exit(&self) -> Exit {
         Exit::from_code(self.exit_code)

@@ -1,2 +1,203 @@
-//! The `tiki` program.
-fn main() {}
+//! The `tiki` program: the only reader of environment and arguments, the only printer, the only exit.
+//!
+//! What was typed (`arguments`) and set (`layers`, `config`) becomes a command (a module each); what
+//! comes of it is printed (`print`, `screen`) and becomes an exit code here and nowhere else.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this crate reads the environment, and no other does"
+)]
+#![allow(
+    clippy::format_push_string,
+    reason = "an allocation is nothing in a text for people"
+)]
+#![allow(
+    clippy::struct_excessive_bools,
+    reason = "a flag of the command line is a bool"
+)]
+
+mod arguments;
+mod browse;
+mod config;
+mod demo;
+mod estimate;
+mod export;
+mod failure;
+mod interrupt;
+mod layers;
+mod next;
+mod open;
+mod plan;
+mod print;
+mod progress;
+mod rejections;
+mod report;
+mod run;
+mod runs;
+mod screen;
+mod secret;
+mod setting;
+mod shop;
+mod show_config;
+mod sql;
+mod step;
+mod value;
+mod way;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use pipeline::{Exit, Stop};
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{Arguments, Command, ConfigCommand, Global};
+use crate::config::Config;
+use crate::failure::{Failure, Outcome};
+use crate::layers::{Layers, Resolved};
+use crate::screen::{LogLine, Screen};
+
+/// What every command works with.
+pub(crate) struct Context {
+    /// The settings as types.
+    pub(crate) config: Config,
+    /// The settings as given.
+    pub(crate) resolved: Resolved,
+    /// Where notes go.
+    pub(crate) screen: Screen,
+    /// The wish to stop.
+    pub(crate) stop: Stop,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help goes to standard output and is no error; a reader that has gone away is none either.
+            drop(error.print());
+            let code = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+            return ExitCode::from(code.code());
+        }
+    };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let screen = Screen::new(
+        arguments.global.quiet,
+        !(arguments.global.no_color || no_color),
+    );
+    let exit = begin(arguments, &screen).unwrap_or_else(|failure| {
+        if !failure.is_silent() {
+            screen.fail(&failure);
+        }
+        failure.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
+    if let Command::Completions { shell } = arguments.command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), "tiki", &mut script);
+        return print::text(&String::from_utf8_lossy(&script)).map(|()| Exit::Done);
+    }
+    let mut layers = read_layers(&arguments.global)?;
+    if let Command::Run(run) = &arguments.command {
+        layers.flags.extend(
+            run.category
+                .iter()
+                .map(|text| ("TIKI_CATEGORIES", text.clone())),
+        );
+        let excluded = run.exclude_category.iter();
+        layers
+            .flags
+            .extend(excluded.map(|text| ("TIKI_EXCLUDE_CATEGORIES", text.clone())));
+    }
+    let resolved = layers.resolve()?;
+    let config = Config::new(&resolved)?;
+    log_to(screen, &config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::machine("cannot start threads", &error))?;
+    let context = Context {
+        config,
+        resolved,
+        screen: screen.clone(),
+        stop: Stop::default(),
+    };
+    let outcome = runtime.block_on(obey(&context, arguments.command));
+    // Nothing that still waits matters any more: what counts was committed.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn obey(context: &Context, command: Command) -> Outcome {
+    match command {
+        Command::Run(arguments) if arguments.demo && arguments.from.is_none() => {
+            demo::run(context, &arguments).await
+        }
+        Command::Run(arguments) => run::run(context, &arguments).await,
+        Command::Step(arguments) => step::step(context, arguments).await,
+        Command::Plan(output) => plan::plan(context, output).await,
+        Command::Runs(arguments) => runs::runs(context, arguments).await,
+        Command::Categories(arguments) => browse::categories(context, arguments).await,
+        Command::Products(arguments) => browse::products(context, arguments.command).await,
+        Command::Rejections(arguments) => rejections::rejections(context, arguments).await,
+        Command::Export(arguments) => export::export(context, &arguments).await,
+        Command::Sql(arguments) => sql::sql(context, &arguments).await,
+        Command::Migrate(reading) => open::migrate(context, reading.demo).await,
+        Command::Config(ConfigCommand::Show { json, markdown }) => {
+            show_config::show(context, json, markdown)
+        }
+        Command::Storefront(arguments) => shop::serve(context, arguments).await,
+        Command::Digest(arguments) => browse::digest(context, &arguments).await,
+        Command::Completions { .. } => Ok(Exit::Done),
+    }
+}
+
+/// What flags and the environment say.
+fn read_layers(global: &Global) -> Result<Layers, Failure> {
+    let mut flags = Vec::new();
+    flags.extend(global.data_dir.clone().map(|text| ("TIKI_DATA_DIR", text)));
+    flags.extend(
+        global
+            .database_url
+            .clone()
+            .map(|text| ("TIKI_DATABASE_URL", text)),
+    );
+    let mut environment = Vec::new();
+    for (name, text) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("TIKI_")) else {
+            continue;
+        };
+        let text = text.into_string().map_err(|_| {
+            Failure::usage(format!("{name} is not UTF-8 text")).help("write it as plain text")
+        })?;
+        environment.push((name.to_owned(), text));
+    }
+    let folder = std::env::current_dir()
+        .map_err(|error| Failure::machine("cannot tell the current folder", &error))?;
+    Ok(Layers {
+        flags,
+        environment,
+        file: global.config.clone(),
+        folder,
+    })
+}
+
+fn log_to(screen: &Screen, config: &Config) {
+    let filter = EnvFilter::new(&config.log);
+    let lines = screen.clone();
+    let writer = move || LogLine::new(lines.clone());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(false);
+    // There is no other subscriber in this process, so this cannot fail.
+    if config.log_json {
+        drop(log.json().try_init());
+    } else {
+        drop(log.try_init());
+    }
+}

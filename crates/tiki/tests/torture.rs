@@ -3,6 +3,12 @@
 //! The storefront's clock and the run's stand still, so the digests are of the same instant.
 //! `cargo xtask torture` kills twenty times in each step and warehouse; the tests of every day once.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "clears the environment of the program under test and tells of its kills"
+)]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -34,11 +40,19 @@ struct Home {
 impl Home {
     fn new(postgres: bool) -> Self {
         let database = postgres.then(|| Postgres::shared().fresh_database());
-        Self { folder: tempfile::tempdir().expect("a folder"), database }
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            database,
+        }
     }
 
     fn tiki(&self, origin: &str, arguments: &[&str]) -> Command {
-        command(self.folder.path(), self.database.as_deref(), origin, arguments)
+        command(
+            self.folder.path(),
+            self.database.as_deref(),
+            origin,
+            arguments,
+        )
     }
 }
 
@@ -98,17 +112,32 @@ fn undisturbed(origin: &str, postgres: bool) -> Undisturbed {
     let mut begun = vec![None; STEPS.len()];
     for line in lines {
         let line = line.expect("a line");
-        if let Some(n) = STEPS.iter().position(|step| line.contains(&format!("{step} begins"))) {
+        if let Some(n) = STEPS
+            .iter()
+            .position(|step| line.contains(&format!("{step} begins")))
+        {
             begun[n] = Some(Instant::now());
         }
     }
     let end = Instant::now();
     assert!(child.wait().expect("tiki").success());
-    let begun: Vec<Instant> = begun.into_iter().map(|at| at.expect("every step begins")).collect();
-    let lasts = (0..STEPS.len())
-        .map(|n| begun.get(n + 1).copied().unwrap_or(end).duration_since(begun[n]))
+    let begun: Vec<Instant> = begun
+        .into_iter()
+        .map(|at| at.expect("every step begins"))
         .collect();
-    Undisturbed { digest: finish(home.tiki(origin, &["digest"])), lasts }
+    let lasts = (0..STEPS.len())
+        .map(|n| {
+            begun
+                .get(n + 1)
+                .copied()
+                .unwrap_or(end)
+                .duration_since(begun[n])
+        })
+        .collect();
+    Undisturbed {
+        digest: finish(home.tiki(origin, &["digest"])),
+        lasts,
+    }
 }
 
 /// Kills a run after a share of a step; whether the step was still open then.
@@ -129,11 +158,13 @@ fn kill_in(origin: &str, home: &Home, step: &str, after: Duration) -> bool {
     }
     // The moment of the kill is the experiment, not a wait for something.
     std::thread::sleep(after);
-    child.kill();
+    child.kill().expect("a kill");
     let ledger = finish(home.tiki(origin, &["runs", "show", "--json", &newest(origin, home)]));
     let ledger: serde_json::Value = serde_json::from_str(&ledger).expect("JSON");
     let steps = ledger["steps"].as_array().cloned().unwrap_or_default();
-    let ended = steps.iter().any(|row| row["step"] == step && row["closed"] == true);
+    let ended = steps
+        .iter()
+        .any(|row| row["step"] == step && row["closed"] == true);
     !ended
 }
 
@@ -152,7 +183,10 @@ async fn torture(times: u32) {
             pace: Pace::Lively,
         }),
         clock: storefront::Clock::frozen_at(
-            CLOCK.parse::<catalog::Instant>().expect("an instant").millis(),
+            CLOCK
+                .parse::<catalog::Instant>()
+                .expect("an instant")
+                .millis(),
         ),
         latency: Duration::from_millis(2),
         ..storefront::Settings::default()
@@ -179,7 +213,9 @@ async fn torture(times: u32) {
             }
         }
     };
-    tokio::task::spawn_blocking(work).await.expect("the torture");
+    tokio::task::spawn_blocking(work)
+        .await
+        .expect("the torture");
     assert_eq!(front.counts().disallowed, 0);
 }
 

@@ -14,7 +14,7 @@ CREATE TABLE categories (
     level BIGINT NOT NULL,
     is_leaf {flag} NOT NULL,
     product_count BIGINT NOT NULL,
-    path TEXT NOT NULL,
+    path {sorted} NOT NULL,
     created_at {time} NOT NULL,
     updated_at {time} NOT NULL
 );
@@ -23,8 +23,11 @@ CREATE INDEX idx_categories_url ON categories (url);
 CREATE TABLE category_parents (
     category_id BIGINT NOT NULL,
     parent_id BIGINT NOT NULL,
+    -- The place among the parent's children.
+    position BIGINT NOT NULL,
     PRIMARY KEY (category_id, parent_id)
 );
+CREATE INDEX idx_category_parents_parent ON category_parents (parent_id);
 
 CREATE TABLE products (
     id BIGINT PRIMARY KEY,

@@ -49,7 +49,7 @@ CREATE INDEX idx_attempts_run ON attempts (run_id, step);
 CREATE TABLE run_categories (
     run_id TEXT NOT NULL,
     category_id BIGINT NOT NULL,
-    walk_order TEXT NOT NULL,
+    walk_order {sorted} NOT NULL,
     is_leaf {flag} NOT NULL,
     product_count BIGINT NOT NULL,
     state TEXT NOT NULL,
@@ -60,6 +60,8 @@ CREATE TABLE run_categories (
     error TEXT,
     PRIMARY KEY (run_id, category_id)
 );
+CREATE INDEX idx_run_categories_pending ON run_categories (run_id, walk_order)
+    WHERE state = 'pending';
 
 CREATE TABLE listing_pages (
     run_id TEXT NOT NULL,
@@ -79,6 +81,8 @@ CREATE TABLE listing_pages (
     error TEXT,
     PRIMARY KEY (run_id, category_id, page)
 );
+CREATE INDEX idx_listing_pages_pending ON listing_pages (run_id, page, category_id)
+    WHERE state = 'pending';
 
 CREATE TABLE listings (
     run_id TEXT NOT NULL,
@@ -121,6 +125,7 @@ CREATE TABLE pages (
     run_id TEXT NOT NULL
 );
 CREATE INDEX idx_pages_subject ON pages (kind, subject, fetched_at);
+CREATE INDEX idx_pages_fetched ON pages (fetched_at);
 
 CREATE TABLE run_products (
     run_id TEXT NOT NULL,
@@ -173,6 +178,7 @@ CREATE TABLE rejections (
     created_at {time} NOT NULL
 );
 CREATE INDEX idx_rejections_run ON rejections (run_id, reason);
+CREATE INDEX idx_rejections_page ON rejections (page_id);
 
 CREATE TABLE permits (
     origin TEXT PRIMARY KEY,

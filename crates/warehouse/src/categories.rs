@@ -5,12 +5,13 @@
 use catalog::{Category, Instant};
 
 use crate::error::Result;
-use crate::lease::{Attempt, commit_fenced, note_claim};
+use crate::lease::{Attempt, commit_fenced, held, note_claim};
 use crate::open::Warehouse;
 use crate::pages::{self, NewPage};
 use crate::params;
 use crate::tx::{Columns, Tx};
 use crate::value::{Row, Value};
+use crate::walk;
 
 /// A category whose children are to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +88,16 @@ impl Warehouse {
         let nodes: Vec<Vec<Value>> = starts
             .iter()
             .enumerate()
-            .map(|(n, id)| node(&attempt.run, *id, &place("", n), false, UNKNOWN_COUNT))
+            .map(|(n, id)| {
+                node(
+                    &attempt.run,
+                    *id,
+                    &place("", n),
+                    false,
+                    UNKNOWN_COUNT,
+                    "pending",
+                )
+            })
             .collect();
         tx.insert(
             "run_categories",
@@ -111,6 +121,7 @@ impl Warehouse {
             )
             .await?;
         let Some(first) = first else {
+            tx.end().await?;
             return Ok(Walk::Done);
         };
         if leaves > 0 {
@@ -122,16 +133,16 @@ impl Warehouse {
                 )
                 .await?;
             if known.map_or(Ok(0), |row| row.int(0))? >= leaves {
+                tx.end().await?;
                 return Ok(Walk::Done);
             }
         }
-        let n = if leaves > 0 { 1 } else { n };
-        let bound = if leaves > 0 {
-            first.text(0)?
+        let (n, bound) = if leaves > 0 {
+            (1, Some(first.text(0)?))
         } else {
-            "~".into()
+            (n, None)
         };
-        let claimed = claim_nodes(&mut tx, attempt, &bound, n).await?;
+        let claimed = claim_nodes(&mut tx, attempt, bound, n).await?;
         commit_fenced(tx, attempt.epoch).await?;
         Ok(if claimed.is_empty() {
             Walk::Wait
@@ -141,22 +152,22 @@ impl Warehouse {
     }
 
     /// Stores the children of a category together with the page that told them (none when the page
-    /// was kept before) and with the category's new state.
+    /// was kept before) and with the category's new state. Of the `excluded` ones neither the
+    /// products nor the children are wanted.
     pub async fn commit_category(
         &self,
         attempt: &Attempt,
         asked: &CategoryNode,
         page: Option<&NewPage>,
         children: &[WalkedChild],
+        excluded: &[i64],
         now: Instant,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         if let Some(page) = page {
             pages::insert(&mut tx, &attempt.run, std::slice::from_ref(page)).await?;
         }
-        if !close_node(&mut tx, attempt, asked, children.is_empty()).await? {
-            return Err(crate::Error::Fenced(attempt.epoch));
-        }
+        close_node(&mut tx, attempt, asked, children.is_empty()).await?;
         let path = parent_path(&mut tx, asked.category_id).await?;
         let mut seen = std::collections::HashSet::new();
         let distinct: Vec<&Category> = children.iter().filter(|c| seen.insert(c.id)).collect();
@@ -166,30 +177,26 @@ impl Warehouse {
             .collect();
         tx.insert("categories", CATEGORY_COLUMNS, CATEGORY_TAIL, &rows)
             .await?;
-        let parents: Vec<Vec<Value>> = distinct
-            .iter()
-            .map(|child| vec![child.id.into(), asked.category_id.into()])
-            .collect();
-        let columns: &Columns = &[("category_id", "bigint"), ("parent_id", "bigint")];
-        tx.insert(
-            "category_parents",
-            columns,
-            "ON CONFLICT DO NOTHING",
-            &parents,
-        )
-        .await?;
+        walk::store_parents(&mut tx, asked.category_id, &distinct).await?;
         let nodes: Vec<Vec<Value>> = distinct
             .iter()
             .enumerate()
             .map(|(n, child)| {
                 let order = place(&asked.walk_order, n);
-                node(
-                    &attempt.run,
-                    child.id,
-                    &order,
-                    child.is_leaf,
-                    child.product_count,
-                )
+                let run = &attempt.run;
+                if excluded.contains(&child.id) {
+                    node(run, child.id, &order, child.is_leaf, 0, "excluded")
+                } else {
+                    let state = if child.is_leaf { "done" } else { "pending" };
+                    node(
+                        run,
+                        child.id,
+                        &order,
+                        child.is_leaf,
+                        child.product_count,
+                        state,
+                    )
+                }
             })
             .collect();
         tx.insert("run_categories", NODE_COLUMNS, NODE_TAIL, &nodes)
@@ -211,24 +218,26 @@ impl Warehouse {
         } else {
             "failed"
         };
-        tx.execute(
-            "UPDATE run_categories SET state = $4, attempts = attempts + 1, error = $5,
+        let count = tx
+            .execute(
+                "UPDATE run_categories SET state = $4, attempts = attempts + 1, error = $5,
                 next_at = {later:$6}, claim = NULL
              WHERE run_id = $1 AND category_id = $2 AND claim = $3",
-            params![
-                &attempt.run,
-                asked.category_id,
-                attempt.epoch,
-                state,
-                error,
-                retry_seconds.unwrap_or(0.0),
-            ],
-        )
-        .await?;
+                params![
+                    &attempt.run,
+                    asked.category_id,
+                    attempt.epoch,
+                    state,
+                    error,
+                    retry_seconds.unwrap_or(0.0),
+                ],
+            )
+            .await?;
+        held(count, attempt)?;
         commit_fenced(tx, attempt.epoch).await
     }
 
-    /// Ends a walk: what is still to ask is not needed, and the first `leaves` leaves with products
+    /// Ends a walk: its order no longer depends on that of the answers, what is still to ask is not needed, and the first `leaves` leaves with products
     /// (0: all, `excluded` ones never) are what the run takes. How many those are.
     pub async fn select_leaves(
         &self,
@@ -237,6 +246,7 @@ impl Warehouse {
         excluded: &[i64],
     ) -> Result<i64> {
         let mut tx = self.begin().await?;
+        walk::renumber(&mut tx, &attempt.run).await?;
         tx.execute(
             "UPDATE run_categories SET state = 'skipped', claim = NULL
              WHERE run_id = $1 AND state = 'pending'",
@@ -295,22 +305,24 @@ impl Warehouse {
 async fn claim_nodes(
     tx: &mut Tx,
     attempt: &Attempt,
-    bound: &str,
+    bound: Option<String>,
     n: i64,
 ) -> Result<Vec<CategoryNode>> {
     let rows = tx
         .rows(
-            "WITH picked AS MATERIALIZED (SELECT category_id FROM run_categories
-                WHERE run_id = $1 AND state = 'pending' AND claim IS NULL AND walk_order <= $3
-                    AND (next_at IS NULL OR next_at <= {now})
+            "WITH picked AS MATERIALIZED (SELECT run_id, category_id FROM run_categories
+                WHERE run_id = $1 AND state = 'pending' AND claim IS NULL
+                    AND walk_order <= COALESCE($3, walk_order) AND (next_at IS NULL OR next_at <= {now})
                 ORDER BY walk_order LIMIT $4 {skip locked})
              UPDATE run_categories SET claim = $2 FROM picked
-             WHERE run_categories.run_id = $1 AND run_categories.category_id = picked.category_id
+             WHERE run_categories.run_id = picked.run_id AND run_categories.category_id = picked.category_id
              RETURNING run_categories.category_id, walk_order, attempts",
             params![&attempt.run, attempt.epoch, bound, n],
         )
         .await?;
-    note_claim(tx, attempt.epoch).await?;
+    if !rows.is_empty() {
+        note_claim(tx, attempt.epoch).await?;
+    }
     let read = |row: &Row| -> Result<CategoryNode> {
         Ok(CategoryNode {
             category_id: row.int(0)?,
@@ -318,7 +330,9 @@ async fn claim_nodes(
             attempts: row.int(2)?,
         })
     };
-    rows.iter().map(read).collect()
+    let mut nodes: Vec<CategoryNode> = rows.iter().map(read).collect::<Result<_>>()?;
+    nodes.sort_by(|a, b| a.walk_order.cmp(&b.walk_order));
+    Ok(nodes)
 }
 
 /// A category without children is a leaf, whatever its parent said of it.
@@ -327,7 +341,7 @@ async fn close_node(
     attempt: &Attempt,
     asked: &CategoryNode,
     childless: bool,
-) -> Result<bool> {
+) -> Result<()> {
     let count = tx
         .execute(
             "UPDATE run_categories SET state = 'done', claim = NULL, is_leaf = $4
@@ -335,6 +349,7 @@ async fn close_node(
             params![&attempt.run, asked.category_id, attempt.epoch, childless],
         )
         .await?;
+    held(count, attempt)?;
     if childless {
         tx.execute(
             "UPDATE categories SET is_leaf = {yes} WHERE id = $1 AND NOT is_leaf",
@@ -342,7 +357,7 @@ async fn close_node(
         )
         .await?;
     }
-    Ok(count == 1)
+    Ok(())
 }
 
 async fn parent_path(tx: &mut Tx, id: i64) -> Result<String> {
@@ -352,12 +367,12 @@ async fn parent_path(tx: &mut Tx, id: i64) -> Result<String> {
     row.map_or_else(|| Ok(format!("1/{id}")), |row| row.text(0))
 }
 
-fn place(parent: &str, n: usize) -> String {
+/// The place of a child in the walk.
+pub(crate) fn place(parent: &str, n: usize) -> String {
     format!("{parent}{:04}", n.min(9999))
 }
 
-fn node(run: &str, id: i64, order: &str, is_leaf: bool, count: i64) -> Vec<Value> {
-    let state = if is_leaf { "done" } else { "pending" };
+fn node(run: &str, id: i64, order: &str, is_leaf: bool, count: i64, state: &str) -> Vec<Value> {
     vec![
         run.into(),
         id.into(),

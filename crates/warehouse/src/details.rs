@@ -79,17 +79,19 @@ impl Warehouse {
         let mut tx = self.begin().await?;
         let rows = tx
             .rows(
-                "WITH picked AS MATERIALIZED (SELECT product_id FROM run_products
+                "WITH picked AS MATERIALIZED (SELECT run_id, product_id FROM run_products
                     WHERE run_id = $1 AND detail = 'due' AND claim IS NULL
                         AND (next_at IS NULL OR next_at <= {now})
                     ORDER BY rank, product_id LIMIT $3 {skip locked})
                  UPDATE run_products SET claim = $2 FROM picked
-                 WHERE run_products.run_id = $1 AND run_products.product_id = picked.product_id
+                 WHERE run_products.run_id = picked.run_id AND run_products.product_id = picked.product_id
                  RETURNING run_products.product_id, spid, fingerprint, attempts, rank",
                 params![&attempt.run, attempt.epoch, n],
             )
             .await?;
-        note_claim(&mut tx, attempt.epoch).await?;
+        if !rows.is_empty() {
+            note_claim(&mut tx, attempt.epoch).await?;
+        }
         commit_fenced(tx, attempt.epoch).await?;
         if rows.is_empty() && self.open_rows(attempt).await? == 0 {
             return Ok(None);
@@ -124,7 +126,7 @@ impl Warehouse {
         if count != batch.rows.len() as u64 {
             return Err(Error::Fenced(attempt.epoch));
         }
-        release(&mut tx, attempt, &batch).await?;
+        release(&mut tx, &batch).await?;
         remember(&mut tx, &batch.states).await?;
         let at = batch.at;
         for rejected in &mut batch.rejections {
@@ -165,7 +167,7 @@ struct Batch {
     rows: Vec<Vec<Value>>,
     states: Vec<Vec<Value>>,
     rejections: Vec<RejectionToStore>,
-    later: Vec<(i64, f64)>,
+    later: Vec<(String, i64, f64)>,
     at: Instant,
 }
 
@@ -214,7 +216,8 @@ impl Batch {
                 counts,
                 error,
             } => {
-                self.later.push((ask.product_id, seconds));
+                self.later
+                    .push((attempt.run.clone(), ask.product_id, seconds));
                 ("due", Some(error), i64::from(counts))
             }
             DetailOutcome::Unfetched(error) => ("unfetched", Some(error), 1),
@@ -234,20 +237,19 @@ impl Batch {
 }
 
 /// Gives the rows of a batch back; those to be asked again with the time of their next try.
-async fn release(tx: &mut Tx, attempt: &Attempt, batch: &Batch) -> Result<()> {
-    let ids = batch.rows.iter().filter_map(|row| match row[1] {
-        Value::Int(id) => Some(id),
-        _ => None,
-    });
-    tx.execute(
-        "UPDATE run_products SET claim = NULL WHERE run_id = $1 AND product_id {among:$2}",
-        &[(&attempt.run).into(), Value::Ids(ids.collect())],
-    )
-    .await?;
-    for (product, seconds) in &batch.later {
+async fn release(tx: &mut Tx, batch: &Batch) -> Result<()> {
+    let columns: &Columns = &[
+        ("run_id", "text"),
+        ("product_id", "bigint"),
+        ("claim", "bigint"),
+    ];
+    let free = |row: &Vec<Value>| vec![row[0].clone(), row[1].clone(), Value::Null];
+    let rows: Vec<Vec<Value>> = batch.rows.iter().map(free).collect();
+    tx.update("run_products", columns, 2, &rows).await?;
+    for (run, product, seconds) in &batch.later {
         tx.execute(
             "UPDATE run_products SET next_at = {later:$3} WHERE run_id = $1 AND product_id = $2",
-            params![&attempt.run, *product, *seconds],
+            params![run, *product, *seconds],
         )
         .await?;
     }

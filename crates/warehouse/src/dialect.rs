@@ -8,6 +8,8 @@
 //! | `{among:$1}` | `= ANY($1::bigint[])` | `IN (SELECT value FROM json_each(?1))` |
 //! | `{skip locked}` | `FOR UPDATE SKIP LOCKED` | nothing: one writer at a time |
 //! | `{for update}`, `{for share}` | the same | nothing |
+//! | `{sorted}` | text that is ordered by its bytes, whatever the database's language | the same |
+//! | `{yes}`, `{no}` | `TRUE`, `FALSE` | `1`, `0` |
 //! | `{time}`, `{json}`, `{real}`, `{flag}`, `{bytes}`, `{serial}` | column types | column types |
 //! | `{int:…}` | `CAST(… AS BIGINT)` | the same |
 //!
@@ -54,6 +56,7 @@ impl Dialect {
             "skip locked" => pick("FOR UPDATE SKIP LOCKED", ""),
             "for update" => pick("FOR UPDATE", ""),
             "for share" => pick("FOR SHARE", ""),
+            "sorted" => pick("TEXT COLLATE \"C\"", "TEXT"),
             "time" => pick("TIMESTAMPTZ", "TEXT"),
             "json" => pick("JSON", "TEXT"),
             "real" => pick("DOUBLE PRECISION", "REAL"),
@@ -77,11 +80,13 @@ impl Dialect {
                 format!("strftime('%Y-%m-%dT%H:%M:%fZ','now','+'||?{number}||' seconds')")
             }
             ("later", Self::Postgres) => {
-                format!("(clock_timestamp() + ${number}::float8 * interval '1 second')")
+                format!(
+                    "date_trunc('milliseconds', clock_timestamp() + ${number}::float8 * interval '1 second')"
+                )
             }
             ("among", Self::Sqlite) => format!("IN (SELECT value FROM json_each(?{number}))"),
             ("among", Self::Postgres) => format!("= ANY(${number}::bigint[])"),
-            ("int", _) => format!("CAST({parameter} AS BIGINT)"),
+            ("int", _) => format!("CAST({} AS BIGINT)", self.translate(parameter)),
             _ => format!("{{{word}}}"),
         }
     }
@@ -93,15 +98,17 @@ mod tests {
 
     #[test]
     fn one_text_becomes_each_databases_own() {
-        let sql = "SELECT {int:SUM(a)} FROM t WHERE b {among:$2} AND c < {later:$1} {skip locked}";
+        let sql =
+            "SELECT {int:SUM(a + $3)} FROM t WHERE b {among:$2} AND c < {later:$1} {skip locked}";
         assert_eq!(
             Dialect::Postgres.translate(sql),
-            "SELECT CAST(SUM(a) AS BIGINT) FROM t WHERE b = ANY($2::bigint[]) AND \
-             c < (clock_timestamp() + $1::float8 * interval '1 second') FOR UPDATE SKIP LOCKED"
+            "SELECT CAST(SUM(a + $3) AS BIGINT) FROM t WHERE b = ANY($2::bigint[]) AND \
+             c < date_trunc('milliseconds', clock_timestamp() + $1::float8 * interval '1 second') \
+             FOR UPDATE SKIP LOCKED"
         );
         assert_eq!(
             Dialect::Sqlite.translate(sql),
-            "SELECT CAST(SUM(a) AS BIGINT) FROM t WHERE b IN (SELECT value FROM json_each(?2)) AND \
+            "SELECT CAST(SUM(a + ?3) AS BIGINT) FROM t WHERE b IN (SELECT value FROM json_each(?2)) AND \
              c < strftime('%Y-%m-%dT%H:%M:%fZ','now','+'||?1||' seconds') "
         );
     }

@@ -66,7 +66,9 @@ async fn add_products(tx: &mut Tx, hash: &mut Sha256, columns: &str) -> Result<(
             return Ok(());
         };
         after = last.int(0)?;
-        rows.iter().for_each(|row| add(hash, row));
+        for row in &rows {
+            add(hash, row);
+        }
     }
 }
 
@@ -74,7 +76,7 @@ async fn add_products(tx: &mut Tx, hash: &mut Sha256, columns: &str) -> Result<(
 async fn add_looks(tx: &mut Tx, hash: &mut Sha256, table: &str, columns: &str) -> Result<()> {
     let sql = format!(
         "SELECT {columns}, observed_at FROM {table}
-         WHERE product_id > $1 OR (product_id = $1 AND observed_at > $2)
+         WHERE (product_id, observed_at) > ($1, $2)
          ORDER BY product_id, observed_at LIMIT $3"
     );
     let mut after: (i64, Value) = (

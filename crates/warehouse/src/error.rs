@@ -21,6 +21,9 @@ pub enum Error {
     /// The file is no database, or is damaged. It is never recreated.
     #[error("the warehouse file is damaged: {0}")]
     Damaged(String),
+    /// A person's own statement took longer than it may.
+    #[error("the statement took longer than {0:?}")]
+    Patience(std::time::Duration),
     /// SQLite on a network file system loses data.
     #[error("{0} lies on a network file system ({1}), where SQLite loses data")]
     NetworkFileSystem(String, String),
@@ -70,6 +73,9 @@ impl Error {
             Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => {
                 Self::ReadOnly(text)
             }
+            Some(Code::AuthorizationForStatementDenied) => {
+                Self::ReadOnly("only reading statements are answered".into())
+            }
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged(text),
             _ => Self::Statement {
                 statement: first_words(statement),
@@ -78,29 +84,46 @@ impl Error {
         }
     }
 
+    /// Whatever keeps a connection from being made: the next one may be.
+    pub(crate) fn connect(error: tokio_postgres::Error) -> Self {
+        Self::Unreachable(error.into())
+    }
+
     pub(crate) fn postgres(statement: &str, error: tokio_postgres::Error) -> Self {
-        use tokio_postgres::error::SqlState;
-        let Some(state) = error.code() else {
-            return Self::Unreachable(error.into());
+        let Some(said) = error.as_db_error() else {
+            return if is_lost(&error) {
+                Self::Unreachable(error.into())
+            } else {
+                Self::refused(statement, error)
+            };
         };
-        if [SqlState::DISK_FULL, SqlState::OUT_OF_MEMORY].contains(state) {
-            return Self::Full;
+        let text = said.message().to_owned();
+        let state = said.code().code();
+        match (&state[..2], state) {
+            (_, "53100") => Self::Full,
+            (_, "25006") => Self::ReadOnly(text),
+            // Canceled: the time limit of statements, or of waiting for a lock.
+            (_, "57014" | "55P03" | "40001" | "40P01") => Self::Busy(text),
+            ("08" | "57" | "53", _) => Self::Unreachable(error.into()),
+            _ => Self::refused(statement, error),
         }
-        if *state == SqlState::READ_ONLY_SQL_TRANSACTION {
-            return Self::ReadOnly(error.to_string());
-        }
-        let class = &state.code()[..2];
-        if class == "08" || class == "57" || class == "53" {
-            return Self::Unreachable(error.into());
-        }
-        if ["40001", "40P01", "55P03"].contains(&state.code()) {
-            return Self::Busy(error.to_string());
-        }
+    }
+
+    fn refused(statement: &str, error: tokio_postgres::Error) -> Self {
         Self::Statement {
             statement: first_words(statement),
             source: error.into(),
         }
     }
+}
+
+/// Whether an error without an answer of the server means that the server is lost; the others are
+/// mistakes of this program.
+fn is_lost(error: &tokio_postgres::Error) -> bool {
+    use std::error::Error as _;
+    let source = error.source();
+    let by_io = source.is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    error.is_closed() || by_io
 }
 
 fn first_words(statement: &str) -> String {

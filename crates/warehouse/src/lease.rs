@@ -74,6 +74,7 @@ impl Warehouse {
         let highest = row.map_or(Ok(0), |row| row.int(0))?;
         let attempt = wish.attempt.unwrap_or(highest + 1);
         if let Some(busy) = end_others(&mut tx, wish, attempt, is_dead).await? {
+            tx.end().await?;
             return Ok(Err(busy));
         }
         tx.execute(
@@ -127,16 +128,22 @@ impl Warehouse {
     /// Ends an attempt and gives back what it had claimed.
     pub async fn end_attempt(&self, attempt: &Attempt, error: Option<&str>) -> Result<()> {
         let mut tx = self.begin().await?;
-        tx.execute(
-            "UPDATE attempts SET state = 'ended', ended_at = {now} WHERE epoch = $1 AND state = 'live'",
-            params![attempt.epoch],
-        )
-        .await?;
-        tx.execute(
-            "UPDATE run_steps SET error = $3 WHERE run_id = $1 AND step = $2 AND state = 'open'",
-            params![&attempt.run, &attempt.step, error],
-        )
-        .await?;
+        let was_live = tx
+            .execute(
+                "UPDATE attempts SET state = 'ended', ended_at = {now}
+                 WHERE epoch = $1 AND state = 'live'",
+                params![attempt.epoch],
+            )
+            .await?;
+        // Who was fenced has nothing to say about the step any more.
+        if was_live == 1 {
+            tx.execute(
+                "UPDATE run_steps SET error = $3
+                 WHERE run_id = $1 AND step = $2 AND state = 'open'",
+                params![&attempt.run, &attempt.step, error],
+            )
+            .await?;
+        }
         release_dead(&mut tx, &attempt.run, &attempt.step).await?;
         tx.commit().await
     }
@@ -175,6 +182,7 @@ impl Warehouse {
         let sql = "SELECT state FROM run_steps WHERE run_id = $1 AND step = $2 {for update}";
         tx.row(sql, params![&attempt.run, &attempt.step]).await?;
         if open_rows(&mut tx, &attempt.run, &attempt.step).await? > 0 {
+            tx.end().await?;
             return Ok(false);
         }
         tx.execute(
@@ -208,14 +216,16 @@ async fn end_others(
             process: row.text(4)?,
         };
         let dead = host.name == wish.host.name && is_dead(&host.process);
-        let outdone = wish.attempt.is_some() && row.int(1)? == wish.shard && row.int(2)? < attempt;
+        let same_shard = wish.attempt.is_some() && row.int(1)? == wish.shard;
+        let outdone = same_shard && row.int(2)? < attempt;
+        let late = same_shard && row.int(2)? > attempt;
         if dead || outdone || row.flag(5)? {
             tx.execute(
                 "UPDATE attempts SET state = 'fenced', ended_at = {now} WHERE epoch = $1",
                 params![row.int(0)?],
             )
             .await?;
-        } else if !wish.join {
+        } else if !wish.join || late {
             return Ok(Some(host));
         }
     }
@@ -257,6 +267,15 @@ async fn release_dead(tx: &mut Tx, run: &str, step: &str) -> Result<()> {
             AND claim NOT IN (SELECT epoch FROM attempts WHERE run_id = $1 AND state = 'live')"
     );
     tx.execute(&sql, params![run]).await.map(drop)
+}
+
+/// Whether the one row that an attempt had claimed was still its own.
+pub(crate) fn held(count: u64, attempt: &Attempt) -> Result<()> {
+    if count == 1 {
+        Ok(())
+    } else {
+        Err(Error::Fenced(attempt.epoch))
+    }
 }
 
 /// Notes that an attempt has claimed something.

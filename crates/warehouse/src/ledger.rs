@@ -151,13 +151,18 @@ impl Warehouse {
         Ok(runs)
     }
 
-    /// Creates a run unless another is unfinished; that one is answered then and nothing is made.
+    /// Creates a run unless another is open or this one exists; that one is answered then and nothing
+    /// is made.
     pub async fn create_run(&self, new: &NewRun) -> Result<std::result::Result<Run, Box<Run>>> {
         let mut tx = self.begin().await?;
         lease::lock(&mut tx, RUNS_LOCK).await?;
-        let open = unfinished(&mut tx).await?;
-        if let Some(run) = open.into_iter().find(|run| run.state == RunState::Open) {
-            return Ok(Err(Box::new(run)));
+        let sql = format!(
+            "SELECT {RUN_COLUMNS} FROM runs r WHERE r.state = 'open' OR r.id = $1
+             ORDER BY r.number DESC LIMIT 1"
+        );
+        if let Some(row) = tx.row(&sql, params![&new.id]).await? {
+            tx.end().await?;
+            return Ok(Err(Box::new(run(&row)?)));
         }
         tx.execute(
             "INSERT INTO runs (id, number, owner, state, scope, scope_key, clock_at, created_at)

@@ -7,6 +7,7 @@
 //! Not here: fetching, deciding what a record is, the order of the steps, printing.
 
 mod categories;
+mod decide;
 mod details;
 mod dialect;
 mod digest;
@@ -14,9 +15,11 @@ mod error;
 mod freeze;
 mod lease;
 mod ledger;
+mod listing_items;
 mod listings;
 mod merge;
-mod merge_rows;
+mod merge_read;
+mod merge_write;
 mod migrations;
 mod open;
 mod pages;
@@ -31,8 +34,10 @@ mod run_reads;
 mod select;
 mod sqlite;
 mod staging;
+mod tls;
 mod tx;
 pub mod value;
+mod walk;
 
 pub use categories::{CategoryNode, Walk, WalkedChild};
 pub use details::{DetailAnswer, DetailAsk, DetailOutcome};

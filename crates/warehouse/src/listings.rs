@@ -2,16 +2,16 @@
 //!
 //! Every item of a page is counted once: as listed, beyond the limit, an ad, a repeat or malformed.
 //!
-//! Not here: reading an answer (`catalog`), the order in which details are asked (`plan`).
+//! Not here: the items of a page (`listing_items`), reading an answer (`catalog`), the order in which details are asked (`plan`).
 
-use catalog::{Instant, Listing, ListingAnswer, ListingItem, Source};
+use catalog::ListingAnswer;
 
 use crate::error::{Error, Result};
-use crate::lease::{Attempt, commit_fenced, note_claim};
+use crate::lease::{Attempt, commit_fenced, held, note_claim};
+use crate::listing_items::{Sighting, Sorted, source_of, store_items, store_malformed};
 use crate::open::Warehouse;
 use crate::pages::{self, NewPage};
 use crate::params;
-use crate::rejections::{self, RejectionToStore};
 use crate::tx::{Columns, Tx};
 use crate::value::{Row, Value};
 
@@ -51,6 +51,9 @@ pub enum ListingOutcome {
 /// Pages that the site answers of one listing at most: 2,000 items, 40 a page.
 const WINDOW_PAGES: i64 = 50;
 
+/// Items of a page at most, whatever a page says of itself.
+const PER_PAGE_MAX: i64 = 1000;
+
 const PAGE_COLUMNS: &Columns = &[
     ("run_id", "text"),
     ("category_id", "bigint"),
@@ -62,47 +65,6 @@ const PAGE_COLUMNS: &Columns = &[
     ("repeats", "bigint"),
     ("malformed", "bigint"),
 ];
-
-pub(crate) const LISTING_COLUMNS: &Columns = &[
-    ("run_id", "text"),
-    ("product_id", "bigint"),
-    ("category_id", "bigint"),
-    ("page", "bigint"),
-    ("position", "bigint"),
-    ("beyond", "{flag}"),
-    ("page_id", "bigint"),
-    ("source", "text"),
-    ("observed_at", "{time}"),
-    ("fingerprint", "bigint"),
-    ("url", "text"),
-    ("spid", "bigint"),
-    ("name", "text"),
-    ("image_url", "text"),
-    ("brand", "text"),
-    ("seller_sku", "text"),
-    ("seller_id", "bigint"),
-    ("seller_is_official", "{flag}"),
-    ("category_path", "text"),
-    ("price", "bigint"),
-    ("original_price", "bigint"),
-    ("discount_percent", "bigint"),
-    ("sales_count", "bigint"),
-    ("rating_average", "{real}"),
-    ("review_count", "bigint"),
-];
-
-/// The first sighting within a category is the one that counts, whatever order pages answered in.
-fn listing_tail() -> String {
-    let set: Vec<String> = LISTING_COLUMNS[3..]
-        .iter()
-        .map(|(name, _)| format!("{name} = excluded.{name}"))
-        .collect();
-    format!(
-        "ON CONFLICT (run_id, product_id, category_id) DO UPDATE SET {} WHERE excluded.page < \
-         listings.page OR (excluded.page = listings.page AND excluded.position < listings.position)",
-        set.join(", ")
-    )
-}
 
 impl Warehouse {
     /// Plans the first page of every category that the run takes.
@@ -119,23 +81,25 @@ impl Warehouse {
         commit_fenced(tx, attempt.epoch).await
     }
 
-    /// Claims up to `n` listing pages, in walk order.
+    /// Claims up to `n` listing pages, the first pages of all categories first.
     pub async fn next_listings(&self, attempt: &Attempt, n: i64) -> Result<ListingOutcome> {
         let mut tx = self.begin().await?;
         let rows = tx
             .rows(
-                "WITH picked AS MATERIALIZED (SELECT l.category_id, l.page FROM listing_pages l
+                "WITH picked AS MATERIALIZED (SELECT l.run_id, l.category_id, l.page FROM listing_pages l
                     WHERE l.run_id = $1 AND l.state = 'pending' AND l.claim IS NULL
                         AND (l.next_at IS NULL OR l.next_at <= {now})
                     ORDER BY l.page, l.category_id LIMIT $3 {skip locked})
                  UPDATE listing_pages SET claim = $2 FROM picked
-                 WHERE listing_pages.run_id = $1 AND listing_pages.category_id = picked.category_id
+                 WHERE listing_pages.run_id = picked.run_id AND listing_pages.category_id = picked.category_id
                     AND listing_pages.page = picked.page
                  RETURNING listing_pages.category_id, listing_pages.page, attempts",
                 params![&attempt.run, attempt.epoch, n],
             )
             .await?;
-        note_claim(&mut tx, attempt.epoch).await?;
+        if !rows.is_empty() {
+            note_claim(&mut tx, attempt.epoch).await?;
+        }
         commit_fenced(tx, attempt.epoch).await?;
         if rows.is_empty() {
             let open = self.open_rows(attempt).await?;
@@ -152,9 +116,9 @@ impl Warehouse {
                 attempts: row.int(2)?,
             })
         };
-        Ok(ListingOutcome::Ask(
-            rows.iter().map(read).collect::<Result<_>>()?,
-        ))
+        let mut asks: Vec<ListingAsk> = rows.iter().map(read).collect::<Result<_>>()?;
+        asks.sort_by_key(|ask| (ask.page, ask.category_id));
+        Ok(ListingOutcome::Ask(asks))
     }
 
     /// Stores what a listing page said, its new state, and the pages that follow from it.
@@ -169,12 +133,17 @@ impl Warehouse {
             "SELECT 1 FROM run_categories WHERE run_id = $1 AND category_id = $2 {for update}";
         tx.row(lock, params![&attempt.run, asked.category_id])
             .await?;
-        let fetched_at = result.page.fetched_at;
+        let (fetched_at, source) = (result.page.fetched_at, source_of(&result.page));
         let ids = pages::insert(&mut tx, &attempt.run, &[result.page]).await?;
         let page_id = ids.get(&asked.category_id).copied();
         let page_id = page_id.ok_or_else(|| Error::Stored("a page without id".into()))?;
         let sorted = Sorted::of(result.answer);
-        let repeats = store_items(&mut tx, attempt, asked, &sorted, page_id, fetched_at).await?;
+        let seen = Sighting {
+            page_id,
+            fetched_at,
+            source,
+        };
+        let repeats = store_items(&mut tx, attempt, asked, &sorted, &seen).await?;
         store_malformed(&mut tx, attempt, asked, &sorted, page_id, fetched_at).await?;
         let paging = result.answer.paging.as_ref();
         let state = if result.answer.items.is_empty() {
@@ -204,9 +173,7 @@ impl Warehouse {
                 ],
             )
             .await?;
-        if count != 1 {
-            return Err(Error::Fenced(attempt.epoch));
-        }
+        held(count, attempt)?;
         plan_more(&mut tx, attempt, asked, result.answer, result.limit).await?;
         commit_fenced(tx, attempt.epoch).await
     }
@@ -226,22 +193,24 @@ impl Warehouse {
         } else {
             "failed"
         };
-        tx.execute(
-            "UPDATE listing_pages SET state = $5, attempts = attempts + $8, error = $6,
+        let count = tx
+            .execute(
+                "UPDATE listing_pages SET state = $5, attempts = attempts + $8, error = $6,
                 next_at = {later:$7}, claim = NULL
              WHERE run_id = $1 AND category_id = $2 AND page = $3 AND claim = $4",
-            params![
-                &attempt.run,
-                asked.category_id,
-                asked.page,
-                attempt.epoch,
-                state,
-                error,
-                retry_seconds.unwrap_or(0.0),
-                i64::from(counts_as_try),
-            ],
-        )
-        .await?;
+                params![
+                    &attempt.run,
+                    asked.category_id,
+                    asked.page,
+                    attempt.epoch,
+                    state,
+                    error,
+                    retry_seconds.unwrap_or(0.0),
+                    i64::from(counts_as_try),
+                ],
+            )
+            .await?;
+        held(count, attempt)?;
         commit_fenced(tx, attempt.epoch).await
     }
 
@@ -291,132 +260,9 @@ impl Warehouse {
     }
 }
 
-/// The items of a page by what becomes of them.
-struct Sorted<'a> {
-    /// Position and listing; each product once.
-    organic: Vec<(i64, &'a Listing)>,
-    ads: i64,
-    repeats: i64,
-    malformed: Vec<&'a catalog::Rejection>,
-}
-
-impl<'a> Sorted<'a> {
-    fn of(answer: &'a ListingAnswer) -> Self {
-        let mut sorted = Self {
-            organic: Vec::new(),
-            ads: 0,
-            repeats: 0,
-            malformed: Vec::new(),
-        };
-        let mut seen = std::collections::HashSet::new();
-        for (position, item) in (0_i64..).zip(&answer.items) {
-            match item {
-                ListingItem::Ad { .. } => sorted.ads += 1,
-                ListingItem::Malformed(rejection) => sorted.malformed.push(rejection),
-                ListingItem::Organic(listing) if !seen.insert(listing.product_id) => {
-                    sorted.repeats += 1;
-                }
-                ListingItem::Organic(listing) => sorted.organic.push((position, listing)),
-            }
-        }
-        sorted
-    }
-}
-
-/// Stores the organic items; how many of them the category had listed before.
-async fn store_items(
-    tx: &mut Tx,
-    attempt: &Attempt,
-    asked: &ListingAsk,
-    sorted: &Sorted<'_>,
-    page_id: i64,
-    fetched_at: Instant,
-) -> Result<i64> {
-    let ids = Value::Ids(
-        sorted
-            .organic
-            .iter()
-            .map(|(_, listing)| listing.product_id)
-            .collect(),
-    );
-    let known = tx
-        .row(
-            "SELECT COUNT(*) FROM listings WHERE run_id = $1 AND category_id = $2
-                AND product_id {among:$3}",
-            &[(&attempt.run).into(), asked.category_id.into(), ids],
-        )
-        .await?;
-    let known = known.map_or(Ok(0), |row| row.int(0))?;
-    let rows: Vec<Vec<Value>> = sorted
-        .organic
-        .iter()
-        .map(|(position, listing)| row_of(attempt, asked, *position, listing, page_id, fetched_at))
-        .collect();
-    tx.insert("listings", LISTING_COLUMNS, &listing_tail(), &rows)
-        .await?;
-    Ok(known + sorted.repeats)
-}
-
-fn row_of(
-    attempt: &Attempt,
-    asked: &ListingAsk,
-    position: i64,
-    listing: &Listing,
-    page_id: i64,
-    fetched_at: Instant,
-) -> Vec<Value> {
-    vec![
-        (&attempt.run).into(),
-        listing.product_id.into(),
-        asked.category_id.into(),
-        asked.page.into(),
-        position.into(),
-        false.into(),
-        page_id.into(),
-        Source::Listing.as_str().into(),
-        fetched_at.into(),
-        listing.fingerprint().into(),
-        (&listing.url).into(),
-        listing.spid.into(),
-        (&listing.name).into(),
-        listing.image_url.as_ref().into(),
-        listing.brand.as_ref().into(),
-        listing.seller_sku.as_ref().into(),
-        listing.seller_id.into(),
-        listing.seller_is_official.into(),
-        listing.category_path.as_ref().into(),
-        listing.price.into(),
-        listing.original_price.into(),
-        listing.discount_percent.into(),
-        listing.sales_count.into(),
-        listing.rating_average.into(),
-        listing.review_count.into(),
-    ]
-}
-
-async fn store_malformed(
-    tx: &mut Tx,
-    attempt: &Attempt,
-    asked: &ListingAsk,
-    sorted: &Sorted<'_>,
-    page_id: i64,
-    now: Instant,
-) -> Result<()> {
-    let rows: Vec<RejectionToStore> = sorted
-        .malformed
-        .iter()
-        .map(|rejection| RejectionToStore {
-            product_id: None,
-            category_id: Some(asked.category_id),
-            page_id: Some(page_id),
-            rejection: (*rejection).clone(),
-        })
-        .collect();
-    rejections::insert(tx, &attempt.run, &attempt.step, &rows, now).await
-}
-
 /// Plans the pages that an answer makes necessary: after the first page those that the limit asks
-/// for, later one more while too few distinct products were listed.
+/// for; once none of them is left, one more while too few distinct products were listed. A site that
+/// does not say how many pages there are is asked page by page until one is empty.
 async fn plan_more(
     tx: &mut Tx,
     attempt: &Attempt,
@@ -424,18 +270,19 @@ async fn plan_more(
     answer: &ListingAnswer,
     limit: i64,
 ) -> Result<()> {
-    let Some(paging) = &answer.paging else {
-        return Ok(());
-    };
-    let last = paging.last_page.clamp(0, WINDOW_PAGES);
-    let per_page = paging.per_page.clamp(1, 1000);
-    let wanted = if limit > 0 {
-        (limit + per_page - 1) / per_page
-    } else {
-        last
+    let more = asked.page + i64::from(!answer.items.is_empty());
+    let last = answer.paging.map_or(more, |paging| paging.last_page);
+    let last = last.clamp(0, WINDOW_PAGES);
+    let wanted = match answer.paging {
+        Some(paging) if limit > 0 => {
+            let per_page = paging.per_page.clamp(1, PER_PAGE_MAX);
+            (limit.saturating_add(per_page - 1)) / per_page
+        }
+        _ if limit > 0 => 1,
+        _ => last,
     };
     let mut to = wanted.min(last);
-    if asked.page >= to {
+    if limit > 0 {
         let sql = "SELECT MAX(page), {int:SUM(CASE WHEN state = 'pending' THEN 1 ELSE 0 END)},
             (SELECT COUNT(*) FROM listings WHERE run_id = $1 AND category_id = $2)
             FROM listing_pages WHERE run_id = $1 AND category_id = $2";
@@ -444,18 +291,21 @@ async fn plan_more(
             .await?;
         let Some(row) = row else { return Ok(()) };
         let (highest, pending, listed) = (row.int(0)?, row.opt_int(1)?.unwrap_or(0), row.int(2)?);
-        let short = limit > 0 && listed < limit && pending == 0;
-        to = if short { (highest + 1).min(last) } else { to };
+        // Whoever answers last sees it, whichever page that is.
+        if highest >= to && pending == 0 && listed < limit {
+            to = (highest + 1).min(last);
+        }
     }
+    let zero = || Value::Int(0);
     let rows: Vec<Vec<Value>> = (2..=to)
         .map(|page| {
-            let zero = || Value::Int(0);
             let (run, category) = ((&attempt.run).into(), asked.category_id.into());
+            let state = "pending".into();
             vec![
                 run,
                 category,
                 page.into(),
-                "pending".into(),
+                state,
                 zero(),
                 zero(),
                 zero(),

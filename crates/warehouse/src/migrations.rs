@@ -30,12 +30,17 @@ pub struct Migrated {
     pub version: String,
 }
 
-/// Brings the schema up to date in one transaction.
-pub(crate) async fn migrate(tx: &mut Tx) -> Result<Migrated> {
+/// Waits for another program that migrates the same database.
+pub(crate) async fn lock(tx: &mut Tx) -> Result<()> {
     if tx.dialect() == Dialect::Postgres {
-        tx.rows("SELECT pg_advisory_xact_lock($1)", params![LOCK])
-            .await?;
+        let sql = "SELECT pg_advisory_xact_lock($1)";
+        tx.rows(sql, params![LOCK]).await?;
     }
+    Ok(())
+}
+
+/// Brings the schema up to date in one transaction that holds [`lock`].
+pub(crate) async fn migrate(tx: &mut Tx) -> Result<Migrated> {
     tx.batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (
             name TEXT PRIMARY KEY, checksum TEXT NOT NULL, applied_at {time} NOT NULL)",

@@ -12,17 +12,18 @@ use crate::migrations::{self, Migrated};
 use crate::params;
 use crate::postgres::{self, PoolLimits};
 use crate::sqlite;
-use crate::tx::Tx;
+use crate::tx::{Purpose, Tx};
 
 /// The catalogue's database: an SQLite file or a schema of a PostgreSQL database.
 #[derive(Clone, Debug)]
 pub struct Warehouse {
-    store: Store,
+    pub(crate) store: Store,
     address: String,
 }
 
+/// Which database it is.
 #[derive(Clone, Debug)]
-enum Store {
+pub(crate) enum Store {
     Sqlite(sqlite::Pool),
     Postgres(deadpool_postgres::Pool),
 }
@@ -53,8 +54,8 @@ impl Warehouse {
     /// [`Warehouse::migrate`] does.
     pub async fn open(url: &str, options: &Options) -> Result<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
-            let path = PathBuf::from(path.trim_start_matches("//"));
-            if path.as_os_str().is_empty() {
+            let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+            if path.as_os_str().is_empty() || path.starts_with(":memory:") {
                 return Err(Error::Address(url.into(), "the path is missing".into()));
             }
             let pool = sqlite::Pool::open(&path, options.busy)?;
@@ -66,9 +67,7 @@ impl Warehouse {
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let schema = &options.schema;
-            if !schema.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
-                return Err(Error::Address(schema.clone(), "no name of a schema".into()));
-            }
+            check_schema(schema)?;
             let pool = postgres::open(url, schema, &options.limits).await?;
             let address = postgres::without_password(url);
             return Ok(Self {
@@ -89,9 +88,11 @@ impl Warehouse {
         ))
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date; `schema` as in [`Options::schema`].
     pub async fn migrate(&self, schema: &str) -> Result<Migrated> {
+        check_schema(schema)?;
         let mut tx = self.begin().await?;
+        migrations::lock(&mut tx).await?;
         if self.is_postgres() && schema != "public" {
             tx.batch(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
                 .await?;
@@ -154,33 +155,34 @@ impl Warehouse {
     pub(crate) async fn begin(&self) -> Result<Tx> {
         match &self.store {
             Store::Sqlite(pool) => Tx::begin_sqlite(pool.lend(true).await?, true),
-            Store::Postgres(pool) => Tx::begin_postgres(postgres::get(pool).await?, true).await,
+            Store::Postgres(pool) => {
+                Tx::begin_postgres(postgres::get(pool).await?, Purpose::Write).await
+            }
         }
     }
 
-    /// A transaction that reads one snapshot.
+    /// A transaction that reads one snapshot for a step: few rows by their keys.
     pub(crate) async fn read(&self) -> Result<Tx> {
+        self.snapshot(Purpose::Read).await
+    }
+
+    /// A transaction that reads one snapshot for a person: any rows in any way.
+    pub(crate) async fn answer(&self) -> Result<Tx> {
+        self.snapshot(Purpose::Answer).await
+    }
+
+    async fn snapshot(&self, purpose: Purpose) -> Result<Tx> {
         match &self.store {
             Store::Sqlite(pool) => Tx::begin_sqlite(pool.lend(false).await?, false),
-            Store::Postgres(pool) => Tx::begin_postgres(postgres::get(pool).await?, false).await,
+            Store::Postgres(pool) => Tx::begin_postgres(postgres::get(pool).await?, purpose).await,
         }
     }
 }
 
-impl Warehouse {
-    /// A bare connection, for a person's own question.
-    pub(crate) async fn postgres_client(&self) -> Result<deadpool_postgres::Object> {
-        match &self.store {
-            Store::Postgres(pool) => postgres::get(pool).await,
-            Store::Sqlite(_) => Err(Error::Stored("not a PostgreSQL warehouse".into())),
-        }
+fn check_schema(schema: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_lowercase() || c == '_';
+    if !schema.is_empty() && schema.len() <= 63 && schema.chars().all(fits) {
+        return Ok(());
     }
-
-    /// A bare connection, for a person's own question.
-    pub(crate) async fn sqlite_loan(&self) -> Result<sqlite::Loan> {
-        match &self.store {
-            Store::Sqlite(pool) => pool.lend(false).await,
-            Store::Postgres(_) => Err(Error::Stored("not an SQLite warehouse".into())),
-        }
-    }
+    Err(Error::Address(schema.into(), "no name of a schema".into()))
 }

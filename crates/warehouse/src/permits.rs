@@ -43,9 +43,17 @@ impl Warehouse {
         let row = row.ok_or_else(|| Error::Stored("the permit row vanished".into()))?;
         // Read only now: the lock may have taken its time.
         let now = tx.row("SELECT {now}", &[]).await?;
-        let now = now.ok_or_else(|| Error::Stored("no time".into()))?.time(0)?.millis() * 1000;
+        let now = now
+            .ok_or_else(|| Error::Stored("no time".into()))?
+            .time(0)?
+            .millis()
+            * 1000;
         let begins_anew = row.text(1)? != "warehouse";
-        let stored = if begins_anew { now + silence } else { row.int(0)? };
+        let stored = if begins_anew {
+            now + silence
+        } else {
+            row.int(0)?
+        };
         // A clock that was set back must not stop the crawl for longer than the silence.
         let next = stored.clamp(now, now + silence);
         let room = now + ahead_micros - next;
@@ -57,7 +65,37 @@ impl Warehouse {
         )
         .await?;
         tx.commit().await?;
-        let wait_micros = if count == 0 { next - now - ahead_micros } else { next - now };
-        Ok(PermitRow { count: u32::try_from(count).unwrap_or(0), wait_micros })
+        let wait_micros = if count == 0 {
+            next - now - ahead_micros
+        } else {
+            next - now
+        };
+        Ok(PermitRow {
+            count: u32::try_from(count).unwrap_or(0),
+            wait_micros,
+        })
+    }
+}
+
+impl Warehouse {
+    /// Who granted an origin's last turns: `warehouse`, `redis`, or nobody yet (empty).
+    pub async fn permits_granted_by(&self, origin: &str) -> Result<String> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT granted_by FROM permits WHERE origin = $1";
+        let row = tx.row(sql, params![origin]).await?;
+        tx.commit().await?;
+        row.map_or_else(|| Ok(String::new()), |row| row.text(0))
+    }
+
+    /// Says that from now on Redis grants an origin's turns. [`Warehouse::take_permits`] takes it back.
+    pub async fn permits_to_redis(&self, origin: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.execute(
+            "INSERT INTO permits (origin, granted_by, next_at_micros) VALUES ($1, 'redis', 0)
+             ON CONFLICT (origin) DO UPDATE SET granted_by = 'redis', next_at_micros = 0",
+            params![origin],
+        )
+        .await?;
+        tx.commit().await
     }
 }

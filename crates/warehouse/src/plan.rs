@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
+use crate::staging::{RUN_PRODUCT, run_products};
 use crate::tx::Columns;
 use crate::value::{Row, Value};
 
@@ -59,16 +60,27 @@ impl Warehouse {
         limit: i64,
     ) -> Result<Vec<KnownProduct>> {
         let mut tx = self.read().await?;
-        let rows = tx
+        let ids = tx
             .rows(
+                "SELECT product_id FROM listings
+                 WHERE run_id = $1 AND product_id > $2 AND NOT beyond
+                 ORDER BY product_id, category_id LIMIT $3",
+                params![run, after, limit],
+            )
+            .await?;
+        let mut ids: Vec<i64> = ids.iter().map(|row| row.int(0)).collect::<Result<_>>()?;
+        ids.dedup();
+        let rows = tx
+            .lookup(
+                RUN_PRODUCT,
                 "SELECT l.product_id, l.category_id, l.fingerprint, l.spid, s.detail_at,
                     s.fingerprint
-                 FROM listings l
+                 FROM {keys} JOIN listings l ON l.run_id = d.run_id
+                    AND l.product_id = d.product_id AND NOT l.beyond
                  JOIN run_categories c ON c.run_id = l.run_id AND c.category_id = l.category_id
                  LEFT JOIN product_state s ON s.product_id = l.product_id
-                 WHERE l.run_id = $1 AND l.product_id > $2 AND NOT l.beyond
-                 ORDER BY l.product_id, c.walk_order LIMIT $3",
-                params![run, after, limit],
+                 ORDER BY l.product_id, c.walk_order",
+                &run_products(run, &ids),
             )
             .await?;
         tx.commit().await?;
@@ -82,7 +94,8 @@ impl Warehouse {
         Ok(products)
     }
 
-    /// Live products with ids above `after` that a run did not list, in id order.
+    /// Live products with ids above `after` that a run did not list, in id order, `limit` at most;
+    /// none: there are no more.
     pub async fn unlisted_products(
         &self,
         run: &str,
@@ -90,19 +103,37 @@ impl Warehouse {
         limit: i64,
     ) -> Result<Vec<KnownProduct>> {
         let mut tx = self.read().await?;
-        let rows = tx
-            .rows(
-                "SELECT p.id, NULL, NULL, NULL, s.detail_at, s.fingerprint FROM products p
-                 LEFT JOIN product_state s ON s.product_id = p.id
-                 WHERE p.id > $2 AND p.delisted_at IS NULL AND NOT EXISTS (
-                    SELECT 1 FROM listings l WHERE l.run_id = $1 AND l.product_id = p.id
-                        AND NOT l.beyond)
-                 ORDER BY p.id LIMIT $3",
-                params![run, after, limit],
-            )
-            .await?;
+        let mut after = after;
+        let products = loop {
+            // A stretch of products first, so that no plan of the database reads them all for it.
+            let ids = tx
+                .rows(
+                    "SELECT id FROM products WHERE id > $1 ORDER BY id LIMIT $2",
+                    params![after, limit],
+                )
+                .await?;
+            let ids: Vec<i64> = ids.iter().map(|row| row.int(0)).collect::<Result<_>>()?;
+            let Some(last) = ids.last() else {
+                break Vec::new();
+            };
+            after = *last;
+            let rows = tx
+                .rows(
+                    "SELECT p.id, NULL, NULL, NULL, s.detail_at, s.fingerprint FROM products p
+                     LEFT JOIN product_state s ON s.product_id = p.id
+                     WHERE p.id {among:$2} AND p.delisted_at IS NULL AND 0 = (
+                        SELECT COUNT(*) FROM listings l WHERE l.run_id = $1
+                            AND l.product_id = p.id AND NOT l.beyond)
+                     ORDER BY p.id",
+                    &[run.into(), Value::Ids(ids)],
+                )
+                .await?;
+            if !rows.is_empty() {
+                break rows;
+            }
+        };
         tx.commit().await?;
-        rows.iter().map(known).collect()
+        products.iter().map(known).collect()
     }
 
     /// Stores a stretch of the plan together with how far the planning has come.
@@ -151,8 +182,9 @@ impl Warehouse {
         if budget > 0 {
             tx.execute(
                 "UPDATE run_products SET detail = 'deferred' WHERE run_id = $1 AND detail = 'due'
-                    AND product_id NOT IN (SELECT product_id FROM run_products
-                        WHERE run_id = $1 AND detail = 'due' ORDER BY rank, product_id LIMIT $2)",
+                    AND (rank, product_id) >= (SELECT rank, product_id FROM run_products
+                        WHERE run_id = $1 AND detail = 'due'
+                        ORDER BY rank, product_id LIMIT 1 OFFSET $2)",
                 params![&attempt.run, budget],
             )
             .await?;

@@ -2,13 +2,13 @@
 //!
 //! Not here: SQL of our own tables.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result};
+use crate::tls;
 
 const OLDEST_SERVER: i64 = 150_000;
 
@@ -28,7 +28,7 @@ impl Default for PoolLimits {
         Self {
             max_connections: 8,
             wait: Duration::from_secs(10),
-            statement_timeout: Duration::from_secs(300),
+            statement_timeout: Duration::from_mins(5),
         }
     }
 }
@@ -36,23 +36,31 @@ impl Default for PoolLimits {
 /// Makes the pool and asks the server for its version.
 pub(crate) async fn open(url: &str, schema: &str, limits: &PoolLimits) -> Result<Pool> {
     let shown = || without_password(url);
-    let mut config: tokio_postgres::Config = url
+    let (address, wish) = tls::split(url);
+    let mut config: tokio_postgres::Config = address
         .parse()
-        .map_err(|error| Error::Address(shown(), format!("{error}")))?;
+        // What the parser saw may be a part of the password.
+        .map_err(|_| {
+            let why =
+                "it does not parse; write special characters of the password as %40 and so on";
+            Error::Address(shown(), why.into())
+        })?;
+    // A statement is planned for the sizes that tables have now, not for those of an empty warehouse.
     let options = format!(
-        "{} -c search_path={schema} -c statement_timeout={} -c timezone=UTC -c jit=off",
+        "{} -c search_path={schema} -c statement_timeout={} -c timezone=UTC -c jit=off \
+         -c plan_cache_mode=force_custom_plan",
         config.get_options().unwrap_or(""),
         limits.statement_timeout.as_millis()
     );
     config.options(options.trim());
     config.connect_timeout(limits.wait);
-    config.keepalives_idle(Duration::from_secs(60));
+    config.keepalives_idle(Duration::from_mins(1));
     if config.get_application_name().is_none() {
         config.application_name("tiki");
     }
     let manager = Manager::from_config(
         config,
-        MakeRustlsConnect::new(tls()?),
+        MakeRustlsConnect::new(tls::config(&wish)?),
         ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         },
@@ -87,7 +95,7 @@ pub(crate) async fn get(pool: &Pool) -> Result<Object> {
     use deadpool_postgres::PoolError;
     match pool.get().await {
         Ok(object) => Ok(object),
-        Err(PoolError::Backend(error)) => Err(Error::postgres("connect", error)),
+        Err(PoolError::Backend(error)) => Err(Error::connect(error)),
         Err(PoolError::Timeout(kind)) => {
             let (size, wait) = (
                 pool.status().max_size,
@@ -102,20 +110,16 @@ pub(crate) async fn get(pool: &Pool) -> Result<Object> {
     }
 }
 
-fn tls() -> Result<rustls::ClientConfig> {
-    let roots = rustls::RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Unreachable(error.into()))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
 /// The address as it may be shown: without user, password and parameters.
 pub(crate) fn without_password(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let rest = rest.split('?').next().unwrap_or("");
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let host = match place.rsplit_once('@') {
+        Some((_, host)) => host,
+        // The question mark may stand in the password.
+        None if parameters.contains('@') => "…",
+        None => place,
+    };
     format!("{scheme}://{host}")
 }
 
@@ -129,6 +133,8 @@ mod tests {
                 "postgres://h:5432/crawl_data",
             ),
             ("postgres://h/crawl_data", "postgres://h/crawl_data"),
+            ("postgres://u:p?w@h/crawl_data", "postgres://…"),
+            ("postgres://u:p/w@h/crawl_data", "postgres://h/crawl_data"),
         ] {
             assert_eq!(super::without_password(url), shown);
         }

@@ -21,84 +21,91 @@ pub(crate) struct Present {
     pub(crate) site_created_on: Option<String>,
 }
 
+/// Whether what is said is newer or older than what is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Age {
+    Newer,
+    Older,
+}
+
+/// Whose number and rank are meant: those of the seller who is shown now, or of another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seller {
+    Shown,
+    Another,
+}
+
+/// How what is said meets what is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meeting {
+    pub(crate) identity: Age,
+    pub(crate) details: Age,
+    pub(crate) said_seller: Seller,
+    pub(crate) kept_seller: Seller,
+}
+
 impl Present {
     /// What a product that was not known before tells.
     pub(crate) fn of(product: &Product) -> Self {
         let nothing = Self::default();
         Self {
             identity: product.identity().clone(),
-            ..nothing.with_details(product, true)
+            ..nothing.with_details(product, Age::Newer)
         }
     }
 
     /// What is known when a product tells something.
-    pub(crate) fn meet(
-        &self,
-        product: &Product,
-        identity_newer: bool,
-        details_newer: bool,
-        seller_changed: bool,
-    ) -> Self {
-        let mut present = self.with_details(product, details_newer);
-        let (said, kept) = (product.identity(), &self.identity);
-        let official = if seller_changed {
-            None
-        } else {
-            kept.seller_is_official
+    pub(crate) fn meet(&self, product: &Product, meeting: Meeting) -> Self {
+        let mut present = self.with_details(product, meeting.details);
+        let (said, kept, age) = (product.identity(), &self.identity, meeting.identity);
+        // A seller's own number and rank never stand beside another seller.
+        let (said_sku, said_official) = match meeting.said_seller {
+            Seller::Shown => (said.seller_sku.as_ref(), said.seller_is_official),
+            Seller::Another => (None, None),
         };
-        let seller_sku = if seller_changed {
-            None
-        } else {
-            kept.seller_sku.as_ref()
+        let (kept_sku, kept_official) = match meeting.kept_seller {
+            Seller::Shown => (kept.seller_sku.as_ref(), kept.seller_is_official),
+            Seller::Another => (None, None),
         };
         present.identity = Identity {
-            name: if identity_newer {
-                said.name.clone()
-            } else {
-                kept.name.clone()
+            name: match age {
+                Age::Newer => said.name.clone(),
+                Age::Older => kept.name.clone(),
             },
-            url: if identity_newer {
-                said.url.clone()
-            } else {
-                kept.url.clone()
+            url: match age {
+                Age::Newer => said.url.clone(),
+                Age::Older => kept.url.clone(),
             },
-            image_url: pick(
-                identity_newer,
-                said.image_url.as_ref(),
-                kept.image_url.as_ref(),
-            ),
-            category_id: pick(
-                identity_newer,
-                said.category_id.as_ref(),
-                kept.category_id.as_ref(),
-            ),
+            image_url: pick(age, said.image_url.as_ref(), kept.image_url.as_ref()),
+            category_id: pick(age, said.category_id.as_ref(), kept.category_id.as_ref()),
             category_path: pick(
-                identity_newer,
+                age,
                 said.category_path.as_ref(),
                 kept.category_path.as_ref(),
             ),
-            brand: pick(identity_newer, said.brand.as_ref(), kept.brand.as_ref()),
-            seller_sku: pick(identity_newer, said.seller_sku.as_ref(), seller_sku),
-            seller_is_official: if identity_newer {
-                said.seller_is_official.or(official)
-            } else {
-                official.or(said.seller_is_official)
-            },
+            brand: pick(age, said.brand.as_ref(), kept.brand.as_ref()),
+            seller_sku: pick(age, said_sku, kept_sku),
+            seller_is_official: pick(age, said_official.as_ref(), kept_official.as_ref()),
         };
         present
     }
 
-    fn with_details(&self, product: &Product, newer: bool) -> Self {
+    /// Whether the seller whose name is known is this one.
+    pub(crate) fn names(&self, seller_id: Option<i64>) -> bool {
+        self.named_seller_id.is_some() && self.named_seller_id == seller_id
+    }
+
+    fn with_details(&self, product: &Product, age: Age) -> Self {
         let Some(said) = product.details() else {
             return self.clone();
         };
         // A seller and its name come and go together.
         let named = said.seller_id.is_some() && said.seller_name.is_some();
-        let rename = named && (newer || self.named_seller_id.is_none());
+        let rename = named && (age == Age::Newer || self.named_seller_id.is_none());
         Self {
             identity: self.identity.clone(),
-            sku: pick(newer, said.sku.as_ref(), self.sku.as_ref()),
-            brand_id: pick(newer, said.brand_id.as_ref(), self.brand_id.as_ref()),
+            sku: pick(age, said.sku.as_ref(), self.sku.as_ref()),
+            brand_id: pick(age, said.brand_id.as_ref(), self.brand_id.as_ref()),
             named_seller_id: if rename {
                 said.seller_id
             } else {
@@ -109,13 +116,13 @@ impl Present {
             } else {
                 self.named_seller_name.clone()
             },
-            description: pick(newer, said.description.as_ref(), self.description.as_ref()),
+            description: pick(age, said.description.as_ref(), self.description.as_ref()),
             specifications: pick(
-                newer,
+                age,
                 said.specifications.as_ref(),
                 self.specifications.as_ref(),
             ),
-            images: pick(newer, said.images.as_ref(), self.images.as_ref()),
+            images: pick(age, said.images.as_ref(), self.images.as_ref()),
             // The site counts whole days, so two details may differ by one: the earliest is kept.
             site_created_on: match (&said.site_created_on, &self.site_created_on) {
                 (Some(said), Some(kept)) => Some(said.min(kept).clone()),
@@ -134,11 +141,10 @@ impl Present {
     }
 }
 
-fn pick<T: Clone>(newer: bool, said: Option<&T>, kept: Option<&T>) -> Option<T> {
-    if newer {
-        said.or(kept).cloned()
-    } else {
-        kept.or(said).cloned()
+fn pick<T: Clone>(age: Age, said: Option<&T>, kept: Option<&T>) -> Option<T> {
+    match age {
+        Age::Newer => said.or(kept).cloned(),
+        Age::Older => kept.or(said).cloned(),
     }
 }
 
@@ -153,7 +159,7 @@ pub(crate) fn identity_hash(identity: &Identity) -> i64 {
         identity.brand.as_ref(),
         identity.seller_sku.as_ref(),
     ] {
-        frame(&mut hash, text.map(|text| text.as_bytes()));
+        frame(&mut hash, text.map(String::as_bytes));
     }
     frame(
         &mut hash,
@@ -185,7 +191,7 @@ pub(crate) fn details_hash(details: &Details) -> i64 {
         details.images.as_ref(),
         details.site_created_on.as_ref(),
     ] {
-        frame(&mut hash, text.map(|text| text.as_bytes()));
+        frame(&mut hash, text.map(String::as_bytes));
     }
     for number in [details.brand_id, details.seller_id] {
         frame(

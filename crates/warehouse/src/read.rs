@@ -107,7 +107,7 @@ impl Warehouse {
             .map(|word| word.replace(['%', '_', '\\'], ""))
             .collect();
         let mut sql = format!(
-            "SELECT {} FROM products WHERE ($1 = 0 OR EXISTS (SELECT 1 FROM product_categories c
+            "SELECT {} FROM products WHERE ({{int:$1}} = 0 OR EXISTS (SELECT 1 FROM product_categories c
                 WHERE c.product_id = products.id AND c.category_id = $1))",
             FOUND.join(", ")
         );
@@ -156,7 +156,7 @@ impl Warehouse {
 
     /// Products, observations and changes that the warehouse holds.
     pub async fn totals(&self) -> Result<(i64, i64, i64)> {
-        let mut tx = self.read().await?;
+        let mut tx = self.answer().await?;
         let sql = "SELECT (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM observations),
             (SELECT COUNT(*) FROM product_history)";
         let row = tx.row(sql, &[]).await?;
@@ -168,7 +168,7 @@ impl Warehouse {
 
     /// The product with the most changes, for an example: id and changes.
     pub async fn most_changed(&self) -> Result<Option<i64>> {
-        let mut tx = self.read().await?;
+        let mut tx = self.answer().await?;
         let sql = "SELECT product_id FROM product_history WHERE price_change IS NOT NULL
             GROUP BY product_id ORDER BY COUNT(*) DESC, product_id LIMIT 1";
         let row = tx.row(sql, &[]).await?;
@@ -182,7 +182,7 @@ impl Warehouse {
         sql: &str,
         params: &[Value],
     ) -> Result<Records> {
-        let mut tx = self.read().await?;
+        let mut tx = self.answer().await?;
         let rows = tx.rows(sql, params).await?;
         tx.commit().await?;
         let rows = rows.into_iter().map(|row| row.0).collect();

@@ -32,7 +32,10 @@ impl Warehouse {
                 )
                 .await?,
             gone: self
-                .count("SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND detail = 'gone'", run)
+                .count(
+                    "SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND detail = 'gone'",
+                    run,
+                )
                 .await?,
             known: self
                 .count(
@@ -75,7 +78,9 @@ impl Warehouse {
             )
             .await?;
         tx.commit().await?;
-        rows.iter().map(|row| Ok((row.int(0)?, row.text(1)?))).collect()
+        rows.iter()
+            .map(|row| Ok((row.int(0)?, row.text(1)?)))
+            .collect()
     }
 
     /// Products that a run listed and their names, `limit` at most.
@@ -92,7 +97,9 @@ impl Warehouse {
             )
             .await?;
         tx.commit().await?;
-        rows.iter().map(|row| Ok((row.int(0)?, row.text(1)?))).collect()
+        rows.iter()
+            .map(|row| Ok((row.int(0)?, row.text(1)?)))
+            .collect()
     }
 
     /// Ids of the categories without children, `limit` at most.
@@ -109,15 +116,35 @@ impl Warehouse {
     /// stored pages.
     pub async fn redo(&self, run: &str, from: &str, steps: &[&str]) -> Result<()> {
         let mut tx = self.begin().await?;
-        let crawls = ["crawl-categories", "extract-product-urls", "crawl-product-details"];
-        let depth = crawls.iter().position(|step| *step == from).unwrap_or(crawls.len());
+        // Whoever still works on the run must not write into what is made anew.
+        tx.execute(
+            "UPDATE attempts SET state = 'fenced', ended_at = {now}
+             WHERE run_id = $1 AND state = 'live'",
+            params![run],
+        )
+        .await?;
+        let crawls = [
+            "crawl-categories",
+            "extract-product-urls",
+            "crawl-product-details",
+        ];
+        let depth = crawls
+            .iter()
+            .position(|step| *step == from)
+            .unwrap_or(crawls.len());
         let resets: [&[&str]; 4] = [
-            &["UPDATE run_categories SET state = 'pending', attempts = 0, next_at = NULL,
-                claim = NULL WHERE run_id = $1 AND state IN ('failed', 'skipped')"],
-            &["UPDATE listing_pages SET state = 'pending', attempts = 0, next_at = NULL,
-                claim = NULL WHERE run_id = $1 AND state IN ('failed', 'unasked')"],
-            &["UPDATE run_products SET detail = 'due', attempts = 0, next_at = NULL, claim = NULL
-                WHERE run_id = $1 AND detail IN ('unfetched', 'deferred')"],
+            &[
+                "UPDATE run_categories SET state = 'pending', attempts = 0, next_at = NULL,
+                claim = NULL WHERE run_id = $1 AND state IN ('failed', 'skipped')",
+            ],
+            &[
+                "UPDATE listing_pages SET state = 'pending', attempts = 0, next_at = NULL,
+                claim = NULL WHERE run_id = $1 AND state IN ('failed', 'unasked')",
+            ],
+            &[
+                "UPDATE run_products SET detail = 'due', attempts = 0, next_at = NULL, claim = NULL
+                WHERE run_id = $1 AND detail IN ('unfetched', 'deferred')",
+            ],
             &[
                 "UPDATE run_products SET stage = 'waiting', outcome = NULL, claim = NULL
                     WHERE run_id = $1",
@@ -128,7 +155,10 @@ impl Warehouse {
         for sql in resets.iter().skip(depth).flat_map(|group| group.iter()) {
             tx.execute(sql, params![run]).await?;
         }
-        for step in steps.iter().chain(["transform-products", "load-products"].iter()) {
+        for step in steps
+            .iter()
+            .chain(["transform-products", "load-products"].iter())
+        {
             let sql = "DELETE FROM run_steps WHERE run_id = $1 AND step = $2";
             tx.execute(sql, params![run, *step]).await?;
         }

@@ -4,11 +4,15 @@
 
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::error::{Error, Result};
-use crate::open::Warehouse;
+use crate::open::{Store, Warehouse};
+
+/// Steps of SQLite's machine between two looks at the clock.
+const PATIENCE_STEPS: i32 = 10_000;
 
 /// An answer as text; NULL is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,40 +29,38 @@ impl Warehouse {
     /// Answers one reading statement: at most `limit` rows, within `patience`. A statement that
     /// would write is refused by the database itself.
     pub async fn select(&self, sql: &str, limit: usize, patience: Duration) -> Result<Table> {
-        if self.is_postgres() {
-            self.select_postgres(sql, limit, patience).await
-        } else {
-            self.select_sqlite(sql, limit, patience).await
+        let answer = match &self.store {
+            Store::Postgres(_) => self.select_postgres(sql, limit, patience).await,
+            Store::Sqlite(pool) => tokio::task::block_in_place(|| {
+                select_sqlite(&mut pool.read_only()?, sql, limit, patience)
+            }),
+        };
+        match answer {
+            Err(Error::Busy(text)) if text.contains("statement timeout") => {
+                Err(Error::Patience(patience))
+            }
+            answer => answer,
         }
     }
 
     async fn select_postgres(&self, sql: &str, limit: usize, patience: Duration) -> Result<Table> {
-        let client = self.postgres_client().await?;
-        let fail = |e| Error::postgres(sql, e);
-        // A cursor stops reading at the limit, and takes a single reading statement only.
         let statement = sql.trim().trim_end_matches(';');
-        let text = format!(
-            "BEGIN READ ONLY; SET LOCAL statement_timeout = {}; DECLARE answer NO SCROLL CURSOR \
-             FOR {statement}",
-            patience.as_millis()
-        );
         if statement.contains(';') {
             return Err(Error::Address(
                 "the statement".into(),
-                "only one is answered".into(),
+                "only one is answered, without a semicolon in it".into(),
             ));
         }
-        let answer = match client.batch_execute(&text).await {
-            Ok(()) => {
-                client
-                    .simple_query(&format!("FETCH {} FROM answer", limit + 1))
-                    .await
-            }
-            Err(error) => Err(error),
-        };
-        let ended = client.batch_execute("ROLLBACK").await;
-        let messages = answer.map_err(fail)?;
-        ended.map_err(fail)?;
+        // A cursor stops reading at the limit, and takes a reading statement only.
+        let mut tx = self.answer().await?;
+        tx.plain(&format!(
+            "SET LOCAL statement_timeout = {}; DECLARE answer NO SCROLL CURSOR FOR {statement}",
+            patience.as_millis().max(1)
+        ))
+        .await?;
+        let fetch = format!("FETCH {} FROM answer", limit.saturating_add(1));
+        let messages = tx.plain(&fetch).await?;
+        tx.end().await?;
         let mut table = Table::default();
         for message in messages {
             match message {
@@ -66,11 +68,8 @@ impl Warehouse {
                     table.columns = columns.iter().map(|c| c.name().to_owned()).collect();
                 }
                 SimpleQueryMessage::Row(row) => {
-                    table.rows.push(
-                        (0..row.len())
-                            .map(|n| row.get(n).map(str::to_owned))
-                            .collect(),
-                    );
+                    let cells = (0..row.len()).map(|n| row.get(n).map(str::to_owned));
+                    table.rows.push(cells.collect());
                 }
                 _ => {}
             }
@@ -79,43 +78,29 @@ impl Warehouse {
         table.rows.truncate(limit);
         Ok(table)
     }
-
-    async fn select_sqlite(&self, sql: &str, limit: usize, patience: Duration) -> Result<Table> {
-        let mut loan = self.sqlite_loan().await?;
-        let connection = loan.connection_mut()?;
-        let fail = |e| Error::sqlite(sql, e);
-        tokio::task::block_in_place(|| {
-            let deadline = Instant::now() + patience;
-            let over = move || Instant::now() > deadline;
-            connection
-                .progress_handler(10_000, Some(over))
-                .map_err(fail)?;
-            connection
-                .pragma_update(None, "query_only", true)
-                .map_err(fail)?;
-            let answer = answer_sqlite(connection, sql, limit);
-            connection
-                .pragma_update(None, "query_only", false)
-                .map_err(fail)?;
-            connection
-                .progress_handler(0, None::<fn() -> bool>)
-                .map_err(fail)?;
-            answer.map_err(fail)
-        })
-    }
 }
 
-fn answer_sqlite(
-    connection: &rusqlite::Connection,
+fn select_sqlite(
+    connection: &mut Connection,
     sql: &str,
     limit: usize,
-) -> rusqlite::Result<Table> {
+    patience: Duration,
+) -> Result<Table> {
+    let fail = |e| Error::sqlite(sql, e);
+    let deadline = Instant::now() + patience;
+    let over = move || Instant::now() > deadline;
+    connection
+        .progress_handler(PATIENCE_STEPS, Some(over))
+        .map_err(fail)?;
+    answer_sqlite(connection, sql, limit).map_err(|error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::OperationInterrupted) => Error::Patience(patience),
+        _ => fail(error),
+    })
+}
+
+fn answer_sqlite(connection: &Connection, sql: &str, limit: usize) -> rusqlite::Result<Table> {
     let mut statement = connection.prepare(sql)?;
-    let columns: Vec<String> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut table = Table {
         columns,
         ..Table::default()

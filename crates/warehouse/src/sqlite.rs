@@ -3,9 +3,10 @@
 //! Not here: SQL of our own tables.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::OwnedMutexGuard;
 
@@ -40,7 +41,8 @@ pub(crate) struct Pool {
 /// A connection on loan.
 #[derive(Debug)]
 pub(crate) struct Loan {
-    connection: Option<Connection>,
+    /// Nobody else ever waits for it: the lock lets the futures that hold a loan move between threads.
+    connection: Option<Mutex<Connection>>,
     pool: Pool,
     /// Held by the one transaction of this process that writes.
     _turn: Option<OwnedMutexGuard<()>>,
@@ -49,18 +51,16 @@ pub(crate) struct Loan {
 impl Pool {
     /// Opens the file, creating it where there is none.
     pub(crate) fn open(path: &Path, busy: Duration) -> Result<Self> {
-        if rusqlite::version_number() < OLDEST_SQLITE {
-            return Err(Error::Schema(format!(
-                "SQLite {} is older than 3.51.3, which can lose data with several connections",
-                rusqlite::version()
-            )));
-        }
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| {
-                Error::ReadOnly(format!("cannot make {}: {error}", folder.display()))
-            })?;
-            refuse_network(folder)?;
-        }
+        check_version(rusqlite::version_number(), rusqlite::version())?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Error::ReadOnly(format!("cannot make {}: {error}", folder.display()))
+        })?;
+        // The file may be a link to another place.
+        refuse_network(if path.exists() { path } else { folder })?;
         let pool = Self {
             path: path.to_owned(),
             busy,
@@ -76,18 +76,70 @@ impl Pool {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let fail = |error| Error::sqlite("open the file", error);
+        let fail = |error| self.named(Error::sqlite("open the file", error));
         let connection = Connection::open_with_flags(&self.path, flags).map_err(fail)?;
         connection.busy_timeout(self.busy).map_err(fail)?;
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        let mode = self.journal_mode(&connection)?;
+        if mode != "wal" {
+            return Err(Error::ReadOnly(format!(
+                "{} stays in journal mode {mode}, which is not WAL",
+                self.path.display()
+            )));
+        }
         connection
             .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+                "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
                  PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000;
                  PRAGMA journal_size_limit = 67108864;",
             )
             .map_err(fail)?;
         Ok(connection)
+    }
+
+    /// Turns the write-ahead log on. SQLite does not wait here for another process that opens the
+    /// same new file, so we do.
+    fn journal_mode(&self, connection: &Connection) -> Result<String> {
+        let begun = Instant::now();
+        loop {
+            let answer = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0));
+            match answer.map_err(|e| self.named(Error::sqlite("PRAGMA journal_mode", e))) {
+                Err(Error::Busy(_)) if begun.elapsed() < self.busy => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// A connection that cannot write, not even by a statement that a person wrote.
+    pub(crate) fn read_only(&self) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let fail = |error| self.named(Error::sqlite("open the file to read", error));
+        let mut connection = Connection::open_with_flags(&self.path, flags).map_err(fail)?;
+        connection.busy_timeout(self.busy).map_err(fail)?;
+        connection
+            .authorizer(Some(|context: AuthContext<'_>| match context.action {
+                AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => {
+                    Authorization::Allow
+                }
+                AuthAction::Function { function_name } if function_name != "load_extension" => {
+                    Authorization::Allow
+                }
+                _ => Authorization::Deny,
+            }))
+            .map_err(fail)?;
+        Ok(connection)
+    }
+
+    /// Says of which file a failure speaks.
+    fn named(&self, error: Error) -> Error {
+        let with = |text: String| format!("{}: {text}", self.path.display());
+        match error {
+            Error::ReadOnly(text) => Error::ReadOnly(with(text)),
+            Error::Damaged(text) => Error::Damaged(with(text)),
+            other => other,
+        }
     }
 
     /// A connection for reading (`write` false) or the process's one turn to write.
@@ -107,7 +159,7 @@ impl Pool {
             None => self.connect()?,
         };
         Ok(Loan {
-            connection: Some(connection),
+            connection: Some(Mutex::new(connection)),
             pool: self.clone(),
             _turn: turn,
         })
@@ -126,24 +178,19 @@ impl Pool {
 }
 
 impl Loan {
-    pub(crate) fn connection(&self) -> Result<&Connection> {
-        self.connection
-            .as_ref()
-            .ok_or_else(|| Error::Stored("a connection used after return".into()))
-    }
-}
-
-impl Loan {
-    pub(crate) fn connection_mut(&mut self) -> Result<&mut Connection> {
-        self.connection
-            .as_mut()
-            .ok_or_else(|| Error::Stored("a connection used after return".into()))
+    pub(crate) fn connection(&self) -> Result<MutexGuard<'_, Connection>> {
+        let returned = || Error::Stored("a connection used after return".into());
+        let connection = self.connection.as_ref().ok_or_else(returned)?;
+        Ok(connection.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
+        let connection = self.connection.take();
+        let connection =
+            connection.map(|lock| lock.into_inner().unwrap_or_else(PoisonError::into_inner));
+        if let Some(connection) = connection
             && (connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok())
         {
             self.pool.give_back(connection);
@@ -151,8 +198,17 @@ impl Drop for Loan {
     }
 }
 
-fn refuse_network(folder: &Path) -> Result<()> {
-    let Ok(stat) = rustix::fs::statfs(folder) else {
+fn check_version(number: i32, version: &str) -> Result<()> {
+    if number >= OLDEST_SQLITE {
+        return Ok(());
+    }
+    Err(Error::Schema(format!(
+        "SQLite {version} is older than 3.51.3, which can lose data with several connections"
+    )))
+}
+
+fn refuse_network(place: &Path) -> Result<()> {
+    let Ok(stat) = rustix::fs::statfs(place) else {
         return Ok(());
     };
     #[allow(
@@ -160,14 +216,85 @@ fn refuse_network(folder: &Path) -> Result<()> {
         reason = "the field's type differs between targets"
     )]
     let magic = stat.f_type as i64;
-    match NETWORK_FILE_SYSTEMS
-        .iter()
-        .find(|(number, _)| *number == magic)
-    {
-        Some((_, name)) => Err(Error::NetworkFileSystem(
-            folder.display().to_string(),
-            (*name).into(),
-        )),
+    match network_file_system(magic) {
+        Some(name) => {
+            let place = place.display().to_string();
+            Err(Error::NetworkFileSystem(place, name.into()))
+        }
         None => Ok(()),
+    }
+}
+
+/// The network file system of a magic number; the number may come sign-extended from 32 bits.
+fn network_file_system(magic: i64) -> Option<&'static str> {
+    let found = NETWORK_FILE_SYSTEMS
+        .iter()
+        .find(|(number, _)| *number == magic & 0xFFFF_FFFF);
+    found.map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_file_system_is_known_by_its_number() {
+        assert_eq!(network_file_system(0x6969), Some("NFS"));
+        assert_eq!(network_file_system(0xFF53_4D42), Some("CIFS"));
+        assert_eq!(
+            network_file_system(i64::from(0xFF53_4D42_u32.cast_signed())),
+            Some("CIFS")
+        );
+        for local in [0xEF53, 0x5846_5342, 0x0102_1994, 0x9123_683E, 0x794C_7630] {
+            assert_eq!(network_file_system(local), None, "{local:#x}");
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        refuse_network(folder.path()).expect("tests run on a local disk");
+    }
+
+    #[test]
+    fn an_sqlite_that_loses_data_is_refused() {
+        assert!(check_version(3_051_002, "3.51.2").is_err());
+        check_version(rusqlite::version_number(), rusqlite::version()).expect("ours is newer");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_disk_is_named_and_nothing_is_half_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", folder.path().join("tiki.db").display());
+        let warehouse = crate::Warehouse::open(&url, &crate::Options::default())
+            .await
+            .expect("open");
+        warehouse.migrate("public").await.expect("migrate");
+        let set = |pages: &str| {
+            let crate::open::Store::Sqlite(pool) = &warehouse.store else {
+                panic!("an SQLite warehouse")
+            };
+            // The pool has this one connection, so the writer gets it too.
+            let idle = pool.idle.lock().expect("one thread");
+            assert_eq!(idle.len(), 1);
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            idle[0]
+                .query_row(&sql, [], |row| row.get::<_, i64>(0))
+                .expect("a pragma")
+        };
+        set("1");
+        let mut run = crate::NewRun {
+            id: "r1".into(),
+            owner: "cli".into(),
+            scope: format!("{{\"filler\":\"{}\"}}", "x".repeat(100_000)),
+            scope_key: "k".into(),
+            clock_at: catalog::Instant::from_millis(0),
+        };
+        let refused = warehouse.create_run(&run).await;
+        assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
+        set("1000000");
+        assert!(warehouse.run("r1").await.expect("a read").is_none());
+        run.scope = "{}".into();
+        warehouse
+            .create_run(&run)
+            .await
+            .expect("room again")
+            .expect("a new run");
     }
 }

@@ -95,17 +95,19 @@ impl Warehouse {
         let mut tx = self.begin().await?;
         let rows = tx
             .rows(
-                "WITH picked AS MATERIALIZED (SELECT product_id FROM run_products
+                "WITH picked AS MATERIALIZED (SELECT run_id, product_id FROM run_products
                     WHERE run_id = $1 AND stage = 'waiting' AND claim IS NULL
                     ORDER BY product_id LIMIT $3 {skip locked})
                  UPDATE run_products SET claim = $2 FROM picked
-                 WHERE run_products.run_id = $1 AND run_products.product_id = picked.product_id
+                 WHERE run_products.run_id = picked.run_id AND run_products.product_id = picked.product_id
                  RETURNING run_products.product_id",
                 params![&attempt.run, attempt.epoch, n],
             )
             .await?;
         let ids: Vec<i64> = rows.iter().map(|row| row.int(0)).collect::<Result<_>>()?;
-        note_claim(&mut tx, attempt.epoch).await?;
+        if !ids.is_empty() {
+            note_claim(&mut tx, attempt.epoch).await?;
+        }
         commit_fenced(tx, attempt.epoch).await?;
         if ids.is_empty() {
             return Ok((self.open_rows(attempt).await? > 0).then(Vec::new));
@@ -129,7 +131,7 @@ impl Warehouse {
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         let (mut staged, mut states) = (Vec::new(), Vec::new());
-        let (mut rejected, mut bad_details) = (Vec::new(), Vec::new());
+        let (mut rejected, mut bad_details, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for product in batch {
             let (id, stage, outcome) = match product {
                 Transformed::Staged {
@@ -149,6 +151,7 @@ impl Warehouse {
                     rejection,
                 } => {
                     rejected.push(rejection.clone());
+                    refused.push(*product_id);
                     (*product_id, "done", Some("rejected"))
                 }
                 Transformed::Unobserved { product_id } => (*product_id, "done", Some("unobserved")),
@@ -175,11 +178,18 @@ impl Warehouse {
             &[(&attempt.run).into(), Value::Ids(bad_details)],
         )
         .await?;
+        // Of a recheck there is nothing but its detail.
+        tx.execute(
+            "UPDATE run_products SET detail = 'rejected'
+             WHERE run_id = $1 AND detail = 'good' AND listed_in IS NULL AND product_id {among:$2}",
+            &[(&attempt.run).into(), Value::Ids(refused)],
+        )
+        .await?;
         rejections::insert(&mut tx, &attempt.run, &attempt.step, &rejected, now).await?;
         commit_fenced(tx, attempt.epoch).await
     }
 
-    /// Names of staged products, `limit` at most: id and the first characters of the record.
+    /// How many products of a run wait to be loaded.
     pub async fn staged_count(&self, run: &str) -> Result<i64> {
         let mut tx = self.read().await?;
         let sql = "SELECT COUNT(*) FROM staged_products WHERE run_id = $1";
@@ -232,18 +242,30 @@ fn staged_row(run: &str, product: &Transformed) -> Option<Vec<Value>> {
     }
 }
 
+/// The key of a product in a run.
+pub(crate) const RUN_PRODUCT: &Columns = &[("run_id", "text"), ("product_id", "bigint")];
+
+/// Rows of [`RUN_PRODUCT`].
+pub(crate) fn run_products(run: &str, ids: &[i64]) -> Vec<Vec<Value>> {
+    ids.iter()
+        .map(|id| vec![run.into(), (*id).into()])
+        .collect()
+}
+
 async fn products_of(tx: &mut Tx, run: &str, ids: &[i64]) -> Result<Vec<ToTransform>> {
     let rows = tx
-        .rows(
+        .lookup(
+            RUN_PRODUCT,
             "SELECT p.product_id, p.listed_in, p.detail, p.answered_at, l.page_id, l.source,
                 l.observed_at, l.url, l.spid, l.name, l.image_url, l.brand, l.seller_sku,
                 l.seller_id, l.seller_is_official, l.category_path, l.price, l.original_price,
                 l.discount_percent, l.sales_count, l.rating_average, l.review_count
-             FROM run_products p
+             FROM {keys} JOIN run_products p
+                ON p.run_id = d.run_id AND p.product_id = d.product_id
              LEFT JOIN listings l ON l.run_id = p.run_id AND l.product_id = p.product_id
                 AND l.category_id = p.listed_in
-             WHERE p.run_id = $1 AND p.product_id {among:$2} ORDER BY p.product_id",
-            &[run.into(), Value::Ids(ids.to_vec())],
+             ORDER BY p.product_id",
+            &run_products(run, ids),
         )
         .await?;
     rows.iter().map(to_transform).collect()
@@ -294,11 +316,14 @@ fn listing(row: &Row, product_id: i64) -> Result<Seen<Listing>> {
 
 async fn pages_of(tx: &mut Tx, run: &str, ids: &[i64]) -> Result<HashMap<i64, StoredPage>> {
     let rows = tx
-        .rows(
+        .lookup(
+            RUN_PRODUCT,
             "SELECT p.product_id, g.id, g.source, g.encoding, g.body, g.fetched_at
-             FROM run_products p JOIN pages g ON g.id = p.page_id
-             WHERE p.run_id = $1 AND p.detail = 'good' AND p.product_id {among:$2}",
-            &[run.into(), Value::Ids(ids.to_vec())],
+             FROM {keys} JOIN run_products p
+                ON p.run_id = d.run_id AND p.product_id = d.product_id
+             JOIN pages g ON g.id = p.page_id
+             WHERE p.detail = 'good'",
+            &run_products(run, ids),
         )
         .await?;
     rows.iter()

@@ -5,6 +5,7 @@
 //! Not here: what any statement means.
 
 use deadpool_postgres::Object;
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::ToSql;
 
 use crate::dialect::Dialect;
@@ -25,6 +26,27 @@ enum Inner {
     Postgres(Option<Object>),
 }
 
+/// What a transaction is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// A step writes.
+    Write,
+    /// A step reads.
+    Read,
+    /// A person asks; one snapshot, as for reading.
+    Answer,
+}
+
+/// A step touches few rows of large tables, each by its key. PostgreSQL would plan by statistics that
+/// do not know the rows of a run that has just begun, take them for none, and read and sort them all
+/// for every batch; so it is told to go by the keys.
+macro_rules! by_index {
+    () => {
+        "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
+         SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+    };
+}
+
 /// How a bulk statement names its columns: name and type, the type as in [`crate::dialect`].
 pub(crate) type Columns = [(&'static str, &'static str)];
 
@@ -41,11 +63,14 @@ impl Tx {
         })
     }
 
-    pub(crate) async fn begin_postgres(object: Object, write: bool) -> Result<Self> {
-        let text = if write {
-            "BEGIN"
-        } else {
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    pub(crate) async fn begin_postgres(object: Object, purpose: Purpose) -> Result<Self> {
+        let text = match purpose {
+            Purpose::Write => concat!("BEGIN; ", by_index!()),
+            Purpose::Read => concat!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ",
+                by_index!()
+            ),
+            Purpose::Answer => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         let tx = Self {
             inner: Inner::Postgres(Some(object)),
@@ -71,71 +96,77 @@ impl Tx {
         }
     }
 
+    /// The connection to SQLite; `None`: it is PostgreSQL.
+    fn loan(&self) -> Option<&Loan> {
+        match &self.inner {
+            Inner::Sqlite(loan) => Some(loan),
+            Inner::Postgres(_) => None,
+        }
+    }
+
     /// Makes everything since the beginning last.
     pub(crate) async fn commit(mut self) -> Result<()> {
-        match &mut self.inner {
-            Inner::Sqlite(loan) => blocking(|| {
-                let connection = loan.connection()?;
-                connection
-                    .execute_batch("COMMIT")
-                    .map_err(|e| Error::sqlite("COMMIT", e))
-            }),
-            Inner::Postgres(object) => {
-                let Some(client) = object.as_ref() else {
-                    return Err(Error::Stored("a transaction committed twice".into()));
-                };
-                client
-                    .batch_execute("COMMIT")
-                    .await
-                    .map_err(|e| Error::postgres("COMMIT", e))?;
-                object.take();
-                Ok(())
-            }
+        self.finish("COMMIT").await
+    }
+
+    /// Leaves nothing behind. Unlike a dropped transaction it gives its connection back.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        self.finish("ROLLBACK").await
+    }
+
+    async fn finish(&mut self, text: &'static str) -> Result<()> {
+        if let Some(loan) = self.loan() {
+            let done = blocking(|| {
+                loan.connection()?
+                    .execute_batch(text)
+                    .map_err(|e| Error::sqlite(text, e))
+            });
+            return done;
         }
+        let client = self.object()?;
+        let done = client.batch_execute(text).await;
+        done.map_err(|e| Error::postgres(text, e))?;
+        if let Inner::Postgres(object) = &mut self.inner {
+            object.take();
+        }
+        Ok(())
     }
 
     /// Runs a statement; the number of rows that it touched.
     pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         let text = self.dialect().translate(sql);
-        match &self.inner {
-            Inner::Sqlite(loan) => blocking(|| {
+        if let Some(loan) = self.loan() {
+            return blocking(|| {
                 let fail = |e| Error::sqlite(&text, e);
-                let mut statement = loan.connection()?.prepare_cached(&text).map_err(fail)?;
+                let connection = loan.connection()?;
+                let mut statement = connection.prepare_cached(&text).map_err(fail)?;
                 let count = statement
                     .execute(rusqlite::params_from_iter(params))
                     .map_err(fail)?;
                 Ok(count as u64)
-            }),
-            Inner::Postgres(_) => {
-                let client = self.object()?;
-                let fail = |e| Error::postgres(&text, e);
-                let statement = client.prepare_cached(&text).await.map_err(fail)?;
-                client
-                    .execute(&statement, &borrowed(params))
-                    .await
-                    .map_err(fail)
-            }
+            });
         }
+        let client = self.object()?;
+        let fail = |e| Error::postgres(&text, e);
+        let statement = client.prepare_cached(&text).await.map_err(fail)?;
+        let count = client.execute(&statement, &borrowed(params)).await;
+        count.map_err(fail)
     }
 
     /// Runs a statement that answers rows.
     pub(crate) async fn rows(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
         let text = self.dialect().translate(sql);
-        match &self.inner {
-            Inner::Sqlite(loan) => blocking(|| sqlite_rows(loan, &text, params)),
-            Inner::Postgres(_) => {
-                let client = self.object()?;
-                let fail = |e| Error::postgres(&text, e);
-                let statement = client.prepare_cached(&text).await.map_err(fail)?;
-                let rows = client
-                    .query(&statement, &borrowed(params))
-                    .await
-                    .map_err(fail)?;
-                rows.iter()
-                    .map(|row| postgres_row(row).map_err(fail))
-                    .collect()
-            }
+        if let Some(loan) = self.loan() {
+            return blocking(|| sqlite_rows(loan, &text, params));
         }
+        let client = self.object()?;
+        let fail = |e| Error::postgres(&text, e);
+        let statement = client.prepare_cached(&text).await.map_err(fail)?;
+        let rows = client.query(&statement, &borrowed(params)).await;
+        let rows = rows.map_err(fail)?;
+        rows.iter()
+            .map(|row| postgres_row(row).map_err(fail))
+            .collect()
     }
 
     /// Runs a statement that answers one row or none.
@@ -146,18 +177,20 @@ impl Tx {
     /// Runs statements without parameters, separated by semicolons.
     pub(crate) async fn batch(&mut self, sql: &str) -> Result<()> {
         let text = self.dialect().translate(sql);
-        match &self.inner {
-            Inner::Sqlite(loan) => blocking(|| {
-                loan.connection()?
-                    .execute_batch(&text)
-                    .map_err(|e| Error::sqlite(&text, e))
-            }),
-            Inner::Postgres(_) => self
-                .object()?
-                .batch_execute(&text)
-                .await
-                .map_err(|e| Error::postgres(&text, e)),
+        if let Some(loan) = self.loan() {
+            return blocking(|| {
+                let done = loan.connection()?.execute_batch(&text);
+                done.map_err(|e| Error::sqlite(&text, e))
+            });
         }
+        let done = self.object()?.batch_execute(&text).await;
+        done.map_err(|e| Error::postgres(&text, e))
+    }
+
+    /// Runs a person's own text in PostgreSQL; the answers as text.
+    pub(crate) async fn plain(&mut self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
+        let answer = self.object()?.simple_query(sql).await;
+        answer.map_err(|e| Error::postgres(sql, e))
     }
 
     /// Inserts rows; `tail` is what follows the values (`ON CONFLICT …`). No two rows may have the
@@ -209,17 +242,82 @@ impl Tx {
         }
         let from = unnest(columns, &names);
         let sql = format!("INSERT INTO {table} ({names}) SELECT {names} FROM {from} {tail}");
-        let client = self.object()?;
-        let fail = |e| Error::postgres(&sql, e);
-        let statement = client.prepare_cached(&sql).await.map_err(fail)?;
-        let arrays: Vec<Column<'_>> = (0..columns.len())
-            .map(|n| Column { rows, index: n })
+        self.bulk_rows(&sql, columns.len(), rows).await
+    }
+
+    /// Runs a reading statement for many keys. `{keys}` stands in it for a table `d` of the key
+    /// columns; the statement orders nothing beyond the rows of one key.
+    pub(crate) async fn lookup(
+        &mut self,
+        keys: &Columns,
+        sql: &str,
+        rows: &[Vec<Value>],
+    ) -> Result<Vec<Row>> {
+        let names: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
+        if self.dialect() == Dialect::Postgres {
+            let from = unnest(keys, &names.join(", "));
+            return self
+                .bulk_rows(&sql.replace("{keys}", &from), keys.len(), rows)
+                .await;
+        }
+        let marks: Vec<String> = (1_usize..)
+            .zip(&names)
+            .map(|(n, name)| format!("${n} AS {name}"))
             .collect();
-        let params: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|c| c as _).collect();
-        let rows = client.query(&statement, &params).await.map_err(fail)?;
-        rows.iter()
-            .map(|row| postgres_row(row).map_err(fail))
-            .collect()
+        let sql = sql.replace("{keys}", &format!("(SELECT {}) AS d", marks.join(", ")));
+        let mut answer = Vec::with_capacity(rows.len());
+        for row in rows {
+            answer.extend(self.rows(&sql, row).await?);
+        }
+        Ok(answer)
+    }
+
+    /// Deletes the rows with some keys.
+    pub(crate) async fn delete(
+        &mut self,
+        table: &str,
+        keys: &Columns,
+        rows: &[Vec<Value>],
+    ) -> Result<u64> {
+        let names: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
+        let sqlite = self.dialect() == Dialect::Sqlite;
+        let found: Vec<String> = (1_usize..)
+            .zip(&names)
+            .map(|(n, name)| {
+                if sqlite {
+                    format!("{name} = ${n}")
+                } else {
+                    format!("t.{name} = d.{name}")
+                }
+            })
+            .collect();
+        let found = found.join(" AND ");
+        if sqlite {
+            return self.each_sqlite(&format!("DELETE FROM {table} WHERE {found}"), rows);
+        }
+        let from = unnest(keys, &names.join(", "));
+        let sql = format!("DELETE FROM {table} AS t USING {from} WHERE {found}");
+        self.bulk_postgres(&sql, keys.len(), rows).await
+    }
+
+    /// Deletes the rows of products from an instant on: id and instant.
+    pub(crate) async fn delete_from(&mut self, table: &str, rows: &[Vec<Value>]) -> Result<u64> {
+        match self.dialect() {
+            Dialect::Sqlite => {
+                let sql =
+                    format!("DELETE FROM {table} WHERE product_id = $1 AND observed_at >= $2");
+                self.each_sqlite(&sql, rows)
+            }
+            Dialect::Postgres => {
+                let columns: &Columns = &[("id", "bigint"), ("at", "{time}")];
+                let from = unnest(columns, "id, at");
+                let sql = format!(
+                    "DELETE FROM {table} AS t USING {from}
+                     WHERE t.product_id = d.id AND t.observed_at >= d.at"
+                );
+                self.bulk_postgres(&sql, columns.len(), rows).await
+            }
+        }
     }
 
     /// Sets columns of rows that are found by the first `keys` columns. The number of rows set.
@@ -260,7 +358,8 @@ impl Tx {
         };
         blocking(|| {
             let fail = |e| Error::sqlite(&text, e);
-            let mut statement = loan.connection()?.prepare_cached(&text).map_err(fail)?;
+            let connection = loan.connection()?;
+            let mut statement = connection.prepare_cached(&text).map_err(fail)?;
             let mut count = 0;
             for row in rows {
                 count += statement
@@ -281,6 +380,27 @@ impl Tx {
         let columns: Vec<Column<'_>> = (0..width).map(|index| Column { rows, index }).collect();
         let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|c| c as _).collect();
         client.execute(&statement, &params).await.map_err(fail)
+    }
+
+    async fn bulk_rows(
+        &mut self,
+        sql: &str,
+        width: usize,
+        rows: &[Vec<Value>],
+    ) -> Result<Vec<Row>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let client = self.object()?;
+        let fail = |e| Error::postgres(sql, e);
+        let statement = client.prepare_cached(sql).await.map_err(fail)?;
+        let columns: Vec<Column<'_>> = (0..width).map(|index| Column { rows, index }).collect();
+        let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|c| c as _).collect();
+        let answer = client.query(&statement, &params).await.map_err(fail)?;
+        answer
+            .iter()
+            .map(|row| postgres_row(row).map_err(fail))
+            .collect()
     }
 }
 
@@ -317,7 +437,8 @@ fn borrowed(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
 
 fn sqlite_rows(loan: &Loan, text: &str, params: &[Value]) -> Result<Vec<Row>> {
     let fail = |e| Error::sqlite(text, e);
-    let mut statement = loan.connection()?.prepare_cached(text).map_err(fail)?;
+    let connection = loan.connection()?;
+    let mut statement = connection.prepare_cached(text).map_err(fail)?;
     let width = statement.column_count();
     let mut answer = statement
         .query(rusqlite::params_from_iter(params))

@@ -102,7 +102,7 @@ impl Value {
             Self::Flag(flag) => out.put_u8(u8::from(*flag)),
             Self::Time(time) => out.put_i64((time.millis() - POSTGRES_EPOCH_MILLIS) * 1000),
             Self::Bytes(bytes) => out.put_slice(bytes),
-            Self::Ids(ids) => return Ok(ids.to_sql(ty, out)?),
+            Self::Ids(ids) => return ids.to_sql(ty, out),
         }
         Ok(IsNull::No)
     }

@@ -85,7 +85,7 @@ async fn each_fault_of_the_shop_has_its_meaning() {
         (Misbehaviour::WrongContentType, Retry::Backoff),
         (Misbehaviour::RedirectHome, Retry::Never),
     ] {
-        shop.set_faults(&Faults::one(RouteClass::Any, When::Always, what))
+        shop.set_faults(&Faults::one(RouteClass::Any, When::Always, what.clone()))
             .unwrap();
         let error = client.fetch(&ask, &robots).await.expect_err("a fault");
         assert_eq!(error.kind.retry(), retry, "{what:?}: {:?}", error.kind);

@@ -1,6 +1,6 @@
 //! What runs of several days leave behind.
 
-use crate::world::{STORES, World, generated};
+use crate::world::{STORES, Store, World, generated};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_loads_what_the_site_lists_and_a_second_one_changes_nothing() {
@@ -60,4 +60,31 @@ async fn ten_days_leave_a_history_that_follows_the_site() {
             .await;
         assert_eq!(wrong, Vec::<Vec<Option<String>>>::new(), "{store:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_category_whose_children_are_all_excluded_is_no_leaf() {
+    let mut world = World::new(Store::Sqlite, generated(300)).await;
+    world.scope.max_categories = 0;
+    world.run("all").await;
+    let rows = world
+        .ask("SELECT id, parent_id FROM categories WHERE is_leaf ORDER BY path")
+        .await;
+    let number = |cell: &Option<String>| -> i64 { cell.as_deref().unwrap().parse().unwrap() };
+    let parent = number(&rows[0][1]);
+    let children = rows.iter().filter(|row| number(&row[1]) == parent);
+    world.scope.exclude = children.map(|row| number(&row[0])).collect();
+    let report = world.run("without").await;
+    let taken = world
+        .ask("SELECT category_id FROM run_categories WHERE run_id = 'without' AND selected")
+        .await;
+    assert_eq!(
+        taken.len(),
+        rows.len() - world.scope.exclude.len(),
+        "{report:?}"
+    );
+    assert!(
+        taken.iter().all(|row| number(&row[0]) != parent),
+        "{taken:?}"
+    );
 }

@@ -1,0 +1,190 @@
+//! What can be typed to read the data.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Output, limit, span};
+
+/// Of `tiki categories`.
+#[derive(Debug, Args)]
+pub(crate) struct CategoriesArguments {
+    /// What about them [default: tree]
+    #[command(subcommand)]
+    pub(crate) command: Option<CategoriesCommand>,
+    /// Whose and how
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// What about categories.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CategoriesCommand {
+    /// All known ones, children under their parents
+    Tree {
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Those whose name has these words (accents do not matter)
+    Search {
+        /// The words
+        #[arg(required = true)]
+        text: Vec<String>,
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Of `tiki products`.
+#[derive(Debug, Args)]
+pub(crate) struct ProductsArguments {
+    /// What about them
+    #[command(subcommand)]
+    pub(crate) command: ProductsCommand,
+}
+
+/// What about products.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProductsCommand {
+    /// Those whose name has these words, best sellers first (accents do not matter)
+    Search {
+        /// The words; none: all
+        text: Vec<String>,
+        /// Only of this category (id or URL)
+        #[arg(long, value_name = "ID|URL")]
+        category: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 20, value_parser = limit())]
+        limit: i64,
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
+    /// One product, whole
+    Show {
+        /// Its id
+        id: i64,
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
+    /// What changed when
+    History {
+        /// The product's id
+        id: i64,
+        /// The newest so many changes
+        #[arg(long, default_value_t = 100, value_parser = limit())]
+        limit: i64,
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Of `tiki rejections`.
+#[derive(Debug, Args)]
+pub(crate) struct RejectionsArguments {
+    /// What about them [default: list]
+    #[command(subcommand)]
+    pub(crate) command: Option<RejectionsCommand>,
+    /// Whose and how
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// What about rejections.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RejectionsCommand {
+    /// The newest ones
+    List {
+        /// Only of this run
+        #[arg(long, value_name = "ID")]
+        run: Option<String>,
+        /// Only for this reason
+        #[arg(long)]
+        reason: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 20, value_parser = limit())]
+        limit: i64,
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
+    /// One of them
+    Show {
+        /// Its id
+        id: i64,
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+const EXPORT_AFTER: &str = "\
+Examples:
+  tiki export products.csv
+  tiki export products.jsonl --demo
+  tiki export - --format jsonl | head
+
+A file appears when it is whole: it is written beside and renamed.";
+
+/// Of `tiki export`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPORT_AFTER)]
+pub(crate) struct ExportArguments {
+    /// The file, or - for standard output
+    pub(crate) file: PathBuf,
+    /// Its format [default: by the file's ending, csv for -]
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// The demo's warehouse
+    #[arg(long)]
+    pub(crate) demo: bool,
+}
+
+/// Formats of an export.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Comma-separated, a header first.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+const SQL_AFTER: &str = "\
+Example:
+  tiki sql 'SELECT brand, COUNT(*) AS n FROM products GROUP BY brand ORDER BY n DESC LIMIT 10'
+
+Tables: products, product_history, observations, categories, product_categories, runs, rejections; \
+view: product_current. With --json every value is text or null.";
+
+/// Of `tiki sql`.
+#[derive(Debug, Args)]
+#[command(after_help = SQL_AFTER)]
+pub(crate) struct SqlArguments {
+    /// One statement that reads
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) statement: String,
+    /// Rows at most
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) limit: u32,
+    /// How long it may take
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
+    pub(crate) timeout: std::time::Duration,
+    /// Whose and how
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Of `tiki digest`.
+#[derive(Debug, Args)]
+pub(crate) struct DigestArguments {
+    /// Without times: for crawls of the same site at different times
+    #[arg(long)]
+    pub(crate) content: bool,
+    /// The demo's warehouse
+    #[arg(long)]
+    pub(crate) demo: bool,
+}

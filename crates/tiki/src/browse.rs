@@ -1,0 +1,173 @@
+//! `tiki categories`, `tiki products`, `tiki digest`: the data.
+//!
+//! Not here: a question of one's own (`sql`), everything at once (`export`).
+
+use pipeline::Exit;
+use warehouse::Records;
+use warehouse::value::Value;
+
+use crate::arguments::{
+    CategoriesArguments, CategoriesCommand, DigestArguments, Output, ProductsCommand,
+};
+use crate::failure::{Failure, Outcome};
+use crate::value::Kind;
+use crate::{Context, open, print};
+
+/// Categories that are read; the site has some 3,000.
+const MAX_CATEGORIES: i64 = 100_000;
+
+/// `tiki categories`.
+pub(crate) async fn categories(context: &Context, arguments: CategoriesArguments) -> Outcome {
+    let command = arguments.command.unwrap_or(CategoriesCommand::Tree {
+        output: arguments.output,
+    });
+    let (words, output) = match command {
+        CategoriesCommand::Tree { output } => (Vec::new(), output),
+        CategoriesCommand::Search { text, output } => (text, output),
+    };
+    let warehouse = open::to_read(context, output.demo).await?;
+    let mut records = warehouse.categories(MAX_CATEGORIES).await?;
+    let key = catalog::search_key(&words.join(" "));
+    records.rows.retain(|row| {
+        let name = catalog::search_key(&column(&records.columns, row, "name"));
+        key.split_whitespace().all(|word| name.contains(word))
+    });
+    if output.json || !words.is_empty() {
+        return found(
+            context,
+            &records,
+            output.json,
+            "no category has these words in its name",
+        );
+    }
+    let top = records
+        .rows
+        .iter()
+        .filter_map(|row| level(&records.columns, row))
+        .min()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for row in &records.rows {
+        let depth = level(&records.columns, row).unwrap_or(top) - top;
+        let (id, name) = (
+            column(&records.columns, row, "id"),
+            column(&records.columns, row, "name"),
+        );
+        let products = column(&records.columns, row, "product_count");
+        let products = if products == "0" {
+            String::new()
+        } else {
+            format!(", {products} products")
+        };
+        let indent = usize::try_from(depth * 2).unwrap_or(0);
+        text += &format!("{:indent$}{name} ({id}{products})\n", "");
+    }
+    print::text(&text)?;
+    Ok(Exit::Done)
+}
+
+/// `tiki products`.
+pub(crate) async fn products(context: &Context, command: ProductsCommand) -> Outcome {
+    match command {
+        ProductsCommand::Search {
+            text,
+            category,
+            limit,
+            output,
+        } => {
+            let category = category.map(|text| one_category(&text)).transpose()?;
+            let warehouse = open::to_read(context, output.demo).await?;
+            let records = warehouse
+                .search_products(&text.join(" "), category, limit)
+                .await?;
+            found(
+                context,
+                &records,
+                output.json,
+                "no product has these words in its name",
+            )
+        }
+        ProductsCommand::Show { id, output } => {
+            let warehouse = open::to_read(context, output.demo).await?;
+            let records = warehouse.product(id).await?;
+            let row = records.rows.first().ok_or_else(|| unknown(id, output))?;
+            if output.json {
+                print::json(&print::object(&records, row))?;
+            } else {
+                print::record(&records, row)?;
+            }
+            Ok(Exit::Done)
+        }
+        ProductsCommand::History { id, limit, output } => {
+            let warehouse = open::to_read(context, output.demo).await?;
+            let product = warehouse.product(id).await?;
+            let row = product.rows.first().ok_or_else(|| unknown(id, output))?;
+            context.screen.say(&column(&product.columns, row, "name"));
+            let records = warehouse.product_history(id, limit).await?;
+            found(
+                context,
+                &records,
+                output.json,
+                "nothing has been loaded of it yet",
+            )
+        }
+    }
+}
+
+/// `tiki digest`.
+pub(crate) async fn digest(context: &Context, arguments: &DigestArguments) -> Outcome {
+    let warehouse = open::to_read(context, arguments.demo).await?;
+    let digest = if arguments.content {
+        warehouse.content_digest().await?
+    } else {
+        warehouse.digest().await?
+    };
+    print::line(&digest)?;
+    Ok(Exit::Done)
+}
+
+/// Shows what was found; finding nothing is an answer too.
+fn found(context: &Context, records: &Records, json: bool, none: &str) -> Outcome {
+    if records.rows.is_empty() && !json {
+        context.screen.say(none);
+        return Ok(Exit::Done);
+    }
+    print::records(records, json)?;
+    Ok(Exit::Done)
+}
+
+fn unknown(id: i64, output: Output) -> Failure {
+    let demo = if output.demo { " --demo" } else { "" };
+    Failure::usage(format!("there is no product {id}"))
+        .help(format!("`tiki products search <words>{demo}` shows ids"))
+}
+
+fn one_category(text: &str) -> Outcome<i64> {
+    let one = match Kind::Categories.parse(text) {
+        Ok(crate::value::Value::Ids(ids)) => ids.first().copied().filter(|_| ids.len() == 1),
+        _ => None,
+    };
+    let shown: String = text.chars().take(80).collect();
+    one.ok_or_else(|| {
+        Failure::usage(format!(
+            "{shown:?} is neither the id nor the URL of a category"
+        ))
+        .help("`tiki categories search <words>` shows ids")
+    })
+}
+
+fn level(columns: &[&str], row: &[Value]) -> Option<i64> {
+    let at = columns.iter().position(|name| *name == "level")?;
+    match row.get(at) {
+        Some(Value::Int(level)) => Some(*level),
+        _ => None,
+    }
+}
+
+/// A column of a row, as text.
+pub(crate) fn column(columns: &[&str], row: &[Value], name: &str) -> String {
+    let at = columns.iter().position(|column| *column == name);
+    at.and_then(|at| row.get(at))
+        .map(print::shown)
+        .unwrap_or_default()
+}

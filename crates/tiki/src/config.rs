@@ -1,0 +1,262 @@
+//! The settings as types.
+//!
+//! Not here: where they come from (`layers`), which there are (`setting`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use catalog::Instant;
+use jiff::tz::TimeZone;
+use pipeline::{Exit, Keep, Settings};
+use warehouse::PoolLimits;
+
+use crate::failure::Failure;
+use crate::layers::{Origin, Resolved};
+use crate::value::Value;
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Absolute.
+    pub(crate) data_dir: PathBuf,
+    /// `sqlite:<absolute path>` or `postgres://…`.
+    pub(crate) database_url: String,
+    /// `redis://…`.
+    pub(crate) redis_url: Option<String>,
+    /// The site.
+    pub(crate) origin: crawl::Origin,
+    /// Seconds between two requests.
+    pub(crate) rate: f64,
+    /// Nobody asked for the rate, so the demo may go without.
+    pub(crate) rate_is_default: bool,
+    /// Categories to take instead.
+    pub(crate) categories: Vec<i64>,
+    /// Categories never to take.
+    pub(crate) exclude: Vec<i64>,
+    /// 0: all.
+    pub(crate) max_categories: i64,
+    /// 0: all.
+    pub(crate) max_products: i64,
+    /// `auto`, `always` or `never`.
+    pub(crate) details: String,
+    /// An instant at which the clock stands still.
+    pub(crate) clock: Option<Instant>,
+    /// Who crawls.
+    pub(crate) contact: Option<String>,
+    /// Of one request.
+    pub(crate) request_timeout: Duration,
+    /// Of one connection.
+    pub(crate) connect_timeout: Duration,
+    /// Of PostgreSQL's pool.
+    pub(crate) limits: PoolLimits,
+    /// A filter of log lines.
+    pub(crate) log: String,
+    /// As JSON.
+    pub(crate) log_json: bool,
+    /// How runs work.
+    pub(crate) pipeline: Settings,
+}
+
+impl Config {
+    /// Types for what was decided.
+    pub(crate) fn new(resolved: &Resolved) -> Result<Self, Failure> {
+        let read = Read(resolved);
+        let data_dir = clean(&resolved.anchor.join(read.text("TIKI_DATA_DIR")?));
+        let database_url = match read.text("TIKI_DATABASE_URL")?.as_str() {
+            "" => format!("sqlite:{}", data_dir.join("tiki.db").display()),
+            url => match url.strip_prefix("sqlite:") {
+                Some(path) if !path.is_empty() => {
+                    let path = path.strip_prefix("//").unwrap_or(path);
+                    format!("sqlite:{}", clean(&resolved.anchor.join(path)).display())
+                }
+                _ => url.to_owned(),
+            },
+        };
+        Ok(Self {
+            database_url,
+            redis_url: Some(read.text("TIKI_REDIS_URL")?).filter(|url| !url.is_empty()),
+            origin: read.origin("TIKI_ORIGIN")?,
+            rate: read.number("TIKI_RATE_LIMIT")?,
+            rate_is_default: read.is_default("TIKI_RATE_LIMIT"),
+            categories: read.ids("TIKI_CATEGORIES")?,
+            exclude: read.ids("TIKI_EXCLUDE_CATEGORIES")?,
+            max_categories: read.whole("TIKI_MAX_CATEGORIES")?,
+            max_products: read.whole("TIKI_MAX_PRODUCTS_PER_CATEGORY")?,
+            details: read.text("TIKI_DETAILS")?,
+            clock: read.clock("TIKI_CLOCK")?,
+            contact: Some(read.text("TIKI_USER_AGENT_CONTACT")?).filter(|text| !text.is_empty()),
+            request_timeout: read.span("TIKI_REQUEST_TIMEOUT")?,
+            connect_timeout: read.span("TIKI_CONNECT_TIMEOUT")?,
+            limits: PoolLimits {
+                max_connections: read.size("TIKI_POOL_SIZE")?,
+                wait: read.span("TIKI_POOL_WAIT")?,
+                statement_timeout: read.span("TIKI_STATEMENT_TIMEOUT")?,
+            },
+            log: read.text("TIKI_LOG")?,
+            log_json: read.text("TIKI_LOG_FORMAT")? == "json",
+            pipeline: read.pipeline(data_dir.clone())?,
+            data_dir,
+        })
+    }
+
+    /// A clock that stands still is refused for a site that is not on this machine.
+    pub(crate) fn check_clock(&self) -> Result<(), Failure> {
+        if self.clock.is_none() || self.origin.is_loopback() {
+            return Ok(());
+        }
+        Err(
+            Failure::usage("a simulated clock is for a loopback origin only")
+                .why(format!(
+                    "TIKI_CLOCK is set, and TIKI_ORIGIN is {}",
+                    self.origin
+                ))
+                .help("unset TIKI_CLOCK, or set TIKI_ORIGIN to a `tiki storefront`"),
+        )
+    }
+
+    /// The time zone of days.
+    pub(crate) fn zone(&self) -> &TimeZone {
+        &self.pipeline.zone
+    }
+}
+
+/// A path without `.` in it, as people would write it.
+fn clean(path: &std::path::Path) -> PathBuf {
+    path.components().collect()
+}
+
+struct Read<'a>(&'a Resolved);
+
+impl Read<'_> {
+    fn value(&self, name: &str) -> Result<(Value, bool), Failure> {
+        let bug = || Failure::new(Exit::Bug, format!("{name} is no setting of this kind"));
+        let mut all = self.0.all.iter();
+        let found = all
+            .find(|effective| effective.setting.name == name)
+            .ok_or_else(bug)?;
+        let value = found.setting.kind.parse(&found.text).map_err(|_| bug())?;
+        Ok((value, found.origin == Origin::Default))
+    }
+
+    fn is_default(&self, name: &str) -> bool {
+        self.value(name).is_ok_and(|(_, default)| default)
+    }
+
+    fn pipeline(&self, data_dir: PathBuf) -> Result<Settings, Failure> {
+        Ok(Settings {
+            workers: self.size("TIKI_PARALLEL_WORKERS")?,
+            detail_ttl: self.span("TIKI_DETAIL_TTL")?,
+            detail_budget: self.whole("TIKI_DETAIL_BUDGET")?,
+            category_ttl: self.span("TIKI_CATEGORY_TTL")?,
+            max_rejected_percent: self.number("TIKI_MAX_REJECTED_PERCENT")?,
+            max_gone_percent: self.number("TIKI_MAX_GONE_PERCENT")?,
+            max_attempts: self.whole("TIKI_MAX_ATTEMPTS")?,
+            stall_limit: self.span("TIKI_STALL_LIMIT")?,
+            list_limit: self.size("TIKI_XCOM_LIST_LIMIT")?,
+            batch: self.whole("TIKI_BATCH")?,
+            keep: Keep {
+                observations_days: self.whole("TIKI_KEEP_OBSERVATIONS")?,
+                pages_days: self.whole("TIKI_KEEP_PAGES")?,
+                listings_days: self.whole("TIKI_KEEP_LISTINGS")?,
+                ledger_days: self.whole("TIKI_KEEP_LEDGER")?,
+            },
+            zone: self.zone("TIKI_TIME_ZONE")?,
+            ..Settings::new(data_dir)
+        })
+    }
+
+    fn size(&self, name: &str) -> Result<usize, Failure> {
+        Ok(usize::try_from(self.whole(name)?).unwrap_or(0))
+    }
+}
+
+macro_rules! readers {
+    ($($name:ident: $variant:ident => $type:ty),*) => {
+        impl Read<'_> {$(
+            fn $name(&self, name: &str) -> Result<$type, Failure> {
+                match self.value(name)?.0 {
+                    Value::$variant(value) => Ok(value),
+                    _ => Err(Failure::new(Exit::Bug, format!("{name} has another type"))),
+                }
+            }
+        )*}
+    };
+}
+readers!(text: Text => String, whole: Whole => i64, number: Number => f64, span: Span => Duration,
+    ids: Ids => Vec<i64>, zone: Zone => TimeZone, clock: Clock => Option<Instant>,
+    origin: Origin => crawl::Origin);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::layers::Layers;
+    use crate::setting::SETTINGS;
+
+    fn config(folder: &Path, variables: &[(&str, &str)]) -> Result<Config, Failure> {
+        let environment = variables
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        let layers = Layers {
+            environment: environment.collect(),
+            folder: folder.to_owned(),
+            ..Layers::default()
+        };
+        Config::new(&layers.resolve()?)
+    }
+
+    #[test]
+    fn every_setting_changes_what_the_program_works_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let shown =
+            |variables: &[(&str, &str)]| format!("{:?}", config(folder.path(), variables).unwrap());
+        let here = ("TIKI_ORIGIN", "http://127.0.0.1:1");
+        let before = shown(&[here]);
+        for setting in SETTINGS {
+            let other = match setting.name {
+                // Both words mean the same for now; `html` is refused (see `value`).
+                "TIKI_SOURCE" => continue,
+                "TIKI_ORIGIN" => "http://127.0.0.1:2",
+                "TIKI_DATABASE_URL" => "postgres://h/d",
+                "TIKI_REDIS_URL" => "redis://h",
+                "TIKI_CATEGORIES" | "TIKI_EXCLUDE_CATEGORIES" => "1846",
+                "TIKI_DETAILS" => "always",
+                "TIKI_TIME_ZONE" => "UTC",
+                "TIKI_LOG" => "debug",
+                "TIKI_LOG_FORMAT" => "json",
+                "TIKI_CLOCK" => "2026-11-24T19:00:00.000Z",
+                name if name.ends_with("TTL") || name.contains("TIMEOUT") => "11s",
+                "TIKI_STALL_LIMIT" | "TIKI_POOL_WAIT" => "11s",
+                _ => "11",
+            };
+            let after = shown(&[(setting.name, other), here]);
+            assert_ne!(before, after, "{} = {other}", setting.name);
+        }
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_file_of_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = config(folder.path(), &[]).unwrap();
+        assert_eq!(made.data_dir, folder.path().join("data"));
+        assert_eq!(
+            made.database_url,
+            format!("sqlite:{}", folder.path().join("data/tiki.db").display())
+        );
+        let made = config(folder.path(), &[("TIKI_DATABASE_URL", "sqlite:a/b.db")]).unwrap();
+        assert_eq!(
+            made.database_url,
+            format!("sqlite:{}", folder.path().join("a/b.db").display())
+        );
+        let clock = ("TIKI_CLOCK", "2026-11-24T19:00:00.000Z");
+        let frozen = config(folder.path(), &[clock]).unwrap();
+        assert!(
+            frozen
+                .check_clock()
+                .unwrap_err()
+                .to_string()
+                .contains("loopback")
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! What a person sees when a command cannot end well: what failed, why, what to do.
+//!
+//! Not here: printing it (`main`), which error has which exit code (`pipeline`).
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use pipeline::Exit;
+use warehouse::Error as W;
+
+use crate::secret::masked;
+
+/// A command that did not end well.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Its exit code.
+    pub(crate) exit: Exit,
+    what: String,
+    why: Vec<String>,
+    help: Option<String>,
+}
+
+/// What a command answers.
+pub(crate) type Outcome<T = Exit> = Result<T, Failure>;
+
+impl Failure {
+    /// A failure with an exit code.
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            what: what.into(),
+            why: Vec::new(),
+            help: None,
+        }
+    }
+
+    /// Something that was asked for cannot be.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, what)
+    }
+
+    /// With a reason.
+    #[must_use]
+    pub(crate) fn why(mut self, why: impl Into<String>) -> Self {
+        self.why.push(why.into());
+        self
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// With an error and its causes as the reasons.
+    #[must_use]
+    pub(crate) fn because(mut self, error: &dyn StdError) -> Self {
+        self.why.push(error.to_string());
+        self.causes(error)
+    }
+
+    fn causes(mut self, error: &dyn StdError) -> Self {
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some libraries repeat a cause in their own text.
+            if !self.why.last().unwrap_or(&self.what).contains(&text) {
+                self.why.push(text);
+            }
+            cause = error.source();
+        }
+        self
+    }
+
+    /// In one line, for a report.
+    pub(crate) fn line(&self) -> String {
+        let mut parts = vec![self.what.clone()];
+        parts.extend(self.why.iter().cloned());
+        masked(&parts.join(": "))
+    }
+
+    /// Standard output cannot be written; a reader that has gone away is no failure.
+    pub(crate) fn output(error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::Done, "");
+        }
+        Self::new(Exit::Machine, "cannot write the result")
+            .because(error)
+            .help(machine_help(error))
+    }
+
+    /// A file or folder of this machine failed.
+    pub(crate) fn machine(what: impl Into<String>, error: &std::io::Error) -> Self {
+        Self::new(Exit::Machine, what)
+            .because(error)
+            .help(machine_help(error))
+    }
+
+    /// Nothing to tell: the reader of the result has gone away.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.what.is_empty()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = self.what.clone();
+        for why in &self.why {
+            text += &format!("\n  why: {why}");
+        }
+        // Help is our own text; its samples of addresses are no secrets.
+        let help = self.help.iter().map(|help| format!("\n help: {help}"));
+        write!(f, "{}{}", masked(&text), help.collect::<String>())
+    }
+}
+
+impl From<W> for Failure {
+    fn from(error: W) -> Self {
+        pipeline::Error::from(error).into()
+    }
+}
+
+impl From<pipeline::Error> for Failure {
+    fn from(error: pipeline::Error) -> Self {
+        let exit = error.exit();
+        let help = help(&error);
+        // The pipeline's own words about the warehouse say less than the warehouse's.
+        let failure = match &error {
+            pipeline::Error::Warehouse(inner) => Self::new(exit, inner.to_string()).causes(inner),
+            other => Self::new(exit, other.to_string()).causes(other),
+        };
+        match help {
+            Some(help) => failure.help(help),
+            None => failure,
+        }
+    }
+}
+
+fn help(error: &pipeline::Error) -> Option<String> {
+    use pipeline::Error as P;
+    Some(match error {
+        P::Warehouse(error) => return warehouse_help(error).map(str::to_owned),
+        P::Refused { retry_after, .. } => format!(
+            "nothing is lost: look at the site in a browser, wait {} min, and run the same command \
+             again; it goes on. If this repeats, ask more slowly (TIKI_RATE_LIMIT) and say who you \
+             are (TIKI_USER_AGENT_CONTACT)",
+            retry_after.as_secs().div_ceil(60)
+        ),
+        P::Held(_) => {
+            "`tiki runs` shows who is at work; the same command may be tried later".into()
+        }
+        P::Clock { .. } => "set this machine's clock (for example with timedatectl or an NTP \
+             client), then run the same command again"
+            .into(),
+        P::Interrupted => "the same command goes on from here".into(),
+        P::Overtime(_) => "the same command goes on from here; give it more with --timeout".into(),
+        P::Broken(_) | P::Bug(_) => {
+            "this is a bug of tiki: please report it with the lines above; \
+             the warehouse keeps what was committed"
+                .into()
+        }
+        P::Machine { source, .. } => machine_help(source).into(),
+        P::Usage(_) => return None,
+    })
+}
+
+fn warehouse_help(error: &W) -> Option<&'static str> {
+    Some(match error {
+        W::Unreachable(_) => {
+            "is the database up, and are host, port, user, password and database name in \
+             TIKI_DATABASE_URL (or --database-url) right? `tiki config show` says which is used"
+        }
+        W::Busy(_) => "another process writes to it for long; try again, `tiki runs` shows who",
+        W::Full => {
+            "free some room or move the data folder (TIKI_DATA_DIR), then run the same command \
+             again: it goes on where it stopped"
+        }
+        W::ReadOnly(_) => {
+            "the folder must exist, be a folder and be writable by this user; another one is \
+             chosen with --data-dir or TIKI_DATA_DIR"
+        }
+        W::Damaged(_) => {
+            "it is left as it is: restore a copy, or move the file away to begin a new one"
+        }
+        W::NetworkFileSystem(..) => {
+            "choose a local folder (TIKI_DATA_DIR), or a PostgreSQL server (TIKI_DATABASE_URL)"
+        }
+        W::Origin { .. } => {
+            "one warehouse keeps one site: choose another with --data-dir or --database-url, or go \
+             back to the settings with which this one was made (for the demo --demo-products)"
+        }
+        W::Patience(_) => "ask for less (LIMIT, a condition), or allow more with --timeout",
+        W::Fenced(_) => "nothing is lost: the other worker goes on",
+        W::Address(..) => "write sqlite:<path> or postgres://user:password@host/crawl_data",
+        W::Schema(_) => return None,
+        W::Statement { .. } | W::Stored(_) => {
+            "this is a bug of tiki or a warehouse that was changed by hand: please report it with \
+             the lines above"
+        }
+    })
+}
+
+fn machine_help(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind as K;
+    match error.kind() {
+        K::StorageFull | K::QuotaExceeded => "free some room, then run the same command again",
+        K::PermissionDenied | K::ReadOnlyFilesystem => {
+            "this user may not write there: change its rights or choose another place"
+        }
+        K::NotFound => "the folder does not exist: make it first, or choose another place",
+        _ => "see the reason above; the same command may be tried again",
+    }
+}

@@ -1,0 +1,123 @@
+//! Opening the warehouse that the settings name, or the demo's beside it.
+//!
+//! Not here: what it is asked.
+
+use pipeline::Exit;
+use warehouse::{Error, Options, Warehouse};
+
+use crate::failure::{Failure, Outcome};
+use crate::{Context, print};
+
+/// The schema of the demo in a PostgreSQL database.
+const DEMO_SCHEMA: &str = "demo";
+
+/// Where a warehouse is: its address and its schema.
+fn place(context: &Context, demo: bool) -> (String, Options) {
+    let config = &context.config;
+    let mut options = Options {
+        limits: config.limits.clone(),
+        ..Options::default()
+    };
+    if !demo {
+        return (config.database_url.clone(), options);
+    }
+    if config.database_url.starts_with("postgres") {
+        options.schema = DEMO_SCHEMA.into();
+        return (config.database_url.clone(), options);
+    }
+    (
+        format!("sqlite:{}", config.data_dir.join("demo.db").display()),
+        options,
+    )
+}
+
+/// Opens it for a command that writes: the schema is brought up to date.
+pub(crate) async fn to_write(context: &Context, demo: bool) -> Outcome<Warehouse> {
+    let folder = &context.config.data_dir;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Failure::new(
+            Exit::Machine,
+            format!("cannot make the data folder {}", folder.display()),
+        )
+        .because(&error)
+        .help("choose a folder that this user may write with --data-dir or TIKI_DATA_DIR")
+    })?;
+    let (url, options) = place(context, demo);
+    let warehouse = Warehouse::open(&url, &options).await?;
+    warehouse.migrate(&options.schema).await?;
+    Ok(warehouse)
+}
+
+/// Opens it for a command that reads records; one without any is told with what to do.
+pub(crate) async fn to_read(context: &Context, demo: bool) -> Outcome<Warehouse> {
+    let (warehouse, products) = try_read(context, demo).await?;
+    match (warehouse, products) {
+        (Some(warehouse), Some(1..)) => Ok(warehouse),
+        (_, products) => Err(empty(context, demo, products.is_some()).await),
+    }
+}
+
+/// Opens it for a command that reads the ledger; `None`: there is no warehouse yet.
+pub(crate) async fn ledger(context: &Context, demo: bool) -> Outcome<Option<Warehouse>> {
+    let (warehouse, products) = try_read(context, demo).await?;
+    Ok(warehouse.filter(|_| products.is_some()))
+}
+
+/// The warehouse if it is there, and its products if it has tables. Makes nothing.
+async fn try_read(context: &Context, demo: bool) -> Outcome<(Option<Warehouse>, Option<i64>)> {
+    let (url, options) = place(context, demo);
+    if let Some(path) = url.strip_prefix("sqlite:")
+        && !std::path::Path::new(path).exists()
+    {
+        return Ok((None, None));
+    }
+    let warehouse = Warehouse::open(&url, &options).await?;
+    match warehouse.totals().await {
+        Ok((products, ..)) => Ok((Some(warehouse), Some(products))),
+        // It has no tables yet.
+        Err(Error::Statement { .. }) => Ok((Some(warehouse), None)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What to do about a warehouse without records.
+pub(crate) async fn empty(context: &Context, demo: bool, has_tables: bool) -> Failure {
+    let (url, _) = place(context, demo);
+    let whose = if demo {
+        "the demo's warehouse"
+    } else {
+        "the warehouse"
+    };
+    let state = if has_tables {
+        "is empty"
+    } else {
+        "has not been filled yet"
+    };
+    let failure = Failure::usage(format!("{whose} at {url} {state}"));
+    if demo {
+        return failure.help("fill it with: tiki run --demo");
+    }
+    match try_read(context, true).await {
+        Ok((_, Some(products @ 1..))) => failure.help(format!(
+            "the demo's has {products} products: add --demo to read it, or fill this one with: tiki run"
+        )),
+        _ => failure.help("fill it with: tiki run (the real site), or try: tiki run --demo"),
+    }
+}
+
+/// `tiki migrate`.
+pub(crate) async fn migrate(context: &Context, demo: bool) -> Outcome {
+    let (url, options) = place(context, demo);
+    let warehouse = Warehouse::open(&url, &options).await?;
+    let done = warehouse.migrate(&options.schema).await?;
+    let what = match done.applied.len() {
+        0 => "already up to date".to_owned(),
+        _ => format!("applied {}", done.applied.join(", ")),
+    };
+    print::line(&format!(
+        "{}: schema {}, {what}",
+        warehouse.address(),
+        done.version
+    ))?;
+    Ok(Exit::Done)
+}

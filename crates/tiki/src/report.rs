@@ -1,0 +1,179 @@
+//! A run's report for people, and the numbers of a step that matter in one line.
+//!
+//! Not here: the facts (`pipeline`), JSON (`print`).
+
+use pipeline::{RunReport, Step, StepReport};
+use serde_json::Value;
+use warehouse::Identities;
+
+use crate::print::table;
+
+/// What became of a step, in a few words.
+pub(crate) fn key_numbers(report: &StepReport) -> String {
+    let of = |key: &str, field: &str| report.number(key, field).unwrap_or(0.0);
+    let whole = |key: &str| report.keys.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+    let text = match Step::parse(&report.step) {
+        Some(Step::CrawlCategories) => format!("{} categories", whole("category_count")),
+        Some(Step::ExtractProductUrls) => format!("{} products listed", whole("product_count")),
+        Some(Step::CrawlProductDetails) => {
+            let of = |field| of("crawl_stats", field);
+            let (good, gone, rejected) = (of("good"), of("gone"), of("rejected"));
+            let (unfetched, deferred) = (of("unfetched"), of("deferred"));
+            format!(
+                "{good} details good, {gone} gone, {rejected} rejected, {unfetched} unfetched, \
+                 {deferred} deferred"
+            )
+        }
+        Some(Step::TransformProducts) => {
+            let of = |field| of("transform_stats", field);
+            format!(
+                "{} valid, {} rejected",
+                of("valid_products"),
+                of("invalid_products")
+            )
+        }
+        Some(Step::LoadProducts) => {
+            let of = |field| of("load_stats", field);
+            format!(
+                "{} new, {} changed, {} unchanged, {} gone",
+                of("inserted_count"),
+                of("updated_count"),
+                of("unchanged_count"),
+                of("gone_count")
+            )
+        }
+        Some(Step::GetCacheStats) => {
+            format!("{:.1} % needed no request", of("cache_stats", "hit_rate"))
+        }
+        Some(Step::MonitorInfrastructure) => {
+            let kept = report
+                .keys
+                .get("infrastructure_stats")
+                .and_then(|all| all.get("warehouse"));
+            let of = |field| kept.and_then(|kept| kept.get(field)?.as_i64()).unwrap_or(0);
+            format!(
+                "{} products, {} looks kept",
+                of("products"),
+                of("observations")
+            )
+        }
+        Some(Step::CleanupTempFiles) => format!("{} removed", whole("removed_count")),
+        Some(Step::SendNotification) | None => "counts add up".into(),
+    };
+    if report.exit_code == 0 {
+        text
+    } else {
+        format!("{text} (exit {})", report.exit_code)
+    }
+}
+
+/// The whole report.
+pub(crate) fn people(report: &RunReport) -> String {
+    let mut text = format!(
+        "run {} ended in {:.1} s with exit code {}\n\n{}\n",
+        report.run_id,
+        report.seconds,
+        report.exit_code,
+        counts(&report.totals)
+    );
+    let rows: Vec<Vec<String>> = report
+        .steps
+        .iter()
+        .map(|step| {
+            let rate = rate(step).map_or(String::new(), |rate| format!("{rate:.1}/s"));
+            vec![
+                step.step.clone(),
+                format!("{:.1}", step.seconds),
+                rate,
+                key_numbers(step),
+            ]
+        })
+        .collect();
+    text += &table(&["step", "seconds", "rate", "what"], &rows);
+    for warning in report.steps.iter().flat_map(|step| &step.warnings) {
+        text += &format!("warning: {warning}\n");
+    }
+    text
+}
+
+/// The four counts: each whole, and the parts that make it.
+pub(crate) fn counts(totals: &Identities) -> String {
+    let Identities {
+        pages: p,
+        items: i,
+        products: r,
+        details: d,
+        incomplete_categories,
+    } = totals;
+    let products = parts(&[
+        (r.new, "new"),
+        (r.changed, "changed"),
+        (r.unchanged, "unchanged"),
+        (r.late, "late"),
+        (r.gone, "gone"),
+        (r.rejected, "rejected"),
+        (r.unobserved, "unobserved"),
+    ]);
+    let details = parts(&[
+        (d.good, "good"),
+        (d.gone, "gone"),
+        (d.rejected, "rejected"),
+        (d.unfetched, "unfetched"),
+        (d.deferred, "deferred"),
+    ]);
+    let pages = parts(&[
+        (p.ok, "ok"),
+        (p.empty, "empty past the end"),
+        (p.failed, "failed"),
+        (p.unasked, "not asked"),
+    ]);
+    let items = parts(&[
+        (i.listed, "listed"),
+        (i.repeats, "repeats"),
+        (i.ads, "ads"),
+        (i.beyond, "beyond the limit"),
+        (i.malformed, "malformed"),
+    ]);
+    let rows = [
+        ("products", r.listed + r.rechecked, products),
+        ("details", d.due, details),
+        ("pages", p.planned, pages),
+        ("items", i.seen, items),
+    ];
+    let mut text = String::new();
+    for (name, whole, parts) in rows {
+        text += format!("{name:<9} {whole:>7}  {parts}").trim_end();
+        text.push('\n');
+    }
+    if *incomplete_categories > 0 {
+        text += &format!("{incomplete_categories} categories are not listed whole\n");
+    }
+    text
+}
+
+/// The parts that are not nothing.
+fn parts(all: &[(i64, &str)]) -> String {
+    let some = all.iter().filter(|(count, _)| *count != 0);
+    some.map(|(count, word)| format!("{count} {word}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Products a second, where a step has them.
+fn rate(step: &StepReport) -> Option<f64> {
+    let over = |count: f64, seconds: f64| (seconds > 0.0).then(|| count / seconds);
+    let rate = match Step::parse(&step.step)? {
+        Step::ExtractProductUrls => over(step.keys.get("product_count")?.as_f64()?, step.seconds)?,
+        Step::CrawlProductDetails => step.number("crawl_stats", "rate")?,
+        Step::TransformProducts => over(
+            step.number("transform_stats", "total_processed")?,
+            step.seconds,
+        )?,
+        Step::LoadProducts => over(
+            step.number("load_stats", "total_products")?,
+            step.number("load_stats", "processing_time")?,
+        )?,
+        _ => return None,
+    };
+    (rate > 0.0).then_some(rate)
+}

@@ -1,0 +1,229 @@
+//! `tiki runs`: the ledger.
+//!
+//! Not here: beginning a run (`run`).
+
+use pipeline::{Exit, Scope, StepReport};
+use serde_json::{Value, json};
+use warehouse::{Run, RunState, StepRow, Warehouse};
+
+use crate::arguments::{Output, RunsArguments, RunsCommand};
+use crate::failure::{Failure, Outcome};
+use crate::run::{self, OWNER, Shown};
+use crate::{Context, interrupt, open, print, report};
+
+/// `tiki runs`.
+pub(crate) async fn runs(context: &Context, arguments: RunsArguments) -> Outcome {
+    let command = arguments.command.unwrap_or(RunsCommand::List {
+        limit: 20,
+        output: arguments.output,
+    });
+    match command {
+        RunsCommand::List { limit, output } => list(context, limit, output).await,
+        RunsCommand::Show { id, output } => show(context, &id, output).await,
+        RunsCommand::Resume { id, output } => resume(context, id.as_deref(), output).await,
+        RunsCommand::Close { id, output } => close(context, &id, output).await,
+    }
+}
+
+async fn list(context: &Context, limit: i64, output: Output) -> Outcome {
+    let runs = match open::ledger(context, output.demo).await? {
+        Some(warehouse) => warehouse.runs(limit).await?,
+        None => Vec::new(),
+    };
+    if output.json {
+        let rows: Vec<Value> = runs.iter().map(as_json).collect();
+        print::json(&rows)?;
+        return Ok(Exit::Done);
+    }
+    if runs.is_empty() {
+        context.screen.say("no runs yet; `tiki run` begins one");
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    let columns = [
+        "id", "owner", "state", "exit", "clock", "seconds", "products",
+    ];
+    print::text(&print::table(&columns, &rows))?;
+    Ok(Exit::Done)
+}
+
+fn row(run: &Run) -> Vec<String> {
+    let totals: Option<Value> = run
+        .totals
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok());
+    let products = totals.as_ref().and_then(|totals| {
+        let of = |field| totals.get("products")?.get(field)?.as_i64();
+        Some(of("listed")? + of("rechecked")?)
+    });
+    let state = match (run.state, run.leased) {
+        (RunState::Open, true) => "at work".to_owned(),
+        (RunState::Open, false) => "unfinished".to_owned(),
+        (state, _) => state.as_str().to_owned(),
+    };
+    let seconds = run
+        .finished_at
+        .map(|end| end.millis_since(run.created_at) as f64 / 1000.0);
+    vec![
+        run.id.clone(),
+        run.owner.clone(),
+        state,
+        run.exit_code.map_or(String::new(), |code| code.to_string()),
+        run.clock_at.to_string(),
+        seconds.map_or(String::new(), |seconds| format!("{seconds:.1}")),
+        products.map_or(String::new(), |count| count.to_string()),
+    ]
+}
+
+fn as_json(run: &Run) -> Value {
+    let document = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+    json!({
+        "id": run.id,
+        "number": run.number,
+        "owner": run.owner,
+        "state": run.state.as_str(),
+        "at_work": run.leased,
+        "exit_code": run.exit_code,
+        "clock_at": run.clock_at.to_string(),
+        "created_at": run.created_at.to_string(),
+        "finished_at": run.finished_at.map(|at| at.to_string()),
+        "scope": document(&run.scope),
+        "totals": run.totals.as_deref().map_or(Value::Null, document),
+    })
+}
+
+async fn show(context: &Context, id: &str, output: Output) -> Outcome {
+    let Some(warehouse) = open::ledger(context, output.demo).await? else {
+        return Err(open::empty(context, output.demo, false).await);
+    };
+    let run = run::find(&warehouse, id).await?;
+    let steps = warehouse.steps(id).await?;
+    let totals = warehouse.identities(id).await?;
+    let reports: Vec<Option<StepReport>> = steps
+        .iter()
+        .map(|row| serde_json::from_str(row.report.as_deref()?).ok())
+        .collect();
+    if output.json {
+        let mut whole = as_json(&run);
+        let of = |(row, report): (&StepRow, &Option<StepReport>)| {
+            json!({
+                "step": row.step,
+                "closed": row.closed,
+                "attempt": row.attempt,
+                "started_at": row.started_at.to_string(),
+                "finished_at": row.finished_at.map(|at| at.to_string()),
+                "error": row.error,
+                "report": report,
+            })
+        };
+        let list: Vec<Value> = steps.iter().zip(&reports).map(of).collect();
+        if let Some(object) = whole.as_object_mut() {
+            object.insert("steps".into(), list.into());
+            object.insert("counts".into(), json!(totals));
+        }
+        print::json(&whole)?;
+        return Ok(Exit::Done);
+    }
+    let columns = [
+        "id", "owner", "state", "exit", "clock", "seconds", "products",
+    ];
+    let scope = Scope::from_json(&run.scope)
+        .map(|scope| scope.to_json())
+        .unwrap_or_default();
+    let mut text = print::table(&columns, &[row(&run)]);
+    text += &format!("\nscope     {scope}\n\n{}\n", report::counts(&totals));
+    let rows: Vec<Vec<String>> = steps
+        .iter()
+        .zip(&reports)
+        .map(|(row, report)| {
+            let what = match (report, &row.error) {
+                (Some(report), _) => report::key_numbers(report),
+                (None, Some(error)) => error.clone(),
+                (None, None) => String::new(),
+            };
+            let state = if row.closed { "done" } else { "open" };
+            let seconds = report
+                .as_ref()
+                .map_or(String::new(), |r| format!("{:.1}", r.seconds));
+            vec![
+                row.step.clone(),
+                state.into(),
+                row.attempt.to_string(),
+                seconds,
+                what,
+            ]
+        })
+        .collect();
+    text += &print::table(&["step", "state", "attempt", "seconds", "what"], &rows);
+    print::text(&text)?;
+    Ok(Exit::Done)
+}
+
+async fn resume(context: &Context, id: Option<&str>, output: Output) -> Outcome {
+    let nothing = || {
+        Failure::new(Exit::Nothing, "there is no unfinished run to go on with")
+            .help("`tiki run` begins a new one")
+    };
+    if open::ledger(context, output.demo).await?.is_none() {
+        return Err(nothing());
+    }
+    let warehouse = open::to_write(context, output.demo).await?;
+    let run = if let Some(id) = id {
+        resumable(&warehouse, id).await?
+    } else {
+        let unfinished = warehouse.unfinished_runs().await?;
+        let mine = |run: &Run| run.state == RunState::Open && run.owner == OWNER;
+        unfinished.into_iter().find(mine).ok_or_else(nothing)?
+    };
+    interrupt::listen(context.stop.clone(), context.screen.clone())?;
+    run::say_where(context, output.demo);
+    context
+        .screen
+        .say(&format!("going on with run {} ({})", run.id, run.owner));
+    let (pipeline, progress, _shop) =
+        run::pipeline_for(context, &warehouse, &run, output.demo, true).await?;
+    let shown = Shown {
+        demo: output.demo,
+        json: output.json,
+    };
+    run::finish(context, &pipeline, &run, &progress, shown).await
+}
+
+/// A run that this command may go on with. Owners go on with their own.
+async fn resumable(warehouse: &Warehouse, id: &str) -> Outcome<Run> {
+    let run = run::find(warehouse, id).await?;
+    if run.state != RunState::Open {
+        return Err(
+            Failure::usage(format!("run {id} is {} already", run.state.as_str())).help(format!(
+                "redo it from a step on with: tiki run --from transform-products --run {id}"
+            )),
+        );
+    }
+    if run.owner != OWNER {
+        return Err(
+            Failure::usage(format!("run {id} belongs to {}", run.owner)).help(format!(
+                "its owner goes on with it; or close it with: tiki runs close {id}"
+            )),
+        );
+    }
+    Ok(run)
+}
+
+async fn close(context: &Context, id: &str, output: Output) -> Outcome {
+    if open::ledger(context, output.demo).await?.is_none() {
+        return Err(open::empty(context, output.demo, false).await);
+    }
+    let warehouse = open::to_write(context, output.demo).await?;
+    let run = run::find(&warehouse, id).await?;
+    let (pipeline, progress, _shop) =
+        run::pipeline_for(context, &warehouse, &run, output.demo, false).await?;
+    let done = pipeline.close_run(id).await;
+    progress.clear();
+    let report = done?;
+    if output.json {
+        print::json(&report)?;
+    } else {
+        print::text(&report::people(&report))?;
+    }
+    Ok(Exit::from_code(report.exit_code))
+}

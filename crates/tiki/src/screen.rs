@@ -1,0 +1,117 @@
+//! Standard error, where people read along. It may be a terminal with bars.
+//!
+//! Not here: results, which go to standard output (`print`).
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+
+use indicatif::MultiProgress;
+
+use crate::failure::Failure;
+use crate::secret::masked;
+
+/// Where notes go; clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Screen(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    bars: Option<MultiProgress>,
+    quiet: bool,
+    color: bool,
+}
+
+impl Screen {
+    /// Standard error as it is.
+    pub(crate) fn new(quiet: bool, color: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bars = (terminal && !quiet).then(MultiProgress::new);
+        Self(Arc::new(Inner {
+            bars,
+            quiet,
+            color: color && terminal,
+        }))
+    }
+
+    /// The bars, on a terminal.
+    pub(crate) fn bars(&self) -> Option<&MultiProgress> {
+        self.0.bars.as_ref()
+    }
+
+    /// A line that `--quiet` leaves out.
+    pub(crate) fn say(&self, line: &str) {
+        if !self.0.quiet {
+            self.always(line);
+        }
+    }
+
+    /// A line about something that went wrong and was survived.
+    pub(crate) fn warn(&self, line: &str) {
+        self.always(&format!("{} {line}", self.painted("33", "warning:")));
+    }
+
+    /// What ended the command, in words without secrets.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        let label = self.painted("1;31", "error:");
+        self.write(format!("{label} {failure}\n exit: {}\n", failure.exit.code()).as_bytes());
+    }
+
+    /// A line.
+    pub(crate) fn always(&self, line: &str) {
+        let line = masked(line);
+        self.write(format!("{line}\n").as_bytes());
+    }
+
+    /// Bytes as they are, between the bars.
+    pub(crate) fn write(&self, bytes: &[u8]) {
+        // Where standard error cannot be written there is nobody to tell.
+        let put = || drop(std::io::stderr().lock().write_all(bytes));
+        match &self.0.bars {
+            Some(bars) => bars.suspend(put),
+            None => put(),
+        }
+    }
+
+    fn painted(&self, code: &str, word: &str) -> String {
+        if self.0.color {
+            format!("\u{1b}[{code}m{word}\u{1b}[0m")
+        } else {
+            word.to_owned()
+        }
+    }
+}
+
+/// Log lines on their way to the screen, one at a time.
+#[derive(Debug)]
+pub(crate) struct LogLine {
+    screen: Screen,
+    bytes: Vec<u8>,
+}
+
+impl LogLine {
+    /// An empty one.
+    pub(crate) fn new(screen: Screen) -> Self {
+        Self {
+            screen,
+            bytes: Vec::new(),
+        }
+    }
+}
+
+impl Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LogLine {
+    fn drop(&mut self) {
+        let text = masked(&String::from_utf8_lossy(&self.bytes));
+        self.screen.write(text.as_bytes());
+    }
+}

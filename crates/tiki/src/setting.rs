@@ -1,0 +1,332 @@
+//! Every setting there is: one table from which parsing, `tiki config show` and docs/PARAMETERS.md
+//! derive.
+//!
+//! Not here: where a value comes from (`layers`), what is made of it (`config`).
+
+use crate::value::Kind;
+
+/// A setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    /// The environment variable; the key in `tiki.toml` is the same in lower case without `TIKI_`.
+    pub(crate) name: &'static str,
+    /// What values it takes.
+    pub(crate) kind: Kind,
+    /// As it would be written; empty: none.
+    pub(crate) default: &'static str,
+    /// The flag that sets it, if there is one.
+    pub(crate) flag: Option<&'static str>,
+    /// Never shown whole; may also be given as a file (`<NAME>_FILE`).
+    pub(crate) secret: bool,
+    /// What it means.
+    pub(crate) doc: &'static str,
+}
+
+impl Setting {
+    /// The key in `tiki.toml`.
+    pub(crate) fn key(&self) -> String {
+        self.name.trim_start_matches("TIKI_").to_lowercase()
+    }
+}
+
+const fn setting(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Setting {
+    Setting {
+        name,
+        kind,
+        default,
+        flag: None,
+        secret: false,
+        doc,
+    }
+}
+
+const fn flagged(flag: &'static str, setting: Setting) -> Setting {
+    Setting {
+        flag: Some(flag),
+        ..setting
+    }
+}
+
+const fn secret(setting: Setting) -> Setting {
+    Setting {
+        secret: true,
+        ..setting
+    }
+}
+
+const fn whole(min: i64, max: i64) -> Kind {
+    Kind::Whole { min, max }
+}
+
+const fn span(min_ms: u64, max_ms: u64) -> Kind {
+    Kind::Span { min_ms, max_ms }
+}
+
+const SECOND: u64 = 1000;
+const HOUR: u64 = 3_600 * SECOND;
+const DAY: u64 = 24 * HOUR;
+const MANY: i64 = 1_000_000_000;
+const PERCENT: Kind = Kind::Number {
+    min: 0.0,
+    max: 100.0,
+};
+const DAYS: Kind = whole(1, 36_500);
+
+/// All settings, in the order in which they are shown.
+pub(crate) const SETTINGS: &[Setting] = &[
+    flagged(
+        "--data-dir",
+        setting(
+            "TIKI_DATA_DIR",
+            Kind::Text,
+            "./data",
+            "files of this program: SQLite warehouse, exports, temporary files; a relative path \
+             begins at the folder of tiki.toml, else at the current folder",
+        ),
+    ),
+    secret(flagged(
+        "--database-url",
+        setting(
+            "TIKI_DATABASE_URL",
+            Kind::Text,
+            "",
+            "the warehouse: sqlite:<path> or postgres://user:password@host/crawl_data; none: \
+             sqlite:<data_dir>/tiki.db",
+        ),
+    )),
+    secret(setting(
+        "TIKI_REDIS_URL",
+        Kind::Text,
+        "",
+        "redis://…, from which the permits of all processes come; none: from a row of the warehouse",
+    )),
+    setting(
+        "TIKI_ORIGIN",
+        Kind::Origin,
+        "https://tiki.vn",
+        "the site, the only host ever asked",
+    ),
+    setting(
+        "TIKI_MAX_CATEGORIES",
+        whole(0, MANY),
+        "5",
+        "leaf categories with products that a run takes, in the site's own order (0: all)",
+    ),
+    flagged(
+        "--category",
+        setting(
+            "TIKI_CATEGORIES",
+            Kind::Categories,
+            "",
+            "ids or URLs of categories to take instead, with commas between them",
+        ),
+    ),
+    flagged(
+        "--exclude-category",
+        setting(
+            "TIKI_EXCLUDE_CATEGORIES",
+            Kind::Categories,
+            "",
+            "ids or URLs of categories never to take, with commas between them",
+        ),
+    ),
+    setting(
+        "TIKI_MAX_PRODUCTS_PER_CATEGORY",
+        whole(0, MANY),
+        "100",
+        "distinct organic products that a category gives, best sellers first (0: all)",
+    ),
+    setting(
+        "TIKI_PARALLEL_WORKERS",
+        whole(1, 64),
+        "5",
+        "requests in flight",
+    ),
+    setting(
+        "TIKI_RATE_LIMIT",
+        Kind::Number {
+            min: 0.0,
+            max: 3600.0,
+        },
+        "0.5",
+        "seconds between two requests to the site over all workers and processes; at least 0.2, and \
+         0 (off) for a loopback origin only; off in the demo unless it is set",
+    ),
+    setting(
+        "TIKI_DETAILS",
+        Kind::Word(&["auto", "always", "never"]),
+        "auto",
+        "which details a run asks: those that can tell something new, all, or none",
+    ),
+    setting(
+        "TIKI_DETAIL_TTL",
+        span(SECOND, 3650 * DAY),
+        "7d",
+        "the time between two boundaries of a product, after each of which its detail is due again",
+    ),
+    setting(
+        "TIKI_DETAIL_BUDGET",
+        whole(0, MANY),
+        "0",
+        "details that a run asks at most (0: no bound); the rest comes first next time",
+    ),
+    setting(
+        "TIKI_CATEGORY_TTL",
+        span(1, 365 * DAY),
+        "24h",
+        "how old a category's children may be before they are asked again",
+    ),
+    setting(
+        "TIKI_SOURCE",
+        Kind::Word(&["auto", "api"]),
+        "auto",
+        "what is asked: the JSON API; auto is the same for now (it will turn to the HTML pages \
+         where the API refuses)",
+    ),
+    setting(
+        "TIKI_MAX_REJECTED_PERCENT",
+        PERCENT,
+        "5",
+        "rejected products in percent above which a load ends with 10",
+    ),
+    setting(
+        "TIKI_MAX_GONE_PERCENT",
+        PERCENT,
+        "10",
+        "products found gone in percent of the known ones above which none is believed",
+    ),
+    setting(
+        "TIKI_TIME_ZONE",
+        Kind::Zone,
+        "Asia/Ho_Chi_Minh",
+        "the time zone of a day in the demo, in views and in reports",
+    ),
+    setting(
+        "TIKI_USER_AGENT_CONTACT",
+        Kind::Text,
+        "",
+        "an address or URL at which the site can reach whoever crawls; sent with every request",
+    ),
+    setting(
+        "TIKI_REQUEST_TIMEOUT",
+        span(1, HOUR),
+        "30s",
+        "how long a whole request may take, its body included",
+    ),
+    setting(
+        "TIKI_CONNECT_TIMEOUT",
+        span(1, HOUR),
+        "10s",
+        "how long a connection may take to stand, TLS included",
+    ),
+    setting(
+        "TIKI_MAX_ATTEMPTS",
+        whole(1, 100),
+        "4",
+        "tries that a request has",
+    ),
+    setting(
+        "TIKI_STALL_LIMIT",
+        span(1, DAY),
+        "10m",
+        "how long a step goes on while the site answers nothing but *too many requests*",
+    ),
+    setting(
+        "TIKI_BATCH",
+        whole(1, 5000),
+        "500",
+        "products a transaction of transform and load",
+    ),
+    setting(
+        "TIKI_XCOM_LIST_LIMIT",
+        whole(0, 10_000),
+        "200",
+        "items that a list of a step's report holds at most",
+    ),
+    setting(
+        "TIKI_POOL_SIZE",
+        whole(2, 100),
+        "8",
+        "connections to PostgreSQL at most",
+    ),
+    setting(
+        "TIKI_POOL_WAIT",
+        span(1, HOUR),
+        "10s",
+        "how long to wait for a connection to PostgreSQL",
+    ),
+    setting(
+        "TIKI_STATEMENT_TIMEOUT",
+        span(SECOND, DAY),
+        "5m",
+        "how long one statement may take in PostgreSQL",
+    ),
+    setting(
+        "TIKI_KEEP_OBSERVATIONS",
+        DAYS,
+        "400",
+        "days for which looks are kept",
+    ),
+    setting(
+        "TIKI_KEEP_PAGES",
+        DAYS,
+        "90",
+        "days for which bodies are kept",
+    ),
+    setting(
+        "TIKI_KEEP_LISTINGS",
+        DAYS,
+        "30",
+        "days for which listings are kept",
+    ),
+    setting(
+        "TIKI_KEEP_LEDGER",
+        DAYS,
+        "400",
+        "days for which runs and their counts are kept",
+    ),
+    setting(
+        "TIKI_LOG",
+        Kind::Filter,
+        "warn",
+        "what is logged to stderr, as a filter such as info or warn,crawl=debug",
+    ),
+    setting(
+        "TIKI_LOG_FORMAT",
+        Kind::Word(&["text", "json"]),
+        "text",
+        "how it is logged",
+    ),
+    setting(
+        "TIKI_CLOCK",
+        Kind::Clock,
+        "system",
+        "the machine's clock, or an instant (YYYY-MM-DDTHH:MM:SS.sssZ) at which it stands still: \
+         for tests, with a loopback origin only",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::SETTINGS;
+
+    #[test]
+    fn every_default_is_a_value_of_its_setting() {
+        for (index, setting) in SETTINGS.iter().enumerate() {
+            assert!(setting.name.starts_with("TIKI_"), "{}", setting.name);
+            if !setting.default.is_empty() {
+                setting.kind.parse(setting.default).expect(setting.name);
+            }
+            assert!(
+                SETTINGS[..index]
+                    .iter()
+                    .all(|other| other.name != setting.name)
+            );
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `tiki sql`: a question of one's own. The database itself refuses to write.
+
+use pipeline::Exit;
+use serde_json::{Map, Value};
+use warehouse::Error;
+
+use crate::arguments::SqlArguments;
+use crate::failure::{Failure, Outcome};
+use crate::{Context, open, print};
+
+/// `tiki sql`.
+pub(crate) async fn sql(context: &Context, arguments: &SqlArguments) -> Outcome {
+    let output = arguments.output;
+    let Some(warehouse) = open::ledger(context, output.demo).await? else {
+        return Err(open::empty(context, output.demo, false).await);
+    };
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    let answer = warehouse
+        .select(&arguments.statement, limit, arguments.timeout)
+        .await;
+    let table = answer.map_err(|error| match error {
+        Error::Statement { .. } | Error::Address(..) => {
+            let mut failure = Failure::usage("the statement is not answered");
+            failure = match std::error::Error::source(&error) {
+                Some(source) => failure.because(source),
+                None => failure.because(&error),
+            };
+            failure.help(
+                "one statement that reads is answered, within --timeout; names of tables: \
+                 tiki sql --help",
+            )
+        }
+        Error::Patience(_) => Failure::usage("the statement is not answered")
+            .because(&error)
+            .help("ask for less (LIMIT, a condition), or allow more with --timeout"),
+        Error::ReadOnly(why) => Failure::usage("the statement would write")
+            .why(why)
+            .help("this command only reads; `tiki run` and `tiki migrate` write"),
+        other => other.into(),
+    })?;
+    if output.json {
+        let rows = table.rows.iter().map(|row| {
+            let cells = table
+                .columns
+                .iter()
+                .cloned()
+                .zip(row.iter().cloned().map(Value::from));
+            Value::Object(cells.collect::<Map<_, _>>())
+        });
+        print::json(&rows.collect::<Vec<_>>())?;
+    } else {
+        let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
+        let rows: Vec<Vec<String>> = table
+            .rows
+            .iter()
+            .map(|row| {
+                row.iter()
+                    .map(|cell| cell.clone().unwrap_or_default())
+                    .collect()
+            })
+            .collect();
+        print::text(&print::table_of_records(&columns, &rows))?;
+    }
+    if table.cut {
+        context.screen.warn(&format!(
+            "only the first {limit} rows are shown: --limit {} shows more",
+            limit.saturating_mul(10)
+        ));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,274 @@
+//! The values that settings take: reading them, and saying what is allowed.
+//!
+//! Not here: which settings there are (`setting`).
+
+use std::time::Duration;
+
+use catalog::Instant;
+use crawl::Origin;
+use jiff::tz::TimeZone;
+
+/// What values a setting takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Whole {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// A number.
+    Number {
+        /// The least.
+        min: f64,
+        /// The most.
+        max: f64,
+    },
+    /// A time such as `36h`, in milliseconds.
+    Span {
+        /// The least.
+        min_ms: u64,
+        /// The most.
+        max_ms: u64,
+    },
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Ids or URLs of categories.
+    Categories,
+    /// A name of the time zone database.
+    Zone,
+    /// `system` or an instant.
+    Clock,
+    /// A filter of log lines.
+    Filter,
+    /// The site's address.
+    Origin,
+}
+
+/// A value that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    /// Of `Text`, `Word` and `Filter`.
+    Text(String),
+    /// Of `Whole`.
+    Whole(i64),
+    /// Of `Number`.
+    Number(f64),
+    /// Of `Span`.
+    Span(Duration),
+    /// Of `Categories`.
+    Ids(Vec<i64>),
+    /// Of `Zone`.
+    Zone(TimeZone),
+    /// Of `Clock`; `None` is the machine's.
+    Clock(Option<Instant>),
+    /// Of `Origin`.
+    Origin(Origin),
+}
+
+impl Kind {
+    /// Reads a value; otherwise what is wrong with it, without the value itself.
+    pub(crate) fn parse(self, text: &str) -> Result<Value, String> {
+        let text = text.trim();
+        let wrong = || format!("is not {}", self.describe());
+        match self {
+            Self::Text => Ok(Value::Text(text.into())),
+            Self::Whole { min, max } => {
+                let number = text
+                    .parse()
+                    .ok()
+                    .filter(|number| (min..=max).contains(number));
+                number.map(Value::Whole).ok_or_else(wrong)
+            }
+            Self::Number { min, max } => {
+                let number = text
+                    .parse()
+                    .ok()
+                    .filter(|number| (min..=max).contains(number));
+                number.map(Value::Number).ok_or_else(wrong)
+            }
+            Self::Span { min_ms, max_ms } => {
+                let bounds = Duration::from_millis(min_ms)..=Duration::from_millis(max_ms);
+                let span = parse_span(text).filter(|span| bounds.contains(span));
+                span.map(Value::Span).ok_or_else(wrong)
+            }
+            Self::Word(words) if words.contains(&text) => Ok(Value::Text(text.into())),
+            Self::Word(_) if text == "html" => {
+                Err("is not built yet: only the JSON API is read (api)".into())
+            }
+            Self::Word(_) => Err(wrong()),
+            Self::Categories => parse_categories(text).map(Value::Ids),
+            Self::Zone => TimeZone::get(text).map(Value::Zone).map_err(|_| wrong()),
+            Self::Clock if text == "system" => Ok(Value::Clock(None)),
+            Self::Clock => text
+                .parse()
+                .map(|at| Value::Clock(Some(at)))
+                .map_err(|_| wrong()),
+            Self::Filter => match text.parse::<tracing_subscriber::EnvFilter>() {
+                Ok(_) => Ok(Value::Text(text.into())),
+                Err(error) => Err(format!("is no filter of log lines ({error})")),
+            },
+            Self::Origin => Origin::parse(text)
+                .map(Value::Origin)
+                .map_err(|error| format!("is not right: {error}")),
+        }
+    }
+
+    /// What is allowed, in words.
+    pub(crate) fn describe(self) -> String {
+        match self {
+            Self::Text => "text".into(),
+            Self::Whole {
+                min,
+                max: 1_000_000_000,
+            } => format!("a whole number, {min} or more"),
+            Self::Whole { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Number { min, max } => format!("a number from {min} to {max}"),
+            Self::Span { min_ms, max_ms } => format!(
+                "a time with its unit, such as 7d, 36h, 90m, 30s or 500ms, from {} to {}",
+                show_span(Duration::from_millis(min_ms)),
+                show_span(Duration::from_millis(max_ms))
+            ),
+            Self::Word(words) => format!("one of {}", words.join(", ")),
+            Self::Categories => "ids or URLs of categories with commas between them".into(),
+            Self::Zone => "a time zone such as Asia/Ho_Chi_Minh or UTC".into(),
+            Self::Clock => "system or an instant such as 2026-11-24T19:00:00.000Z".into(),
+            Self::Filter => "a filter such as info or warn,crawl=debug".into(),
+            Self::Origin => "a URL such as https://tiki.vn".into(),
+        }
+    }
+}
+
+const UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+
+/// Reads `7d`, `1d12h`, `1.5h`, `500ms`. Without a unit there is no saying what was meant.
+pub(crate) fn parse_span(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut millis = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(end);
+        let next = tail
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(next);
+        let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit.trim())?;
+        millis += number.parse::<f64>().ok()? * *scale as f64;
+        rest = tail;
+    }
+    if text.is_empty() || !millis.is_finite() || millis > 1e15 {
+        return None;
+    }
+    Some(Duration::from_millis(millis.round() as u64))
+}
+
+/// A time in the largest unit that shows it whole.
+pub(crate) fn show_span(span: Duration) -> String {
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let whole = |(_, scale): &&(&str, u64)| millis.is_multiple_of(*scale);
+    let (unit, scale) = UNITS.iter().rev().find(whole).unwrap_or(&UNITS[0]);
+    format!("{}{unit}", millis / scale)
+}
+
+/// How many categories a list may name.
+const MAX_CATEGORIES: usize = 10_000;
+
+fn parse_categories(text: &str) -> Result<Vec<i64>, String> {
+    let mut ids = Vec::new();
+    for word in text
+        .split([',', ' ', '\n'])
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+    {
+        let id = word.parse().ok().filter(|id| *id > 0);
+        let Some(id) = id.or_else(|| catalog::category_id_from_url(word)) else {
+            let shown: String = word.chars().take(80).collect();
+            return Err(format!(
+                "has {shown:?}, which is neither the id nor the URL of a category \
+                 (1846, https://tiki.vn/laptop/c8095)"
+            ));
+        };
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+        if ids.len() > MAX_CATEGORIES {
+            return Err(format!("names more than {MAX_CATEGORIES} categories"));
+        }
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        for (text, millis) in [
+            ("7d", Some(604_800_000)),
+            ("36h", Some(129_600_000)),
+            ("90m", Some(5_400_000)),
+            ("1d12h", Some(129_600_000)),
+            ("1.5h", Some(5_400_000)),
+            ("500ms", Some(500)),
+            ("0s", Some(0)),
+            ("7", None),
+            ("", None),
+            ("d", None),
+            ("7x", None),
+            ("7 days", None),
+            ("-1d", None),
+            ("99999999999999999999d", None),
+            ("1..2h", None),
+        ] {
+            assert_eq!(
+                parse_span(text),
+                millis.map(Duration::from_millis),
+                "{text}"
+            );
+        }
+        for text in ["7d", "36h", "90m", "30s", "500ms"] {
+            assert_eq!(show_span(parse_span(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn a_value_outside_its_bounds_is_refused_in_words() {
+        let workers = Kind::Whole { min: 1, max: 64 };
+        for (kind, text, said) in [
+            (workers, "0", "from 1 to 64"),
+            (workers, "65", "from 1 to 64"),
+            (workers, "five", "from 1 to 64"),
+            (
+                Kind::Number {
+                    min: 0.0,
+                    max: 100.0,
+                },
+                "NaN",
+                "from 0 to 100",
+            ),
+            (Kind::Word(&["auto", "api"]), "html", "not built yet"),
+            (Kind::Word(&["auto", "api"]), "xml", "one of auto, api"),
+            (Kind::Zone, "Mars/Base", "time zone"),
+            (Kind::Clock, "yesterday", "instant"),
+            (Kind::Origin, "http://tiki.vn", "https only"),
+            (Kind::Categories, "1846,laptops", "laptops"),
+            (Kind::Filter, "=,=", "filter"),
+        ] {
+            let error = kind.parse(text).expect_err(text);
+            assert!(error.contains(said), "{text}: {error}");
+        }
+        assert_eq!(workers.parse("64"), Ok(Value::Whole(64)));
+        let ids = Kind::Categories.parse("1846, https://tiki.vn/laptop/c8095,1846");
+        assert_eq!(ids, Ok(Value::Ids(vec![1846, 8095])));
+    }
+}

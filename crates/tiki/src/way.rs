@@ -1,0 +1,238 @@
+//! The way to the site: the real one, one on this machine, or the demo's own.
+//!
+//! Not here: asking it (`crawl`), what is asked (`pipeline`).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalog::Instant;
+use crawl::{Client, Gate, Origin, PermitSource, Rate, RedisPermits};
+use pipeline::{Clock, Exit, Listener, Pipeline, Scope, Site, SitePermits};
+use storefront::{Content, Generated, Pace, Storefront};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use warehouse::Warehouse;
+
+use crate::Context;
+use crate::failure::{Failure, Outcome};
+
+/// The seed of the demo's shop.
+const DEMO_SEED: u64 = 7;
+
+/// How long a site on this machine may take to say which it is.
+const IDENTITY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most that is read of that answer.
+const IDENTITY_MAX_BYTES: u64 = 64 * 1024;
+
+/// An open way to a site.
+pub(crate) struct Way {
+    site: Site,
+    /// Which site, whatever its port.
+    pub(crate) origin_id: String,
+    /// The demo's shop, while it is open.
+    pub(crate) shop: Option<Storefront>,
+}
+
+impl Way {
+    /// To the site of the settings. The warehouse is bound to it.
+    pub(crate) async fn to_site(context: &Context, warehouse: &Warehouse) -> Outcome<Self> {
+        let config = &context.config;
+        config.check_clock()?;
+        let rate = Rate::new(config.rate, &config.origin).map_err(|error| slow_down(&error))?;
+        let origin_id = identity(&config.origin).await?;
+        warehouse.bind_origin(&origin_id).await?;
+        let site = site(context, warehouse, config.origin.clone(), rate)?;
+        Ok(Self {
+            site,
+            origin_id,
+            shop: None,
+        })
+    }
+
+    /// To the site of the settings, for steps that ask it nothing: it need not be up.
+    pub(crate) fn unasked(context: &Context, warehouse: &Warehouse) -> Outcome<Self> {
+        let config = &context.config;
+        config.check_clock()?;
+        let rate = Rate::new(config.rate, &config.origin).map_err(|error| slow_down(&error))?;
+        let site = site(context, warehouse, config.origin.clone(), rate)?;
+        Ok(Self {
+            site,
+            origin_id: String::new(),
+            shop: None,
+        })
+    }
+
+    /// To a shop in this process, whose clock stands at an instant.
+    pub(crate) async fn to_demo(
+        context: &Context,
+        warehouse: &Warehouse,
+        products: u64,
+        at: Instant,
+    ) -> Outcome<Self> {
+        let shop = Storefront::start(storefront::Settings {
+            content: Content::Generated(Generated {
+                seed: DEMO_SEED,
+                products,
+                pace: Pace::Lively,
+                ..Generated::default()
+            }),
+            clock: storefront::Clock::frozen_at(at.millis()),
+            ..storefront::Settings::default()
+        });
+        let shop = shop.await.map_err(|error| {
+            Failure::new(Exit::Machine, "cannot open the simulated shop").because(&error)
+        })?;
+        let origin_id = shop.origin_id();
+        warehouse.bind_origin(&origin_id).await?;
+        let bug = |error| Failure::new(Exit::Bug, "the shop's address").because(&error);
+        let origin = Origin::parse(&shop.base_url()).map_err(bug)?;
+        let seconds = if context.config.rate_is_default {
+            0.0
+        } else {
+            context.config.rate
+        };
+        let rate = Rate::new(seconds, &origin).map_err(|error| slow_down(&error))?;
+        let site = site(context, warehouse, origin, rate)?;
+        Ok(Self {
+            site,
+            origin_id,
+            shop: Some(shop),
+        })
+    }
+
+    /// A pipeline that goes this way, and the shop to be kept open meanwhile.
+    pub(crate) fn pipeline(
+        self,
+        context: &Context,
+        warehouse: &Warehouse,
+        clock: Clock,
+        listener: Listener,
+    ) -> (Pipeline, Option<Storefront>) {
+        let pipeline = Pipeline::new(
+            warehouse.clone(),
+            Some(self.site),
+            clock,
+            context.config.pipeline.clone(),
+            listener,
+            context.stop.clone(),
+        );
+        (pipeline, self.shop)
+    }
+}
+
+/// The products of the demo's shop whose name this is.
+pub(crate) fn demo_products(origin_id: &str) -> Option<u64> {
+    let rest = origin_id.strip_prefix(&format!("storefront:{DEMO_SEED}:"))?;
+    rest.strip_suffix(":lively")?.parse().ok()
+}
+
+/// The clock of the settings.
+pub(crate) fn clock(context: &Context) -> Clock {
+    context.config.clock.map_or(Clock::System, Clock::simulated)
+}
+
+/// What a run would crawl.
+pub(crate) fn scope(context: &Context, origin_id: &str) -> Scope {
+    let config = &context.config;
+    Scope {
+        origin: origin_id.to_owned(),
+        categories: config.categories.clone(),
+        exclude: config.exclude.clone(),
+        max_categories: config.max_categories,
+        max_products: config.max_products,
+        details: config.details.clone(),
+        source: "api".into(),
+    }
+}
+
+fn site(context: &Context, warehouse: &Warehouse, origin: Origin, rate: Rate) -> Outcome<Site> {
+    let config = &context.config;
+    let source: Option<Arc<dyn PermitSource>> = match rate {
+        Rate::Off => None,
+        Rate::Every(_) => {
+            let redis = match &config.redis_url {
+                Some(url) => Some(RedisPermits::new(url, &origin).map_err(|error| {
+                    Failure::usage("TIKI_REDIS_URL cannot be used").because(&error)
+                })?),
+                None => None,
+            };
+            let (warehouse, name) = (warehouse.clone(), origin.to_string());
+            Some(Arc::new(SitePermits::new(warehouse, name, redis)))
+        }
+    };
+    let settings = crawl::Settings {
+        user_agent: crawl::Settings::honest_user_agent(config.contact.as_deref()),
+        connect_timeout: config.connect_timeout,
+        request_timeout: config.request_timeout,
+        max_in_flight: config.pipeline.workers,
+        ..crawl::Settings::new(origin)
+    };
+    let client = Client::new(settings, Gate::new(rate, source))
+        .map_err(|error| Failure::usage("cannot ask the site so").because(&error))?;
+    Ok(Site::new(client))
+}
+
+fn slow_down(error: &crawl::RateError) -> Failure {
+    Failure::usage("TIKI_RATE_LIMIT cannot be so")
+        .because(error)
+        .help(
+            "seconds between two requests: 0.5 is two a second; off this machine 0.2 is the least",
+        )
+}
+
+/// Which site an origin is: its address, or for one on this machine what it says it is.
+async fn identity(origin: &Origin) -> Outcome<String> {
+    if !origin.is_loopback() || origin.is_secure() {
+        return Ok(origin.to_string());
+    }
+    let asked = tokio::time::timeout(IDENTITY_PATIENCE, ask_identity(origin)).await;
+    match asked {
+        Ok(Ok(Some(id))) => Ok(id),
+        Ok(Ok(None)) => Ok("loopback".into()),
+        Ok(Err(error)) => Err(Failure::new(
+            Exit::Refused,
+            format!("cannot reach the site at {origin}"),
+        )
+        .because(&error)
+        .help("is it running? `tiki storefront` serves one; TIKI_ORIGIN says where it is")),
+        Err(_) => Err(
+            Failure::new(Exit::Refused, format!("{origin} does not answer"))
+                .help("is it a `tiki storefront`? TIKI_ORIGIN says where the site is"),
+        ),
+    }
+}
+
+/// Asks a storefront's own control route, which is not part of the site and needs no permit.
+async fn ask_identity(origin: &Origin) -> io::Result<Option<String>> {
+    let url = url::Url::parse(&origin.to_string()).map_err(io::Error::other)?;
+    let host = url.host_str().unwrap_or("127.0.0.1");
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_or_known_default().unwrap_or(80);
+    let mut stream = TcpStream::connect((bare, port)).await?;
+    let request = format!(
+        "GET /__storefront/origin HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream
+        .take(IDENTITY_MAX_BYTES)
+        .read_to_end(&mut answer)
+        .await?;
+    let answer = String::from_utf8_lossy(&answer);
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let json: Option<serde_json::Value> = serde_json::from_str(body.trim()).ok();
+    Ok(json.and_then(|json| Some(json.get("origin_id")?.as_str()?.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_demo_is_known_by_its_name() {
+        use super::demo_products;
+        assert_eq!(demo_products("storefront:7:700:lively"), Some(700));
+        assert_eq!(demo_products("storefront:8:700:lively"), None);
+        assert_eq!(demo_products("https://tiki.vn"), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! Getting the data out: export, sql, products, categories.
+
+use crate::tiki::Tiki;
+
+#[test]
+fn everything_can_be_read_and_taken_out() {
+    let tiki = Tiki::new();
+    tiki.fill_demo(120, 2);
+    exports_are_whole(&tiki);
+    sql_only_reads(&tiki);
+    products_are_found(&tiki);
+    a_ledger_is_shown(&tiki);
+}
+
+fn exports_are_whole(tiki: &Tiki) {
+    let count = tiki.json(&[
+        "sql",
+        "SELECT COUNT(*) AS n FROM products",
+        "--demo",
+        "--json",
+    ]);
+    let count: usize = count[0]["n"]
+        .as_str()
+        .expect("a count")
+        .parse()
+        .expect("a number");
+    tiki.ends(0, &["export", "p.csv", "--demo"]);
+    let mut reader = csv::Reader::from_path(tiki.path("p.csv")).expect("a file");
+    let header = reader.headers().expect("a header").clone();
+    let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
+    assert_eq!(rows.len(), count);
+    assert_eq!(&header[0], "id");
+    tiki.ends(0, &["export", "p.jsonl", "--demo"]);
+    let text = std::fs::read_to_string(tiki.path("p.jsonl")).expect("a file");
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines.len(), count);
+    for (row, line) in rows.iter().zip(&lines) {
+        assert_eq!(row[0], line["id"].to_string());
+        assert!(line["price"].is_i64() && line["name"].is_string(), "{line}");
+        assert!(line["seller_is_official"].is_boolean() || line["seller_is_official"].is_null());
+        assert!(!line["specifications"].is_string(), "JSON inside, not text");
+    }
+    let piped = tiki.out(&["export", "-", "--demo"]);
+    assert_eq!(
+        piped,
+        std::fs::read_to_string(tiki.path("p.csv")).expect("a file")
+    );
+    let piped = tiki.out(&["export", "-", "--format", "jsonl", "--demo"]);
+    assert_eq!(piped, text);
+    let done = tiki.ends(1, &["export", "nowhere/p.csv", "--demo"]);
+    assert!(
+        done.err.contains("cannot write nowhere/p.csv"),
+        "{}",
+        done.err
+    );
+    let mut names: Vec<String> = std::fs::read_dir(tiki.folder())
+        .expect("the folder")
+        .map(|entry| {
+            entry
+                .expect("a file")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["data", "p.csv", "p.jsonl"],
+        "nothing unfinished is left"
+    );
+}
+
+fn sql_only_reads(tiki: &Tiki) {
+    let before = tiki.out(&["digest", "--demo"]);
+    for statement in [
+        "DELETE FROM products",
+        "UPDATE products SET price = 0",
+        "DROP TABLE products",
+        "CREATE TABLE x (y TEXT)",
+        "INSERT INTO warehouse_info VALUES ('x', 'y')",
+        "PRAGMA user_version = 7",
+        "ATTACH DATABASE 'other.db' AS other",
+        "VACUUM INTO 'copy.db'",
+        "SELECT 1; DELETE FROM products",
+        "BEGIN",
+        "not a statement",
+        "",
+    ] {
+        let done = tiki.run(&["sql", statement, "--demo"]);
+        assert_eq!(done.code, 2, "{statement}: {done:?}");
+        assert!(done.err.contains("help:"), "{statement}: {}", done.err);
+    }
+    assert_eq!(tiki.out(&["digest", "--demo"]), before);
+    assert!(!tiki.path("other.db").exists() && !tiki.path("copy.db").exists());
+    let done = tiki.ends(
+        0,
+        &["sql", "SELECT id FROM products", "--limit", "3", "--demo"],
+    );
+    assert_eq!(done.out.lines().count(), 4, "{}", done.out);
+    assert!(done.err.contains("only the first 3 rows"), "{}", done.err);
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+                   SELECT COUNT(*) FROM n";
+    let done = tiki.ends(2, &["sql", endless, "--timeout", "200ms", "--demo"]);
+    assert!(done.err.contains("--timeout"), "{}", done.err);
+}
+
+fn products_are_found(tiki: &Tiki) {
+    let found = tiki.json(&["products", "search", "--demo", "--json", "--limit", "5"]);
+    let first = &found[0];
+    let (id, name) = (
+        first["id"].to_string(),
+        first["name"].as_str().expect("a name"),
+    );
+    let word = name
+        .split_whitespace()
+        .next()
+        .expect("a word")
+        .to_lowercase();
+    let again = tiki.out(&["products", "search", &word, "--demo"]);
+    assert!(again.lines().count() > 1, "{again}");
+    let shown = tiki.out(&["products", "show", &id, "--demo"]);
+    assert!(shown.contains(name), "{shown}");
+    let whole = tiki.json(&["products", "show", &id, "--demo", "--json"]);
+    assert_eq!(whole["name"], first["name"]);
+    let history = tiki.json(&["products", "history", &id, "--demo", "--json"]);
+    assert_eq!(history[0]["kind"], "first");
+    let done = tiki.ends(2, &["products", "show", "1", "--demo"]);
+    assert!(done.err.contains("there is no product 1"), "{}", done.err);
+    let none = tiki.ends(0, &["products", "search", "qqqqqqq", "--demo"]);
+    assert!(
+        none.out.is_empty() && none.err.contains("no product has"),
+        "{none:?}"
+    );
+    let tree = tiki.out(&["categories", "--demo"]);
+    assert!(tree.lines().any(|line| line.starts_with("  ")), "{tree}");
+    let leaf = whole["category_id"].to_string();
+    let below = tiki.out(&[
+        "products",
+        "search",
+        "--category",
+        &leaf,
+        "--demo",
+        "--limit",
+        "1000",
+    ]);
+    assert!(below.contains(&id), "{below}");
+    assert!(
+        tiki.out(&["rejections", "--demo", "--json"])
+            .starts_with('[')
+    );
+}
+
+fn a_ledger_is_shown(tiki: &Tiki) {
+    let runs = tiki.json(&["runs", "list", "--demo", "--json", "--limit", "1"]);
+    let id = runs[0]["id"].as_str().expect("an id");
+    let shown = tiki.out(&["runs", "show", id, "--demo"]);
+    for said in [id, "crawl-product-details", "products", "done"] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    let whole = tiki.json(&["runs", "show", id, "--demo", "--json"]);
+    assert_eq!(whole["steps"].as_array().expect("a list").len(), 9);
+    assert_eq!(whole["counts"]["products"], whole["totals"]["products"]);
+    let closed = tiki.ends(2, &["runs", "close", id, "--demo"]);
+    assert!(closed.err.contains("is done already"), "{}", closed.err);
+    let plan = tiki.json(&["plan", "--demo", "--json"]);
+    assert_eq!(plan["from"], format!("run {id}"));
+    let listed = whole["counts"]["products"]["listed"].as_i64();
+    let of = |word: &str| {
+        let all = plan["products"].as_array().expect("a list");
+        all.iter()
+            .find(|pair| pair[0] == word)
+            .and_then(|pair| pair[1].as_i64())
+            .expect("a count")
+    };
+    assert_eq!(
+        Some(of("new") + of("changed") + of("aged") + of("none")),
+        listed
+    );
+    assert_eq!(plan["listing_pages"], whole["counts"]["pages"]["planned"]);
+}

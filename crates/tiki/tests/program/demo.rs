@@ -1,0 +1,177 @@
+//! `tiki run --demo`, and what one can do after it.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use testkit::{ChildGuard, Postgres};
+
+use crate::tiki::Tiki;
+
+#[test]
+fn a_demo_leaves_days_of_history_and_three_commands_that_return_rows() {
+    let tiki = Tiki::new();
+    let done = tiki.fill_demo(60, 3);
+    assert!(
+        done.err
+            .starts_with(&format!("data folder: {}", tiki.path("data").display()))
+    );
+    for said in [
+        "crawl-product-details begins",
+        "load-products done in",
+        "3 of 3 days to run",
+    ] {
+        assert!(done.err.contains(said), "{said}: {}", done.err);
+    }
+    let commands: Vec<&str> = done
+        .out
+        .lines()
+        .skip_while(|line| *line != "Try next:")
+        .skip(1)
+        .collect();
+    assert_eq!(commands.len(), 3, "{}", done.out);
+    for command in commands {
+        let words = shell_words(command);
+        assert!(words[0].ends_with("tiki"), "{command}");
+        let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+        assert!(arguments.contains(&"--demo"), "{command}");
+        let out = tiki.out(&arguments);
+        assert!(out.lines().count() > 1, "{command}: {out}");
+    }
+    let runs = tiki.json(&["runs", "--demo", "--json"]);
+    assert_eq!(runs.as_array().expect("a list").len(), 3);
+    for run in runs.as_array().expect("a list") {
+        assert_eq!(
+            (&run["state"], &run["exit_code"]),
+            (&"done".into(), &0.into()),
+            "{run}"
+        );
+        assert!(run["id"].as_str().expect("an id").starts_with("demo-2"));
+    }
+}
+
+#[test]
+fn a_second_demo_goes_on_where_the_first_one_ended() {
+    let tiki = Tiki::new();
+    tiki.fill_demo(60, 2);
+    let present = [
+        "sql",
+        "SELECT id, name, price, sales_count FROM products ORDER BY id",
+        "--demo",
+    ];
+    let before = tiki.out(&present);
+    let again = tiki.fill_demo(60, 2);
+    assert!(again.err.contains("1 of 2 days to run"), "{}", again.err);
+    let id = tiki.json(&["runs", "--demo", "--json"])[0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    assert!(id.ends_with("-2") && id.starts_with("demo-"), "{id}");
+    assert_eq!(tiki.out(&present), before, "the shop stood still");
+    // Another shop does not belong into this warehouse.
+    let other = tiki.ends(2, &["run", "--demo", "--demo-products", "61"]);
+    assert!(
+        other.err.contains("one warehouse keeps one site"),
+        "{}",
+        other.err
+    );
+}
+
+#[test]
+fn an_empty_warehouse_beside_a_filled_demo_says_so() {
+    let tiki = Tiki::new();
+    tiki.fill_demo(60, 1);
+    let done = tiki.ends(2, &["products", "search", "x"]);
+    let count = tiki.json(&[
+        "sql",
+        "SELECT COUNT(*) AS n FROM products",
+        "--demo",
+        "--json",
+    ]);
+    let count = count[0]["n"].as_str().expect("a count");
+    assert!(
+        done.err
+            .contains(&format!("the demo's has {count} products: add --demo")),
+        "{done:?}"
+    );
+}
+
+#[test]
+fn a_run_can_be_redone_from_its_stored_pages() {
+    let tiki = Tiki::new();
+    tiki.fill_demo(60, 2);
+    let before = tiki.out(&["digest", "--demo"]);
+    let id = tiki.json(&["runs", "--demo", "--json"])[0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    for step in ["transform-products", "crawl-categories"] {
+        let done = tiki.ends(0, &["run", "--demo", "--from", step, "--run", &id]);
+        assert!(done.err.contains("load-products done"), "{}", done.err);
+        assert_eq!(tiki.out(&["digest", "--demo"]), before, "{step}");
+    }
+}
+
+#[test]
+#[ignore = "slow: thirty days, some 30 s"]
+fn slow_a_month_shows_in_a_products_history() {
+    let tiki = Tiki::new();
+    let done = tiki.ends(0, &["run", "--demo"]);
+    assert!(done.err.contains("30 of 30 days to run"), "{}", done.err);
+    let ids = tiki.json(&["products", "search", "--demo", "--json", "--limit", "1"]);
+    let id = ids[0]["id"].to_string();
+    let history = tiki.json(&["products", "history", &id, "--demo", "--json"]);
+    assert!(history.as_array().expect("a list").len() > 10, "{history}");
+}
+
+#[test]
+#[ignore = "slow: 100,000 products in both warehouses, some 6 min in release"]
+fn slow_a_large_day_holds_little_in_memory() {
+    let database = Postgres::shared().fresh_database();
+    for tiki in [
+        Tiki::new(),
+        Tiki::new().with("TIKI_DATABASE_URL", &database),
+    ] {
+        let tiki = tiki
+            .with("TIKI_MAX_CATEGORIES", "0")
+            .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0");
+        let arguments = [
+            "run",
+            "--demo",
+            "--demo-products",
+            "100000",
+            "--demo-days",
+            "1",
+        ];
+        let mut command = tiki.command(&arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = ChildGuard::spawn(&mut command).expect("the program");
+        let status = format!("/proc/{}/status", child.id());
+        let err = child.child().stderr.take().expect("its notes");
+        let mut peak_kb = 0;
+        for line in BufReader::new(err).lines() {
+            line.expect("a line");
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kb = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            peak_kb = kb.unwrap_or(0).max(peak_kb);
+        }
+        assert_eq!(child.child().wait().expect("its end").code(), Some(0));
+        assert!((10_000..200_000).contains(&peak_kb), "{peak_kb} kB");
+    }
+    Postgres::shared().drop_database(&database);
+}
+
+/// The words of a line as a shell reads it: `"…"` and `'…'` hold together.
+fn shell_words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for c in line.trim().chars() {
+        match (quote, c) {
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if c == open => quote = None,
+            (None, ' ') => words.push(std::mem::take(&mut word)),
+            _ => word.push(c),
+        }
+    }
+    words.push(word);
+    words
+}

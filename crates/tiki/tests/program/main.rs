@@ -1,0 +1,15 @@
+//! The program through its user's door: the real binary, a folder of its own, no variable of ours in
+//! the environment.
+
+mod bad_days;
+mod data;
+mod demo;
+mod failures;
+mod help;
+mod interruption;
+mod postgres;
+mod settings;
+mod settings_at_work;
+mod site;
+mod steps;
+mod tiki;

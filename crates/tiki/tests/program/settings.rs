@@ -1,0 +1,98 @@
+//! Where settings come from, and what is shown of them.
+
+use serde_json::Value;
+
+use crate::tiki::Tiki;
+
+fn shown(tiki: &Tiki, arguments: &[&str], name: &str) -> (String, String) {
+    let arguments: Vec<&str> = ["config", "show", "--json"]
+        .iter()
+        .chain(arguments)
+        .copied()
+        .collect();
+    let all = tiki.json(&arguments);
+    let list = all.as_array().expect("a list");
+    let found = list.iter().find(|one| one["name"] == name).expect(name);
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    (text(&found["value"]), text(&found["source"]))
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file() {
+    let name = "TIKI_DATA_DIR";
+    let tiki = Tiki::new();
+    let folder = |name: &str| tiki.path(name).display().to_string();
+    assert_eq!(shown(&tiki, &[], name), (folder("data"), "default".into()));
+    tiki.write(
+        "tiki.toml",
+        "data_dir = \"a\"\ncategories = [1846, \"https://tiki.vn/x/c8095\"]\n",
+    );
+    assert_eq!(shown(&tiki, &[], name), (folder("a"), "tiki.toml".into()));
+    let categories = shown(&tiki, &[], "TIKI_CATEGORIES").0;
+    assert_eq!(categories, "1846,https://tiki.vn/x/c8095");
+    tiki.write("other.toml", "data_dir = \"b\"\n");
+    assert_eq!(
+        shown(&tiki, &["--config", "other.toml"], name).0,
+        folder("b")
+    );
+    let tiki = tiki.with(name, "c");
+    let folder = |name: &str| tiki.path(name).display().to_string();
+    assert_eq!(shown(&tiki, &[], name), (folder("c"), "environment".into()));
+    assert_eq!(
+        shown(&tiki, &["--data-dir", "d"], name),
+        (folder("d"), "flag".into())
+    );
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let secret = "s3cret-w0rd";
+    let url = format!("postgres://user:{secret}@127.0.0.1:1/crawl_data?password={secret}");
+    let tiki = Tiki::new()
+        .with("TIKI_DATABASE_URL", &url)
+        .with(
+            "TIKI_REDIS_URL",
+            &format!("redis://:{secret}@127.0.0.1:1/0"),
+        )
+        .with("TIKI_POOL_WAIT", "1s");
+    for arguments in [
+        &["config", "show"] as &[&str],
+        &["config", "show", "--json"],
+        &["run", "--new"],
+        &["runs"],
+        &["products", "search", "x"],
+        &["migrate"],
+    ] {
+        let done = tiki.run(arguments);
+        assert!(!done.out.contains(secret), "{arguments:?}: {}", done.out);
+        assert!(!done.err.contains(secret), "{arguments:?}: {}", done.err);
+    }
+    let masked = "postgres://***@127.0.0.1:1/crawl_data?password=***";
+    assert_eq!(shown(&tiki, &[], "TIKI_DATABASE_URL").0, masked);
+    assert_eq!(
+        shown(&tiki, &[], "TIKI_REDIS_URL").0,
+        "redis://***@127.0.0.1:1/0"
+    );
+}
+
+#[test]
+fn the_table_of_settings_names_every_one() {
+    let tiki = Tiki::new();
+    let table = tiki.out(&["config", "show", "--markdown"]);
+    let all = tiki.json(&["config", "show", "--json"]);
+    for setting in all.as_array().expect("a list") {
+        let name = setting["name"].as_str().expect("a name");
+        assert!(table.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+#[test]
+fn a_variable_of_a_test_and_an_empty_one_are_no_settings() {
+    let tiki = Tiki::new()
+        .with("TIKI_TEST_POSTGRES", "x")
+        .with("TIKI_REDIS_URL", "");
+    assert_eq!(
+        shown(&tiki, &[], "TIKI_REDIS_URL"),
+        (String::new(), "default".into())
+    );
+}

@@ -1,0 +1,428 @@
+//! What a staged product does to what the warehouse holds: looks folded into history, clocks, and
+//! what is told of it. Pure.
+//!
+//! An instant of `products` that says when something last changed is the beginning of the newest
+//! stretch of looks that say the same, so it does not depend on the order of loading: an older look
+//! that says the same moves it back, and one that says something else and lies within the stretch
+//! moves it to the look after.
+//!
+//! Not here: reading and writing rows (`merge_read`, `merge_write`), what a change is (`catalog`).
+
+use catalog::{Change, Instant, Known, Look, Product, Source};
+
+use crate::error::{Error, Result};
+use crate::merge::Outcome;
+use crate::merge_read::{Before, Current, Staged};
+use crate::merge_write::{Standing, Writes};
+use crate::present::{self, Age, Meeting, Present, Seller};
+
+/// A look and its page.
+pub(crate) type PagedLook = (Look, Option<i64>);
+
+/// The looks of a staged product, told apart by how they meet the stored ones.
+#[derive(Default)]
+pub(crate) struct Arrivals {
+    /// Newer than all before, in time order.
+    appended: Vec<PagedLook>,
+    /// Not newer, and not known.
+    late: Vec<PagedLook>,
+    /// Stored looks from the oldest arrival that is not newer on.
+    stored: Vec<Look>,
+}
+
+/// The oldest look that is not newer than what is known.
+pub(crate) fn oldest_late(looks: &[PagedLook], current: Option<&Current>) -> Option<Instant> {
+    let (oldest, _) = looks.first()?;
+    let newest = current?.newest_look;
+    (oldest.observed_at <= newest).then_some(oldest.observed_at)
+}
+
+impl Arrivals {
+    /// `stored`: the stored looks from [`oldest_late`] on. The same key again changes nothing unless
+    /// a heavier source meets a lighter one.
+    pub(crate) fn of(looks: Vec<PagedLook>, current: Option<&Current>, stored: Vec<Look>) -> Self {
+        let mut arrivals = Self {
+            stored,
+            ..Self::default()
+        };
+        for (look, page) in looks {
+            let same_time = |kept: &&Look| kept.observed_at == look.observed_at;
+            if current.is_none_or(|current| look.observed_at > current.newest_look) {
+                arrivals.appended.push((look, page));
+            } else if arrivals
+                .stored
+                .iter()
+                .find(same_time)
+                .is_none_or(|kept| kept.source < look.source)
+            {
+                arrivals.late.push((look, page));
+            }
+        }
+        arrivals
+    }
+
+    /// From when on history is to be folded anew, if at all.
+    pub(crate) fn rewind_to(&self) -> Option<Instant> {
+        self.late.first().map(|(look, _)| look.observed_at)
+    }
+
+    /// All looks from an instant on, in time order, as they will be.
+    fn looks_from(&self, from: Instant) -> Vec<&Look> {
+        let fresh = |at: Instant| self.late.iter().any(|(look, _)| look.observed_at == at);
+        let kept = self
+            .stored
+            .iter()
+            .filter(|look| look.observed_at >= from && !fresh(look.observed_at));
+        let arrived = self.late.iter().chain(&self.appended).map(|(look, _)| look);
+        let mut looks: Vec<&Look> = kept.chain(arrived).collect();
+        looks.sort_by_key(|look| look.observed_at);
+        looks
+    }
+}
+
+/// What a product's looks come to.
+pub(crate) struct Folded {
+    pub(crate) arrivals: Arrivals,
+    known: Known,
+    last_change: Instant,
+    delisted_at: Option<Instant>,
+    history: Vec<Change>,
+    /// The newest look was stored before this batch: `None`, nothing was.
+    newest_before: Option<Instant>,
+}
+
+/// Folds what arrived into what is known. `before`: what was known at [`Arrivals::rewind_to`].
+pub(crate) fn fold(
+    id: i64,
+    arrivals: Arrivals,
+    current: Option<&Current>,
+    before: Option<&Before>,
+) -> Result<Folded> {
+    let mut known;
+    let mut last_change;
+    let mut delisted_at;
+    let looks: Vec<&Look>;
+    if let Some(from) = arrivals.rewind_to() {
+        known = before.map(|before| before.known.clone());
+        last_change = before.map(|before| before.last_change);
+        // While a product is gone nothing changes: its last row is the one that says so.
+        delisted_at = last_change.filter(|_| known.as_ref().is_some_and(|known| known.gone));
+        looks = arrivals.looks_from(from);
+    } else {
+        known = current.map(|current| current.known.clone());
+        last_change = current.map(|current| current.last_change);
+        delisted_at = current.and_then(|current| current.delisted_at);
+        looks = arrivals.appended.iter().map(|(look, _)| look).collect();
+    }
+    let mut history = Vec::new();
+    for look in looks {
+        let was_gone = known.as_ref().is_some_and(|known| known.gone);
+        let (after, change) = catalog::step(known.as_ref(), look);
+        match (was_gone, after.gone) {
+            (false, true) => delisted_at = Some(look.observed_at),
+            (_, false) => delisted_at = None,
+            (true, true) => {}
+        }
+        if let Some(change) = change {
+            last_change = Some(change.observed_at);
+            history.push(change);
+        }
+        known = Some(after);
+    }
+    let nothing = || Error::Stored(format!("product {id} without a look"));
+    Ok(Folded {
+        known: known.ok_or_else(nothing)?,
+        last_change: last_change.ok_or_else(nothing)?,
+        delisted_at,
+        history,
+        newest_before: current.map(|current| current.newest_look),
+        arrivals,
+    })
+}
+
+impl Folded {
+    /// How what a look says meets what is told: older, if a later look of the same kind is stored, or
+    /// if the look itself changed nothing because its key was taken.
+    fn age(&self, at: Instant, kind: impl Fn(&Look) -> bool) -> Age {
+        let mut arrived = self.arrivals.late.iter().chain(&self.arrivals.appended);
+        let arrived = arrived.any(|(look, _)| look.observed_at == at);
+        let mut stored = self.arrivals.stored.iter();
+        if arrived && !stored.any(|look| kind(look) && look.observed_at > at) {
+            Age::Newer
+        } else {
+            Age::Older
+        }
+    }
+
+    /// A change of values that is newer than all before.
+    fn changed_now(&self) -> bool {
+        self.history
+            .iter()
+            .any(|change| Some(change.observed_at) > self.newest_before)
+    }
+
+    /// Whether what is told of a product may differ from what is kept, so that it must be read.
+    pub(crate) fn tells(&self, product: &Product, current: &Current) -> bool {
+        let (identity, details) = hashes(product);
+        identity != current.hashes.0
+            || (details.is_some() && details != current.hashes.1)
+            || self.known.values.seller_id != current.known.values.seller_id
+    }
+
+    fn write(&mut self, id: i64, writes: &mut Writes) {
+        if let Some(from) = self.arrivals.rewind_to() {
+            writes.dropped.push((id, from));
+        }
+        let history = std::mem::take(&mut self.history);
+        writes
+            .history
+            .extend(history.into_iter().map(|change| (id, change)));
+        let arrivals = std::mem::take(&mut self.arrivals);
+        let looks = arrivals.late.into_iter().chain(arrivals.appended);
+        writes
+            .observations
+            .extend(looks.map(|(look, page)| (id, look, page)));
+    }
+
+    /// What follows for a product that is not told anything of.
+    fn standing(&self, id: i64, current: &Current) -> Standing {
+        Standing {
+            id,
+            known: self.known.clone(),
+            hashes: current.hashes,
+            content_at: current.content_at,
+            observed_at: newest([
+                Some(self.last_change),
+                Some(current.content_at),
+                current.detail_observed_at,
+            ]),
+            detail_observed_at: current.detail_observed_at,
+            delisted_at: self.delisted_at,
+            updated_at: current.updated_at,
+        }
+    }
+}
+
+/// A product that was found gone and is known.
+pub(crate) fn decide_gone(
+    id: i64,
+    mut folded: Folded,
+    current: &Current,
+    now: Instant,
+    writes: &mut Writes,
+) -> Outcome {
+    let mut standing = folded.standing(id, current);
+    if stands_differently(&standing, current) {
+        standing.updated_at = now;
+    }
+    if is_due(&standing, current) {
+        writes.standing.push(standing);
+    }
+    folded.write(id, writes);
+    Outcome::Gone
+}
+
+/// A product that was not known.
+pub(crate) fn decide_new(
+    row: &Staged,
+    product: &Product,
+    mut folded: Folded,
+    now: Instant,
+    writes: &mut Writes,
+) -> Outcome {
+    let content_at = product.looks().first().map(|look| look.observed_at);
+    let content_at = content_at.unwrap_or(folded.last_change);
+    let detail_observed_at = product.details().map(|details| details.observed_at);
+    let standing = Standing {
+        id: row.product_id,
+        known: folded.known.clone(),
+        hashes: hashes(product),
+        content_at,
+        observed_at: newest([
+            Some(folded.last_change),
+            Some(content_at),
+            detail_observed_at,
+        ]),
+        detail_observed_at,
+        delisted_at: folded.delisted_at,
+        updated_at: now,
+    };
+    folded.write(row.product_id, writes);
+    writes.whole.push((standing, Present::of(product)));
+    Outcome::New
+}
+
+/// A product that is known. `kept`: what is told of it now, where [`Folded::tells`] says so.
+pub(crate) fn decide_known(
+    product: &Product,
+    mut folded: Folded,
+    current: &Current,
+    kept: Option<&Present>,
+    now: Instant,
+    writes: &mut Writes,
+) -> Outcome {
+    let id = product.id();
+    let meeting = meeting(product, &folded, current);
+    let told = kept.map(|kept| kept.meet(product, meeting));
+    let differs = told.as_ref() != kept;
+    let mut standing = folded.standing(id, current);
+    standing.content_at = content_clock(product, &folded, current, kept, meeting);
+    standing.detail_observed_at = detail_clock(product, &folded, current, kept, meeting);
+    standing.observed_at = newest([
+        Some(folded.last_change),
+        Some(standing.content_at),
+        standing.detail_observed_at,
+    ]);
+    let said = hashes(product);
+    if meeting.identity == Age::Newer {
+        standing.hashes.0 = said.0;
+    }
+    if meeting.details == Age::Newer {
+        standing.hashes.1 = said.1.or(current.hashes.1);
+    }
+    let visible = differs || stands_differently(&standing, current);
+    if visible {
+        standing.updated_at = now;
+    }
+    let outcome = match (
+        folded.arrivals.appended.is_empty(),
+        visible || folded.changed_now(),
+    ) {
+        (true, _) => Outcome::Late,
+        (false, true) => Outcome::Changed,
+        (false, false) => Outcome::Unchanged,
+    };
+    let seller_changed = meeting.kept_seller == Seller::Another;
+    match told {
+        Some(told) if differs || seller_changed => writes.whole.push((standing, told)),
+        _ if is_due(&standing, current) => writes.standing.push(standing),
+        _ => {}
+    }
+    folded.write(id, writes);
+    outcome
+}
+
+fn meeting(product: &Product, folded: &Folded, current: &Current) -> Meeting {
+    let shown = folded.known.values.seller_id;
+    let said = product
+        .looks()
+        .iter()
+        .rev()
+        .find_map(|look| look.values.seller_id);
+    Meeting {
+        identity: folded.age(product.identity_at(), |look| !look.gone),
+        details: product.details().map_or(Age::Older, |details| {
+            folded.age(details.observed_at, is_detail)
+        }),
+        said_seller: if said.is_none() || said == shown {
+            Seller::Shown
+        } else {
+            Seller::Another
+        },
+        kept_seller: if current.known.values.seller_id == shown {
+            Seller::Shown
+        } else {
+            Seller::Another
+        },
+    }
+}
+
+/// When the identity last changed.
+fn content_clock(
+    product: &Product,
+    folded: &Folded,
+    current: &Current,
+    kept: Option<&Present>,
+    meeting: Meeting,
+) -> Instant {
+    let looks = product.looks();
+    let (Some(first), Some(last)) = (looks.first(), looks.last()) else {
+        return current.content_at;
+    };
+    let newer = Meeting {
+        identity: Age::Newer,
+        ..meeting
+    };
+    let same = kept.is_none_or(|kept| kept.meet(product, newer).identity == kept.identity);
+    let others = folded.arrivals.stored.iter().filter(|look| !look.gone);
+    clock(
+        current.content_at,
+        (first.observed_at, last.observed_at),
+        same,
+        others,
+    )
+}
+
+/// When the details last changed.
+fn detail_clock(
+    product: &Product,
+    folded: &Folded,
+    current: &Current,
+    kept: Option<&Present>,
+    meeting: Meeting,
+) -> Option<Instant> {
+    let Some(details) = product.details() else {
+        return current.detail_observed_at;
+    };
+    let at = details.observed_at;
+    let Some(since) = current.detail_observed_at else {
+        return Some(at);
+    };
+    let newer = Meeting {
+        details: Age::Newer,
+        ..meeting
+    };
+    let same = kept.is_none_or(|kept| !kept.details_differ(&kept.meet(product, newer)));
+    let others = folded.arrivals.stored.iter().filter(|look| is_detail(look));
+    Some(clock(since, (at, at), same, others))
+}
+
+/// Since when looks say the same, when a record from `first` to `last` says the same or not.
+fn clock<'a>(
+    since: Instant,
+    (first, last): (Instant, Instant),
+    same: bool,
+    mut others: impl Iterator<Item = &'a Look>,
+) -> Instant {
+    let at = |look: &Look| look.observed_at;
+    if same {
+        let apart = first >= since || others.any(|look| at(look) > first && at(look) < since);
+        if apart { since } else { first }
+    } else if last >= since {
+        others.map(at).find(|at| *at > last).unwrap_or(last)
+    } else {
+        since
+    }
+}
+
+fn is_detail(look: &Look) -> bool {
+    !look.gone && matches!(look.source, Source::Detail | Source::DetailHtml)
+}
+
+fn hashes(product: &Product) -> (i64, Option<i64>) {
+    (
+        present::identity_hash(product.identity()),
+        product.details().map(present::details_hash),
+    )
+}
+
+fn newest(instants: [Option<Instant>; 3]) -> Instant {
+    let newest = instants.into_iter().flatten().max();
+    newest.unwrap_or_else(|| Instant::from_millis(0))
+}
+
+/// Whether a person sees other values.
+fn stands_differently(standing: &Standing, current: &Current) -> bool {
+    standing.known.values != current.known.values
+        || standing.known.sales_velocity != current.known.sales_velocity
+        || standing.delisted_at != current.delisted_at
+}
+
+/// Whether the row must be written at all.
+fn is_due(standing: &Standing, current: &Current) -> bool {
+    stands_differently(standing, current)
+        || standing.observed_at != current.observed_at
+        || standing.content_at != current.content_at
+        || standing.detail_observed_at != current.detail_observed_at
+        || standing.hashes != current.hashes
+}

@@ -1,0 +1,42 @@
+//! The contract of a warehouse: every case runs against SQLite and against PostgreSQL, through the
+//! public interface alone.
+
+/// Runs cases against both stores: each is an `async fn` of a [`store::Store`].
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::store::Store::sqlite().await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::store::Store::postgres().await).await;
+            })*
+        }
+    };
+}
+
+mod attempts;
+mod clocks;
+mod counting;
+mod details;
+mod listings;
+mod loading;
+mod model;
+mod opening;
+mod orders;
+mod permits;
+mod planning;
+mod postgres;
+mod products;
+mod reading;
+mod retention;
+mod rivals;
+mod sellers;
+mod sqlite;
+mod staging;
+mod store;
+mod walk;

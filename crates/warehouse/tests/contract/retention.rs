@@ -1,0 +1,179 @@
+//! Old rows go, of closed runs only.
+
+use catalog::{Encoding, Instant, Rejection, RejectionReason};
+use warehouse::{DetailOutcome, NewPage, PageKind, Retention};
+
+use crate::listings::{listed_run, page_of};
+use crate::products::{listed, listing};
+use crate::store::{Store, answer, at, merge};
+
+on_both!(
+    only_closed_runs_are_cleaned,
+    the_newest_look_and_the_needed_pages_stay,
+    cleaning_needs_its_attempt,
+);
+
+fn keep_from(instant: Instant) -> Retention {
+    Retention {
+        observations: instant,
+        pages: instant,
+        listings: instant,
+        ledger: instant,
+    }
+}
+
+async fn a_day(store: &Store, run: &str, minutes: i64) {
+    listed_run(
+        store,
+        run,
+        &[(7, page_of(vec![listing(1, minutes)], at(minutes)))],
+    )
+    .await;
+    store.plan(run, &[1], Some(7)).await;
+    let attempt = store.attempt(run, "crawl-product-details").await;
+    let asks = store
+        .warehouse
+        .next_details(&attempt, 9)
+        .await
+        .expect("a claim")
+        .expect("one");
+    let page = NewPage {
+        kind: PageKind::Detail,
+        subject: 1,
+        source: "api",
+        encoding: Encoding::Identity,
+        body: run.as_bytes().to_vec(),
+        fetched_at: at(minutes),
+    };
+    let outcome = if run == "bad" {
+        let why = Rejection::new(RejectionReason::NotJson, None, "x");
+        DetailOutcome::Rejected(why, page)
+    } else {
+        DetailOutcome::Good(page)
+    };
+    let answers = vec![answer(asks[0].clone(), outcome)];
+    store
+        .warehouse
+        .commit_details(&attempt, answers)
+        .await
+        .expect("kept");
+    store.end(&attempt).await;
+    store
+        .stage(run, vec![listed(listing(1, minutes), at(minutes))])
+        .await;
+    store.load_staged(run, &merge()).await;
+}
+
+async fn clean(store: &Store, keep: Instant) -> u64 {
+    store.create_run("cleaning").await;
+    let attempt = store.attempt("cleaning", "cleanup-temp-files").await;
+    let removed = store
+        .warehouse
+        .clean(&attempt, &keep_from(keep))
+        .await
+        .expect("cleaned");
+    store.end(&attempt).await;
+    store.finish_run("cleaning").await;
+    removed
+}
+
+const OF_RUNS: [&str; 5] = [
+    "listings",
+    "listing_pages",
+    "run_categories",
+    "run_products",
+    "run_steps",
+];
+
+async fn only_closed_runs_are_cleaned(store: Store) {
+    a_day(&store, "open", 1).await;
+    let attempt = store.attempt("open", "cleanup-temp-files").await;
+    let keep = keep_from(at(1_000_000));
+    let removed = store
+        .warehouse
+        .clean(&attempt, &keep)
+        .await
+        .expect("cleaned");
+    assert_eq!(removed, 0, "the only run is open");
+    store.end(&attempt).await;
+    store.finish_run("open").await;
+    let history = store.rows("SELECT * FROM product_history").await;
+    let removed = clean(&store, at(1_000_000)).await;
+    assert!(removed > 5, "{removed}");
+    for table in OF_RUNS {
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE run_id = 'open'");
+        assert_eq!(store.cell(&sql).await, "0", "{table}");
+    }
+    assert!(
+        store
+            .warehouse
+            .run("open")
+            .await
+            .expect("an answer")
+            .is_none()
+    );
+    assert_eq!(store.rows("SELECT * FROM product_history").await, history);
+    assert_eq!(
+        store.cell("SELECT COUNT(*) FROM product_categories").await,
+        "1"
+    );
+}
+
+async fn the_newest_look_and_the_needed_pages_stay(store: Store) {
+    for (run, minutes) in [("r1", 1), ("r2", 2), ("r3", 3), ("bad", 4)] {
+        a_day(&store, run, minutes).await;
+        store.finish_run(run).await;
+    }
+    let row = store.rows("SELECT * FROM products").await;
+    let digest = store.warehouse.content_digest().await.expect("a digest");
+    // All runs began at the same time, so nothing of the ledger is old enough.
+    store.create_run("cleaning").await;
+    let attempt = store.attempt("cleaning", "cleanup-temp-files").await;
+    let keep = Retention {
+        listings: at(0),
+        ledger: at(0),
+        ..keep_from(at(1_000))
+    };
+    store
+        .warehouse
+        .clean(&attempt, &keep)
+        .await
+        .expect("cleaned");
+    let pages = "SELECT kind, run_id FROM pages ORDER BY id";
+    assert_eq!(store.rows(pages).await, ["detail|r3", "detail|bad"]);
+    assert_eq!(store.cell("SELECT COUNT(*) FROM observations").await, "1");
+    assert_eq!(store.rows("SELECT * FROM products").await, row);
+    assert_eq!(
+        store.warehouse.content_digest().await.expect("a digest"),
+        digest
+    );
+    assert_eq!(
+        store
+            .warehouse
+            .clean(&attempt, &keep)
+            .await
+            .expect("cleaned"),
+        0
+    );
+    // A look that comes later still finds what was known.
+    store.end(&attempt).await;
+    store.finish_run("cleaning").await;
+    store
+        .bring("r5", vec![listed(listing(1, 4), at(9))], &merge())
+        .await;
+    assert_eq!(store.warehouse.totals().await.expect("totals"), (1, 2, 4));
+}
+
+async fn cleaning_needs_its_attempt(store: Store) {
+    a_day(&store, "r1", 1).await;
+    store.finish_run("r1").await;
+    store.create_run("cleaning").await;
+    let first = store.attempt("cleaning", "cleanup-temp-files").await;
+    store.end(&first).await;
+    let refused = store.warehouse.clean(&first, &keep_from(at(1_000))).await;
+    assert!(
+        matches!(refused, Err(warehouse::Error::Fenced(_))),
+        "{refused:?}"
+    );
+    assert_eq!(store.cell("SELECT COUNT(*) FROM listings").await, "1");
+}

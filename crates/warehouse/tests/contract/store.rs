@@ -1,0 +1,275 @@
+//! A warehouse of either kind for a test, and the shortest way through the steps.
+
+use std::time::Duration;
+
+use catalog::Instant;
+use tempfile::TempDir;
+use testkit::Postgres;
+use warehouse::{
+    Attempt, AttemptRequest, DetailAnswer, DetailAsk, DetailOutcome, Host, KnownProduct, Merge,
+    NewRun, Options, Outcome, PlannedProduct, RunState, Transformed, Warehouse,
+};
+
+/// A warehouse with its schema; gone with the test.
+pub(crate) struct Store {
+    pub(crate) warehouse: Warehouse,
+    pub(crate) url: String,
+    /// The file's folder, for SQLite.
+    pub(crate) folder: Option<TempDir>,
+}
+
+/// What a load is to bring.
+pub(crate) enum Arrival {
+    Product(Box<catalog::Product>),
+    Gone(i64, Instant),
+}
+
+impl Arrival {
+    fn id(&self) -> i64 {
+        match self {
+            Self::Product(product) => product.id(),
+            Self::Gone(id, _) => *id,
+        }
+    }
+}
+
+/// An instant, in minutes after the beginning of a test's time.
+pub(crate) fn at(minutes: i64) -> Instant {
+    Instant::from_millis(1_700_000_000_000 + minutes * 60_000)
+}
+
+impl Store {
+    /// A new file.
+    pub(crate) async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = format!("sqlite:{}", folder.path().join("tiki.db").display());
+        Self::open(url, Some(folder)).await
+    }
+
+    /// A new database of the tests' server.
+    pub(crate) async fn postgres() -> Self {
+        let url = tokio::task::block_in_place(|| Postgres::shared().fresh_database());
+        Self::open(url, None).await
+    }
+
+    async fn open(url: String, folder: Option<TempDir>) -> Self {
+        let warehouse = Warehouse::open(&url, &Options::default())
+            .await
+            .expect("a warehouse");
+        warehouse.migrate("public").await.expect("a schema");
+        Self {
+            warehouse,
+            url,
+            folder,
+        }
+    }
+
+    /// Another connection to the same warehouse, as another process has.
+    pub(crate) async fn again(&self) -> Warehouse {
+        Warehouse::open(&self.url, &Options::default())
+            .await
+            .expect("the same warehouse")
+    }
+
+    /// The rows of a question, NULL as `~`.
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<String> {
+        let table = self
+            .warehouse
+            .select(sql, 100_000, Duration::from_secs(30))
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let print = |row: &Vec<Option<String>>| {
+            let cells = row.iter().map(|cell| cell.as_deref().unwrap_or("~"));
+            cells.collect::<Vec<_>>().join("|")
+        };
+        table.rows.iter().map(print).collect()
+    }
+
+    /// The one cell of a question.
+    pub(crate) async fn cell(&self, sql: &str) -> String {
+        let rows = self.rows(sql).await;
+        assert_eq!(rows.len(), 1, "{sql}: {rows:?}");
+        rows.into_iter().next().unwrap_or_default()
+    }
+
+    /// Runs a statement past the warehouse's own interface: seeds what a fault would leave.
+    pub(crate) async fn seed(&self, sql: &str) {
+        if let Some(file) = self.warehouse.file() {
+            let connection = rusqlite::Connection::open(file).expect("the file");
+            return connection.execute_batch(sql).expect("a statement");
+        }
+        let (client, connection) = tokio_postgres::connect(&self.url, tokio_postgres::NoTls)
+            .await
+            .expect("a connection");
+        let driver = tokio::spawn(connection);
+        client.batch_execute(sql).await.expect("a statement");
+        drop(client);
+        driver.await.expect("no panic").expect("a good end");
+    }
+
+    pub(crate) async fn create_run(&self, id: &str) {
+        let new = NewRun {
+            id: id.into(),
+            owner: "cli".into(),
+            scope: "{}".into(),
+            scope_key: "all".into(),
+            clock_at: at(0),
+        };
+        let made = self.warehouse.create_run(&new).await.expect("an answer");
+        made.expect("no other run is open");
+    }
+
+    pub(crate) async fn finish_run(&self, id: &str) {
+        self.warehouse
+            .finish_run(id, RunState::Done, 0, "{}")
+            .await
+            .expect("an end");
+    }
+
+    pub(crate) async fn attempt(&self, run: &str, step: &str) -> Attempt {
+        let begun = self
+            .warehouse
+            .begin_attempt(&wish(run, step), |_| false)
+            .await;
+        begun.expect("an answer").expect("nobody else is at work")
+    }
+
+    pub(crate) async fn end(&self, attempt: &Attempt) {
+        self.warehouse
+            .end_attempt(attempt, None)
+            .await
+            .expect("an end");
+    }
+
+    /// Plans products as listed, or as rechecks, with a detail that is due.
+    pub(crate) async fn plan(&self, run: &str, ids: &[i64], listed_in: Option<i64>) {
+        let attempt = self.attempt(run, "crawl-product-details").await;
+        let planned: Vec<PlannedProduct> = ids
+            .iter()
+            .map(|id| PlannedProduct {
+                known: KnownProduct {
+                    product_id: *id,
+                    listed_in,
+                    fingerprint: None,
+                    spid: None,
+                    last_detail: None,
+                },
+                reason: Some("new"),
+                rank: 0,
+            })
+            .collect();
+        self.warehouse
+            .commit_plan(&attempt, &planned, "whole")
+            .await
+            .expect("a plan");
+        self.end(&attempt).await;
+    }
+
+    /// Stages what arrives; it is planned already.
+    pub(crate) async fn stage(&self, run: &str, mut arrivals: Vec<Arrival>) {
+        let attempt = self.attempt(run, "transform-products").await;
+        while let Some(claimed) = self
+            .warehouse
+            .next_to_transform(&attempt, 1000)
+            .await
+            .expect("a claim")
+        {
+            let ids: std::collections::HashSet<i64> =
+                claimed.iter().map(|product| product.product_id).collect();
+            let (now, later) = arrivals.into_iter().partition(|a| ids.contains(&a.id()));
+            arrivals = later;
+            let now: Vec<Arrival> = now;
+            let staged: Vec<Transformed> = now.into_iter().map(transformed).collect();
+            self.warehouse
+                .commit_transformed(&attempt, &staged, at(0))
+                .await
+                .expect("a staged batch");
+        }
+        self.end(&attempt).await;
+    }
+
+    /// Loads what is staged.
+    pub(crate) async fn load_staged(&self, run: &str, merge: &Merge) -> Vec<(i64, Outcome)> {
+        let attempt = self.attempt(run, "load-products").await;
+        let mut outcomes = Vec::new();
+        while let Some(batch) = self
+            .warehouse
+            .load_batch(&attempt, merge)
+            .await
+            .expect("a batch")
+        {
+            outcomes.extend(batch);
+        }
+        self.end(&attempt).await;
+        outcomes
+    }
+
+    /// A whole run that brings some arrivals; what became of each, in id order.
+    pub(crate) async fn bring(
+        &self,
+        run: &str,
+        arrivals: Vec<Arrival>,
+        merge: &Merge,
+    ) -> Vec<Outcome> {
+        self.create_run(run).await;
+        let ids: Vec<i64> = arrivals.iter().map(Arrival::id).collect();
+        self.plan(run, &ids, None).await;
+        self.stage(run, arrivals).await;
+        let mut outcomes = self.load_staged(run, merge).await;
+        self.finish_run(run).await;
+        outcomes.sort_by_key(|(id, _)| *id);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    /// A whole run that brings one arrival in its own time.
+    pub(crate) async fn one(&self, run: &str, arrival: Arrival) -> Outcome {
+        let outcomes = self.bring(run, vec![arrival], &merge()).await;
+        assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+        outcomes[0]
+    }
+}
+
+/// The usual wish of a worker.
+pub(crate) fn wish(run: &str, step: &str) -> AttemptRequest {
+    AttemptRequest {
+        run: run.into(),
+        step: step.into(),
+        shard: 0,
+        attempt: None,
+        join: false,
+        host: Host {
+            name: "here".into(),
+            process: "1".into(),
+        },
+    }
+}
+
+/// The usual load.
+pub(crate) fn merge() -> Merge {
+    Merge {
+        batch: 500,
+        believe_gone: true,
+        now: at(1_000_000),
+    }
+}
+
+fn transformed(arrival: Arrival) -> Transformed {
+    match arrival {
+        Arrival::Gone(product_id, at) => Transformed::Gone { product_id, at },
+        Arrival::Product(product) => Transformed::Staged {
+            product,
+            listing_page_id: None,
+            detail_page_id: None,
+            detail_rejected: None,
+        },
+    }
+}
+
+/// What became of the detail that was asked.
+pub(crate) fn answer(ask: DetailAsk, outcome: DetailOutcome) -> DetailAnswer {
+    DetailAnswer {
+        ask,
+        at: at(5),
+        outcome,
+    }
+}
