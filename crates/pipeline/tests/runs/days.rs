@@ -1,5 +1,7 @@
 //! What runs of several days leave behind.
 
+use pipeline::{Exit, Step, StepRequest};
+
 use crate::world::{STORES, Store, World, generated};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,4 +89,33 @@ async fn a_category_whose_children_are_all_excluded_is_no_leaf() {
         taken.iter().all(|row| number(&row[0]) != parent),
         "{taken:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_counts_do_not_add_up_ends_as_a_bug() {
+    let world = World::new(Store::Sqlite, generated(200)).await;
+    let run = world
+        .pipeline
+        .begin_run(&world.request("first"))
+        .await
+        .unwrap();
+    let before = Step::ALL
+        .into_iter()
+        .filter(|step| *step < Step::SendNotification);
+    for step in before {
+        world
+            .pipeline
+            .step(&StepRequest::new("first", step))
+            .await
+            .unwrap();
+    }
+    let file = rusqlite::Connection::open(world.warehouse.file().unwrap()).unwrap();
+    let seeded = file.execute(
+        "UPDATE listing_pages SET items = items + 1 WHERE page = 1",
+        [],
+    );
+    assert_eq!(seeded.unwrap(), 3);
+    let error = world.pipeline.run(&run).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Bug, "{error}");
+    assert!(error.to_string().contains("items seen"), "{error}");
 }
