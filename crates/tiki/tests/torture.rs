@@ -1,7 +1,8 @@
 //! `kill -9` during each of the nine steps, then the same command: the digest of an undisturbed run.
 //!
 //! The storefront's clock and the run's stand still, so the digests are of the same instant.
-//! `cargo xtask torture` kills twenty times in each step and warehouse; the tests of every day once.
+//! `cargo xtask torture` kills twenty times in each step and warehouse, the tests of every day twice;
+//! it also runs a day of 100,000 products, where they run one of 20,000.
 
 #![allow(
     clippy::disallowed_methods,
@@ -229,4 +230,60 @@ async fn a_kill_in_any_step_changes_nothing() {
 #[ignore = "torture: twenty kills in each step of both warehouses"]
 async fn torture_kills_in_every_step() {
     torture(20).await;
+}
+
+/// Runs a day of so many products without limits in both warehouses.
+fn large_day(products: u32) {
+    for postgres in [false, true] {
+        let home = Home::new(postgres);
+        let products = products.to_string();
+        let arguments = [
+            "run",
+            "--demo",
+            "--demo-days",
+            "1",
+            "--demo-products",
+            &products,
+        ];
+        let mut command = home.tiki("http://127.0.0.1:1", &arguments);
+        command
+            .env_remove("TIKI_ORIGIN")
+            .env_remove("TIKI_CLOCK")
+            .env_remove("TIKI_BATCH")
+            .env("TIKI_MAX_CATEGORIES", "0")
+            .env("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = ChildGuard::spawn(&mut command).expect("tiki");
+        let status = format!("/proc/{}/status", child.id());
+        let stderr = child.child().stderr.take().expect("stderr");
+        let mut peak_kb: u64 = 0;
+        // Its lines are the moments to look: one every five seconds at least.
+        for line in BufReader::new(stderr).lines() {
+            line.expect("a line");
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kb = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            peak_kb = kb.unwrap_or(0).max(peak_kb);
+        }
+        assert_eq!(child.child().wait().expect("its end").code(), Some(0));
+        let store = if postgres { "postgres" } else { "sqlite" };
+        println!(
+            "{store}: a day of {products} products peaks at {} MB",
+            peak_kb / 1024
+        );
+        assert!((10_000..200_000).contains(&peak_kb), "{peak_kb} kB");
+    }
+}
+
+#[test]
+#[ignore = "slow: 20,000 products in both warehouses"]
+fn a_large_day_holds_little_in_memory() {
+    large_day(20_000);
+}
+
+#[test]
+#[ignore = "torture: 100,000 products in both warehouses"]
+fn torture_a_large_day_holds_little_in_memory() {
+    large_day(100_000);
 }

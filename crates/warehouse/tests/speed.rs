@@ -197,8 +197,8 @@ impl Laps {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "prints figures, checks nothing"]
-async fn products_a_second() {
+#[ignore = "torture: prints figures, checks nothing"]
+async fn torture_products_a_second() {
     let folder = tempfile::tempdir().expect("a folder");
     for batch in BATCHES {
         let file = format!("sqlite:{}/{batch}.db", folder.path().display());

@@ -1,10 +1,5 @@
 //! `tiki run --demo`, and what one can do after it.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-
-use testkit::{ChildGuard, Postgres};
-
 use crate::tiki::Tiki;
 
 #[test]
@@ -121,44 +116,6 @@ fn slow_a_month_shows_in_a_products_history() {
     let id = ids[0]["id"].to_string();
     let history = tiki.json(&["products", "history", &id, "--demo", "--json"]);
     assert!(history.as_array().expect("a list").len() > 10, "{history}");
-}
-
-#[test]
-#[ignore = "slow: 100,000 products in both warehouses, some 6 min in release"]
-fn slow_a_large_day_holds_little_in_memory() {
-    let database = Postgres::shared().fresh_database();
-    for tiki in [
-        Tiki::new(),
-        Tiki::new().with("TIKI_DATABASE_URL", &database),
-    ] {
-        let tiki = tiki
-            .with("TIKI_MAX_CATEGORIES", "0")
-            .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0");
-        let arguments = [
-            "run",
-            "--demo",
-            "--demo-products",
-            "100000",
-            "--demo-days",
-            "1",
-        ];
-        let mut command = tiki.command(&arguments);
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = ChildGuard::spawn(&mut command).expect("the program");
-        let status = format!("/proc/{}/status", child.id());
-        let err = child.child().stderr.take().expect("its notes");
-        let mut peak_kb = 0;
-        for line in BufReader::new(err).lines() {
-            line.expect("a line");
-            let status = std::fs::read_to_string(&status).unwrap_or_default();
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let kb = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-            peak_kb = kb.unwrap_or(0).max(peak_kb);
-        }
-        assert_eq!(child.child().wait().expect("its end").code(), Some(0));
-        assert!((10_000..200_000).contains(&peak_kb), "{peak_kb} kB");
-    }
-    Postgres::shared().drop_database(&database);
 }
 
 /// The words of a line as a shell reads it: `"…"` and `'…'` hold together.
