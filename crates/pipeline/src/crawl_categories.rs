@@ -105,16 +105,22 @@ impl Work<'_> {
         let (text, verdict) = match answer {
             Ok(answer) => {
                 check_clock(&answer, self.pipeline.clock())?;
-                let page = match answer {
-                    Answer::Good(page) => page,
+                let read = match answer {
+                    Answer::Good(page) => catalog::parse_categories(&page.unpacked)
+                        .map(|answer| (page, answer))
+                        .map_err(|rejection| rejection.to_string()),
+                    // A tree whose root is gone is no tree.
+                    Answer::Gone { status, .. } if fare.is_vain() => {
+                        Err(format!("the site answers {status}"))
+                    }
                     // A category that is gone has no children.
                     Answer::Gone { .. } => {
                         fare.answered();
                         return self.commit(node, None, Vec::new()).await;
                     }
                 };
-                match catalog::parse_categories(&page.unpacked) {
-                    Ok(answer) => {
+                match read {
+                    Ok((page, answer)) => {
                         fare.answered();
                         let kept = NewPage {
                             kind: PageKind::Categories,
@@ -126,9 +132,8 @@ impl Work<'_> {
                         };
                         return self.commit(node, Some(kept), answer.categories).await;
                     }
-                    Err(rejection) => {
-                        let text =
-                            format!("children of category {}: {rejection}", node.category_id);
+                    Err(why) => {
+                        let text = format!("children of category {}: {why}", node.category_id);
                         let verdict = fare.unreadable(text.clone(), node.attempts, self.settings());
                         (text, verdict)
                     }

@@ -51,6 +51,8 @@ impl Work<'_> {
         if planned_to.as_deref() == Some(WHOLE) {
             return Ok(());
         }
+        // A run of chosen categories follows their products alone.
+        let chosen = !self.scope.categories.is_empty();
         let mut place = Place::parse(planned_to.as_deref())?;
         loop {
             self.check_stop()?;
@@ -63,7 +65,7 @@ impl Work<'_> {
                 Place::Unlisted(_) if self.scope.policy() == DetailPolicy::Never => Vec::new(),
                 Place::Unlisted(after) => {
                     warehouse
-                        .unlisted_products(&self.run.id, after, STRETCH)
+                        .unlisted_products(&self.run.id, after, STRETCH, chosen)
                         .await?
                 }
             };

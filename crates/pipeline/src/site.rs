@@ -75,15 +75,7 @@ pub(crate) fn check_clock(answer: &Answer, clock: &Clock) -> Result<()> {
     } else {
         CLOCK_MINUTES
     };
-    let minutes = clock.now().millis_since(date) / 60_000;
-    if minutes.abs() > patience {
-        Err(Error::Clock {
-            minutes,
-            whose: "site",
-        })
-    } else {
-        Ok(())
-    }
+    check_distance(clock.now().millis_since(date), patience, "site")
 }
 
 /// Compares the database's clock with the machine's.
@@ -94,15 +86,16 @@ pub(crate) async fn check_database_clock(
     if clock.is_simulated() {
         return Ok(());
     }
-    let minutes = clock.now().millis_since(warehouse.time().await?) / 60_000;
-    if minutes.abs() >= CLOCK_MINUTES {
-        Err(Error::Clock {
-            minutes,
-            whose: "database",
-        })
-    } else {
-        Ok(())
+    let away = clock.now().millis_since(warehouse.time().await?);
+    check_distance(away, CLOCK_MINUTES, "database")
+}
+
+fn check_distance(away_millis: i64, patience_minutes: i64, whose: &'static str) -> Result<()> {
+    if away_millis.abs() <= patience_minutes * 60_000 {
+        return Ok(());
     }
+    let minutes = away_millis / 60_000;
+    Err(Error::Clock { minutes, whose })
 }
 
 /// An error and its causes in one line.
@@ -114,4 +107,22 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_minutes_are_the_most_to_the_millisecond() {
+        for (away, fits) in [
+            (0, true),
+            (300_000, true),
+            (300_001, false),
+            (-300_001, false),
+        ] {
+            let checked = check_distance(away, CLOCK_MINUTES, "site");
+            assert_eq!(checked.is_ok(), fits, "{away}");
+        }
+    }
 }

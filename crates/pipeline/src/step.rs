@@ -1,5 +1,5 @@
-//! The nine steps: their names, Airflow task ids and report keys. The DAG, `tiki run`, the ledger and
-//! the dashboard all read this list.
+//! The nine steps: their names, Airflow task ids and report keys. `tiki run`, `tiki step`
+//! and the ledger all read this list.
 
 /// A step of a run, in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

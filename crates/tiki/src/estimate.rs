@@ -193,13 +193,16 @@ async fn from_run(
     let mut counts: Vec<(String, i64)> = ["new", "changed", "recheck", "aged", "none"]
         .map(|word| (word.to_owned(), 0))
         .into();
+    let chosen = !scope.categories.is_empty();
     for listed in [true, false] {
         let mut after = 0;
         loop {
             let stretch = if listed {
                 warehouse.listed_products(&run.id, after, STRETCH).await?
             } else {
-                warehouse.unlisted_products(&run.id, after, STRETCH).await?
+                warehouse
+                    .unlisted_products(&run.id, after, STRETCH, chosen)
+                    .await?
             };
             let Some(last) = stretch.last() else { break };
             after = last.product_id;

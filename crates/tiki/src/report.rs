@@ -13,7 +13,10 @@ pub(crate) fn key_numbers(report: &StepReport) -> String {
     let of = |key: &str, field: &str| report.number(key, field).unwrap_or(0.0);
     let whole = |key: &str| report.keys.get(key).and_then(Value::as_f64).unwrap_or(0.0);
     let text = match Step::parse(&report.step) {
-        Some(Step::CrawlCategories) => format!("{} categories", whole("category_count")),
+        Some(Step::CrawlCategories) => match whole("category_count") {
+            1.0 => "1 category".into(),
+            count => format!("{count} categories"),
+        },
         Some(Step::ExtractProductUrls) => format!("{} products listed", whole("product_count")),
         Some(Step::CrawlProductDetails) => {
             let of = |field| of("crawl_stats", field);
@@ -35,10 +38,11 @@ pub(crate) fn key_numbers(report: &StepReport) -> String {
         Some(Step::LoadProducts) => {
             let of = |field| of("load_stats", field);
             format!(
-                "{} new, {} changed, {} unchanged, {} gone",
+                "{} new, {} changed, {} unchanged, {} late, {} gone",
                 of("inserted_count"),
                 of("updated_count"),
                 of("unchanged_count"),
+                of("late_count"),
                 of("gone_count")
             )
         }
@@ -145,8 +149,17 @@ pub(crate) fn counts(totals: &Identities) -> String {
         text += format!("{name:<9} {whole:>7}  {parts}").trim_end();
         text.push('\n');
     }
+    if r.rechecked > 0 {
+        text += &format!(
+            "{} of the products were rechecked: followed, and not listed this time\n",
+            r.rechecked
+        );
+    }
     if *incomplete_categories > 0 {
-        text += &format!("{incomplete_categories} categories are not listed whole\n");
+        text += &format!(
+            "categories that hold more than was listed (limit, pages not asked): \
+             {incomplete_categories}\n"
+        );
     }
     text
 }

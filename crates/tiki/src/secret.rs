@@ -27,7 +27,22 @@ pub(crate) fn masked(text: &str) -> String {
         }
     }
     shown.push_str(rest);
-    hide_parameters(&shown)
+    hide_parameters(&hide_bare(&shown))
+}
+
+/// An address that lost its scheme, `user:password@host`, is one all the same.
+fn hide_bare(text: &str) -> String {
+    if text.contains("://") {
+        return text.to_owned();
+    }
+    let Some(at) = text.rfind('@') else {
+        return text.to_owned();
+    };
+    let begin = text[..at].rfind(['\n', '\r']).map_or(0, |line| line + 1);
+    match text[begin..at].find(':') {
+        Some(_) => format!("{}{HIDDEN}{}", &text[..begin], &text[at..]),
+        None => text.to_owned(),
+    }
 }
 
 fn hide_parameters(text: &str) -> String {
@@ -56,6 +71,8 @@ mod tests {
             ("postgres://u:p@h:5432/d", "postgres://***@h:5432/d"),
             ("postgres://u:p@w,x@h/d", "postgres://***@h/d"),
             ("redis://:s3cret@h/0", "redis://***@h/0"),
+            ("tiki:S3cret@127.0.0.1/x", "***@127.0.0.1/x"),
+            ("somebody@example.com", "somebody@example.com"),
             (
                 "postgres://h/d?password=x&sslmode=off",
                 "postgres://h/d?password=***&sslmode=off",

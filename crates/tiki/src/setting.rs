@@ -204,7 +204,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "TIKI_TIME_ZONE",
         Kind::Zone,
         "Asia/Ho_Chi_Minh",
-        "the time zone of a day in the demo, in views and in reports",
+        "the time zone of the days that a demo simulates",
     ),
     setting(
         "TIKI_USER_AGENT_CONTACT",

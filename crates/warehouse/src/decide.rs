@@ -284,13 +284,15 @@ pub(crate) fn decide_known(
     if visible {
         standing.updated_at = now;
     }
+    let changed = visible || folded.changed_now();
     let outcome = match (
         folded.arrivals.appended.is_empty(),
-        visible || folded.changed_now(),
+        folded.arrivals.late.is_empty(),
     ) {
-        (true, _) => Outcome::Late,
-        (false, true) => Outcome::Changed,
-        (false, false) => Outcome::Unchanged,
+        (true, false) => Outcome::Late,
+        (false, _) if changed => Outcome::Changed,
+        // The same keys again change nothing.
+        _ => Outcome::Unchanged,
     };
     let seller_changed = meeting.kept_seller == Seller::Another;
     match told {

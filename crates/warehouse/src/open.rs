@@ -75,15 +75,9 @@ impl Warehouse {
                 address,
             });
         }
-        let shown = url
-            .split("://")
-            .next()
-            .unwrap_or(url)
-            .chars()
-            .take(20)
-            .collect();
+        // Nothing of it is shown: what is no address may be a password.
         Err(Error::Address(
-            shown,
+            "…".into(),
             "begin it with sqlite: or postgres://".into(),
         ))
     }

@@ -95,12 +95,14 @@ impl Warehouse {
     }
 
     /// Live products with ids above `after` that a run did not list, in id order, `limit` at most;
-    /// none: there are no more.
+    /// none: there are no more. `only_of_taken`: only those that a category which the run takes ever
+    /// listed.
     pub async fn unlisted_products(
         &self,
         run: &str,
         after: i64,
         limit: i64,
+        only_of_taken: bool,
     ) -> Result<Vec<KnownProduct>> {
         let mut tx = self.read().await?;
         let mut after = after;
@@ -124,8 +126,12 @@ impl Warehouse {
                      WHERE p.id {among:$2} AND p.delisted_at IS NULL AND 0 = (
                         SELECT COUNT(*) FROM listings l WHERE l.run_id = $1
                             AND l.product_id = p.id AND NOT l.beyond)
+                        AND ($3 = 0 OR EXISTS (SELECT 1 FROM product_categories m
+                            JOIN run_categories c ON c.run_id = $1
+                                AND c.category_id = m.category_id
+                            WHERE m.product_id = p.id AND c.selected))
                      ORDER BY p.id",
-                    &[run.into(), Value::Ids(ids)],
+                    &[run.into(), Value::Ids(ids), i64::from(only_of_taken).into()],
                 )
                 .await?;
             if !rows.is_empty() {

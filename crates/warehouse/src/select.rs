@@ -45,19 +45,13 @@ impl Warehouse {
 
     async fn select_postgres(&self, sql: &str, limit: usize, patience: Duration) -> Result<Table> {
         let statement = sql.trim().trim_end_matches(';');
-        if statement.contains(';') {
-            return Err(Error::Address(
-                "the statement".into(),
-                "only one is answered, without a semicolon in it".into(),
-            ));
-        }
         // A cursor stops reading at the limit, and takes a reading statement only.
         let mut tx = self.answer().await?;
-        tx.plain(&format!(
-            "SET LOCAL statement_timeout = {}; DECLARE answer NO SCROLL CURSOR FOR {statement}",
-            patience.as_millis().max(1)
-        ))
-        .await?;
+        let millis = patience.as_millis().max(1);
+        tx.plain(&format!("SET LOCAL statement_timeout = {millis}"))
+            .await?;
+        tx.single(&format!("DECLARE answer NO SCROLL CURSOR FOR {statement}"))
+            .await?;
         let fetch = format!("FETCH {} FROM answer", limit.saturating_add(1));
         let messages = tx.plain(&fetch).await?;
         tx.end().await?;

@@ -193,6 +193,12 @@ impl Tx {
         answer.map_err(|e| Error::postgres(sql, e))
     }
 
+    /// Runs a person's own words in PostgreSQL, which takes them only if they are one statement.
+    pub(crate) async fn single(&mut self, sql: &str) -> Result<()> {
+        let done = self.object()?.execute(sql, &[]).await;
+        done.map(drop).map_err(|e| Error::postgres(sql, e))
+    }
+
     /// Inserts rows; `tail` is what follows the values (`ON CONFLICT …`). No two rows may have the
     /// same key where the tail updates. The number of rows written.
     pub(crate) async fn insert(

@@ -267,7 +267,7 @@ async fn large_day(warehouse: &Warehouse, day: i64) {
     let details = attempt(warehouse, &run, "crawl-product-details").await;
     let mut after = 0;
     while let Some(last) = warehouse
-        .unlisted_products(&run, after, 1000)
+        .unlisted_products(&run, after, 1000, false)
         .await
         .expect("products")
         .last()

@@ -21,7 +21,7 @@ async fn a_run_loads_what_the_site_lists_and_a_second_one_changes_nothing() {
 
         let second = world.run("second").await;
         assert_eq!(
-            second.totals.products.late, products.listed,
+            second.totals.products.unchanged, products.listed,
             "{store:?}: same instant"
         );
         assert_eq!(
@@ -118,4 +118,19 @@ async fn a_run_whose_counts_do_not_add_up_ends_as_a_bug() {
     let error = world.pipeline.run(&run).await.unwrap_err();
     assert_eq!(error.exit(), Exit::Bug, "{error}");
     assert!(error.to_string().contains("items seen"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_chosen_category_rechecks_none_of_the_others() {
+    for store in STORES {
+        let mut world = World::new(store, generated(300)).await;
+        let all = world.run("all").await.totals.products.listed;
+        let taken = world.warehouse.selected("all", 1).await.unwrap();
+        world.day(1);
+        world.scope.categories = vec![taken[0].0];
+        let report = world.run("one").await;
+        let products = report.totals.products;
+        assert!(products.listed < all, "{store:?}: {products:?}");
+        assert!(products.rechecked < 10, "{store:?}: {products:?}");
+    }
 }

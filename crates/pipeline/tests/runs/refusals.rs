@@ -257,3 +257,20 @@ async fn a_refusal_among_the_listings_keeps_what_came_and_asks_nothing_more() {
             .any(|note| note.contains("--from"))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_gone_is_a_refusal_and_no_leaf() {
+    let mut world = World::new(Store::Sqlite, generated(200)).await;
+    world.with(|settings| settings.max_attempts = 1);
+    world
+        .front
+        .set_faults(&fault(RouteClass::Category, When::Always, status(404)))
+        .unwrap();
+    let run = world
+        .pipeline
+        .begin_run(&world.request("first"))
+        .await
+        .unwrap();
+    let error = world.pipeline.run(&run).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Refused, "{error}");
+}

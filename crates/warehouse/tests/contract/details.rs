@@ -184,7 +184,7 @@ async fn what_answered_last_is_remembered(store: Store) {
         .expect("kept");
     let products = store
         .warehouse
-        .unlisted_products("r", 0, 9)
+        .unlisted_products("r", 0, 9, false)
         .await
         .expect("products");
     let brief: Vec<_> = products

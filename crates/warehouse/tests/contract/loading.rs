@@ -109,9 +109,9 @@ async fn the_same_key_again_changes_nothing(store: Store) {
         store.warehouse.digest().await.expect("a digest"),
         store.rows("SELECT * FROM products").await,
     );
-    assert_eq!(store.one("r2", arrival()).await, Outcome::Late);
+    assert_eq!(store.one("r2", arrival()).await, Outcome::Unchanged);
     let other = listed(listing(5, 999), at(1));
-    assert_eq!(store.one("r3", other).await, Outcome::Late);
+    assert_eq!(store.one("r3", other).await, Outcome::Unchanged);
     assert_eq!(store.warehouse.digest().await.expect("a digest"), digest);
     assert_eq!(store.rows("SELECT * FROM products").await, row);
 }
@@ -139,7 +139,7 @@ async fn at_one_instant_a_detail_beats_a_listing(store: Store) {
     );
     // The other way round the listing changes nothing.
     let outcome = store.one("r5", listed(listing(5, 70), at(2))).await;
-    assert_eq!(outcome, Outcome::Late);
+    assert_eq!(outcome, Outcome::Unchanged);
     assert_eq!(store.rows(sql).await, ["detail|90", "detail|90"]);
 }
 

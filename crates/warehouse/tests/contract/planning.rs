@@ -68,7 +68,7 @@ async fn followed_products_that_were_not_listed_are_found(store: Store) {
     loop {
         let page = store
             .warehouse
-            .unlisted_products("r3", after, 5)
+            .unlisted_products("r3", after, 5, false)
             .await
             .expect("products");
         let Some(last) = page.last() else { break };

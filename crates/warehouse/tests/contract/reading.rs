@@ -151,6 +151,13 @@ async fn a_question_may_only_read(store: Store) {
         let refused = ask(sql).await;
         assert!(refused.is_err(), "{sql}: {refused:?}");
     }
+    let semicolon = ask("SELECT ';' AS c, '{now} $1' AS d")
+        .await
+        .expect("a text is a text");
+    assert_eq!(
+        semicolon.rows,
+        [[Some(";".to_owned()), Some("{now} $1".to_owned())]]
+    );
     let table = ask("SELECT id, spid, NULL AS nil FROM products ORDER BY id;").await;
     let table = table.expect("an answer");
     assert_eq!(table.columns, ["id", "spid", "nil"]);
