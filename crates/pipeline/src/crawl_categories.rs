@@ -7,7 +7,7 @@ use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{CategoryNode, NewPage, PageKind, Walk};
 
-use crate::fetch::{Fare, Flight, Verdict, refusal, seen};
+use crate::fetch::{Fare, Flight, Verdict, kept, refusal, seen};
 use crate::report::{bounded, keys, short};
 use crate::site::check_clock;
 use crate::steps::Work;
@@ -122,15 +122,8 @@ impl Work<'_> {
                 match read {
                     Ok((page, answer)) => {
                         fare.answered();
-                        let kept = NewPage {
-                            kind: PageKind::Categories,
-                            subject: node.category_id,
-                            source: "api",
-                            encoding: page.encoding,
-                            body: page.body.to_vec(),
-                            fetched_at: now,
-                        };
-                        return self.commit(node, Some(kept), answer.categories).await;
+                        let page = kept(PageKind::Categories, node.category_id, &page, now);
+                        return self.commit(node, Some(page), answer.categories).await;
                     }
                     Err(why) => {
                         let text = format!("children of category {}: {why}", node.category_id);

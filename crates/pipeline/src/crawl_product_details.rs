@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
-use warehouse::{DetailAnswer, DetailAsk, DetailOutcome, NewPage, PageKind};
+use warehouse::{DetailAnswer, DetailAsk, DetailOutcome, PageKind};
 
-use crate::fetch::{Fare, Flight, Verdict, seen};
+use crate::fetch::{Fare, Flight, Verdict, kept, seen};
 use crate::report::{bounded, keys, round3};
 use crate::site::{Answered, check_clock};
 use crate::steps::Work;
@@ -137,17 +137,11 @@ impl Work<'_> {
                 return Ok((DetailAnswer { ask, at, outcome }, refusal));
             }
         };
-        let kept = NewPage {
-            kind: PageKind::Detail,
-            subject: ask.product_id,
-            source: "api",
-            encoding: page.encoding,
-            body: page.body.to_vec(),
-            fetched_at: at,
-        };
-        let outcome = match catalog::judge_detail(&page.unpacked, ask.product_id) {
-            Ok(()) => DetailOutcome::Good(kept),
-            Err(rejection) => DetailOutcome::Rejected(rejection, kept),
+        let judged = catalog::judge_detail(&page.unpacked, ask.product_id);
+        let page = kept(PageKind::Detail, ask.product_id, &page, at);
+        let outcome = match judged {
+            Ok(()) => DetailOutcome::Good(page),
+            Err(rejection) => DetailOutcome::Rejected(rejection, page),
         };
         Ok((DetailAnswer { ask, at, outcome }, None))
     }

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use catalog::ListingAnswer;
 use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
-use warehouse::{ListingAsk, ListingOutcome, ListingResult, NewPage, PageKind};
+use warehouse::{ListingAsk, ListingOutcome, ListingResult, PageKind};
 
-use crate::fetch::{Fare, Flight, Verdict, refusal, seen};
+use crate::fetch::{Fare, Flight, Verdict, kept, refusal, seen};
 use crate::report::{bounded, keys};
 use crate::site::{Answered, check_clock};
 use crate::steps::Work;
@@ -119,14 +119,12 @@ impl Work<'_> {
         page: crawl::Page,
         listing: &ListingAnswer,
     ) -> Result<()> {
-        let page = NewPage {
-            kind: PageKind::Listing,
-            subject: asked.category_id,
-            source: "api",
-            encoding: page.encoding,
-            body: page.body.to_vec(),
-            fetched_at: self.pipeline.clock().now(),
-        };
+        let page = kept(
+            PageKind::Listing,
+            asked.category_id,
+            &page,
+            self.pipeline.clock().now(),
+        );
         let result = ListingResult {
             page,
             answer: listing,

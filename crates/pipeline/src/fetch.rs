@@ -5,10 +5,13 @@
 //! Not here: which things (the steps).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crawl::{Ask, Backoff, FetchErrorKind, Retry};
+use catalog::Instant;
+use crawl::{Ask, Backoff, FetchErrorKind, Page, Retry};
 use tokio::task::JoinSet;
+use tokio::time::Instant as Moment;
+use warehouse::{NewPage, PageKind};
 
 use crate::site::{Answered, chain};
 use crate::{Error, Pipeline, Result};
@@ -44,7 +47,7 @@ pub(crate) struct Fare {
     last_failure: String,
     /// How long the site asked to be left alone, when it last said so.
     leave_alone: Option<Duration>,
-    stalled_since: Option<Instant>,
+    stalled_since: Option<Moment>,
 }
 
 impl Fare {
@@ -78,7 +81,7 @@ impl Fare {
             FetchErrorKind::Throttled { .. } | FetchErrorKind::Permit(_)
         );
         if free {
-            let since = *self.stalled_since.get_or_insert_with(Instant::now);
+            let since = *self.stalled_since.get_or_insert_with(Moment::now);
             if since.elapsed() > settings.stall_limit {
                 return Verdict::Stop;
             }
@@ -211,6 +214,18 @@ pub(crate) fn refusal(taken: Result<()>) -> Result<Option<Error>> {
         Ok(()) => Ok(None),
         Err(error @ Error::Refused { .. }) => Ok(Some(error)),
         Err(error) => Err(error),
+    }
+}
+
+/// A page of the JSON API as it is kept: the body as received, with the time it was fetched.
+pub(crate) fn kept(kind: PageKind, subject: i64, page: &Page, fetched_at: Instant) -> NewPage {
+    NewPage {
+        kind,
+        subject,
+        source: "api",
+        encoding: page.encoding,
+        body: page.body.to_vec(),
+        fetched_at,
     }
 }
 

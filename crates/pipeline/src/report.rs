@@ -27,9 +27,6 @@ pub struct StepReport {
     /// What a person may do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// When it makes sense to ask the site again (after a refusal).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_at: Option<String>,
     /// What went wrong and was survived.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -48,7 +45,6 @@ impl StepReport {
             seconds: 0.0,
             already_done: false,
             hint: None,
-            retry_at: None,
             warnings: Vec::new(),
             keys,
         }

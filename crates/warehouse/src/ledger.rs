@@ -222,24 +222,6 @@ impl Warehouse {
         row.map(|row| step_row(&row)).transpose()
     }
 
-    /// Opens steps again, so that a run can be redone from one of them.
-    pub async fn reopen_steps(&self, run: &str, steps: &[&str]) -> Result<()> {
-        let mut tx = self.begin().await?;
-        for step in steps {
-            tx.execute(
-                "DELETE FROM run_steps WHERE run_id = $1 AND step = $2",
-                params![run, *step],
-            )
-            .await?;
-        }
-        tx.execute(
-            "UPDATE runs SET state = 'open', finished_at = NULL, exit_code = NULL WHERE id = $1",
-            params![run],
-        )
-        .await?;
-        tx.commit().await
-    }
-
     /// Seconds from a step's first claim to its last commit, over all its workers; `None` when
     /// nothing was claimed.
     pub async fn step_seconds(&self, run: &str, step: &str) -> Result<Option<f64>> {

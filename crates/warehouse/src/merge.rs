@@ -13,7 +13,7 @@ use catalog::Instant;
 
 use crate::decide::{self, Arrivals, Folded};
 use crate::dialect::Dialect;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lease::{Attempt, commit_fenced, note_claim};
 use crate::merge_read::{self as read, Current, Staged};
 use crate::merge_write::{self as write, Writes};
@@ -138,27 +138,6 @@ impl Warehouse {
         rows.iter()
             .map(|row| Ok((row.text(0)?, row.int(1)?)))
             .collect()
-    }
-
-    /// What a run's 404s are judged by: good answers of listed products, rechecked products found
-    /// gone, and known products that it listed or rechecked.
-    pub async fn gone_evidence(&self, run: &str) -> Result<(i64, i64, i64)> {
-        let mut tx = self.read().await?;
-        let row = tx
-            .row(
-                "SELECT
-                    (SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND listed_in IS NOT NULL
-                        AND detail = 'good'),
-                    (SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND detail = 'gone'
-                        AND listed_in IS NULL),
-                    (SELECT COUNT(*) FROM run_products r JOIN products p ON p.id = r.product_id
-                        WHERE r.run_id = $1)",
-                params![run],
-            )
-            .await?;
-        tx.commit().await?;
-        let row = row.ok_or_else(|| Error::Stored("no counts".into()))?;
-        Ok((row.int(0)?, row.int(1)?, row.int(2)?))
     }
 }
 
