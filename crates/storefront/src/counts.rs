@@ -1,7 +1,7 @@
 //! How much was asked, and how politely. Counted in real time, whatever the site's clock says.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ const MAX_SECONDS: usize = 86_400;
 /// Requests remembered for the busiest second; more in one second are not told apart.
 const MAX_RECENT: usize = 1_000_000;
 
-/// What was asked since the start. Requests to `/__storefront/…` are not among it.
+/// What was asked since the start, or since the counting began anew. Requests to `/__storefront/…` are not among it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// All requests.
@@ -19,7 +19,8 @@ pub struct Counts {
     /// Requests by route: `robots`, `categories`, `menu`, `listing`, `detail`, `category_page`,
     /// `product_page`, `sitemap`, `reviews`, `disallowed`, `unknown`, `wrong_method`.
     pub routes: BTreeMap<String, u64>,
-    /// Answers by status code. A request that is still waiting has none yet.
+    /// Answers by status code. A request that is still waiting has none yet, one whose connection
+    /// was reset gets none.
     pub statuses: BTreeMap<u16, u64>,
     /// Requests for paths that robots.txt disallows and for reviews (personal data); each got a
     /// 403. A polite crawler leaves this at 0.
@@ -28,7 +29,8 @@ pub struct Counts {
     pub faults: u64,
     /// Most requests that arrived within any 1,000 ms.
     pub busiest_second: u64,
-    /// Most requests that were being answered at the same time.
+    /// Most requests that were being answered at the same time; a body that is slow or large on
+    /// request counts until its end.
     pub most_in_flight: u64,
     /// Body bytes sent, as sent (compressed where compressed).
     pub body_bytes: u64,
@@ -36,15 +38,23 @@ pub struct Counts {
     pub per_second: Vec<(u64, u64)>,
 }
 
-/// The counting itself.
-#[derive(Debug)]
-pub(crate) struct Tally {
-    started: Instant,
-    inner: Mutex<Inner>,
+/// The requests of each second since the counting began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Requests in the first second, in the second one, and so on to the last one that had any;
+    /// zeros included, the last 86,400 at most.
+    pub seconds: Vec<u64>,
+    /// As in [`Counts`]: seconds that begin anywhere.
+    pub busiest_second: u64,
 }
 
-#[derive(Debug, Default)]
+/// The counting itself.
+#[derive(Debug)]
+pub(crate) struct Tally(Mutex<Inner>);
+
+#[derive(Debug)]
 struct Inner {
+    began: Instant,
     counts: Counts,
     seconds: VecDeque<(u64, u64)>,
     recent: VecDeque<Duration>,
@@ -52,9 +62,16 @@ struct Inner {
 }
 
 /// A request that is being answered; dropping it ends the answer.
-pub(crate) struct InFlight<'a>(&'a Tally);
+pub(crate) struct InFlight(Arc<Tally>);
 
-impl Drop for InFlight<'_> {
+impl InFlight {
+    /// More of the body has gone out.
+    pub(crate) fn sent(&self, body_bytes: u64) {
+        self.0.lock().counts.body_bytes += body_bytes;
+    }
+}
+
+impl Drop for InFlight {
     fn drop(&mut self) {
         let mut inner = self.0.lock();
         inner.in_flight = inner.in_flight.saturating_sub(1);
@@ -63,17 +80,23 @@ impl Drop for InFlight<'_> {
 
 impl Tally {
     pub(crate) fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            inner: Mutex::default(),
-        }
+        Self(Mutex::new(Inner::new(Instant::now())))
+    }
+
+    /// Forgets all but the requests that are being answered.
+    pub(crate) fn restart(&self) {
+        let mut inner = self.lock();
+        let in_flight = inner.in_flight;
+        *inner = Inner::new(Instant::now());
+        inner.in_flight = in_flight;
+        inner.counts.most_in_flight = in_flight;
     }
 
     /// A request arrived.
-    pub(crate) fn arrived(&self, route: &'static str, forbidden: bool) -> InFlight<'_> {
-        let now = self.started.elapsed();
+    pub(crate) fn arrived(self: &Arc<Self>, route: &'static str, forbidden: bool) -> InFlight {
         let mut inner = self.lock();
         let inner = &mut *inner;
+        let now = inner.began.elapsed();
         inner.in_flight += 1;
         inner.note(now);
         let counts = &mut inner.counts;
@@ -86,14 +109,16 @@ impl Tally {
                 counts.routes.insert(route.to_owned(), 1);
             }
         }
-        InFlight(self)
+        InFlight(Arc::clone(self))
     }
 
-    /// It was answered.
-    pub(crate) fn answered(&self, status: u16, body_bytes: u64, spoilt: bool) {
+    /// It was answered, or without a status it was not.
+    pub(crate) fn answered(&self, status: Option<u16>, body_bytes: u64, spoilt: bool) {
         let mut inner = self.lock();
         let counts = &mut inner.counts;
-        *counts.statuses.entry(status).or_default() += 1;
+        if let Some(status) = status {
+            *counts.statuses.entry(status).or_default() += 1;
+        }
         counts.body_bytes += body_bytes;
         counts.faults += u64::from(spoilt);
     }
@@ -105,12 +130,39 @@ impl Tally {
         counts
     }
 
+    pub(crate) fn seconds(&self) -> Seconds {
+        let inner = self.lock();
+        let last = inner.seconds.back().map_or(0, |(second, _)| second + 1);
+        let first = last.saturating_sub(MAX_SECONDS as u64);
+        let mut seconds = vec![0; (last - first) as usize];
+        for (second, count) in &inner.seconds {
+            let at = second.checked_sub(first).map(|at| at as usize);
+            if let Some(slot) = at.and_then(|at| seconds.get_mut(at)) {
+                *slot = *count;
+            }
+        }
+        Seconds {
+            seconds,
+            busiest_second: inner.counts.busiest_second,
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
+    fn new(began: Instant) -> Self {
+        Self {
+            began,
+            counts: Counts::default(),
+            seconds: VecDeque::new(),
+            recent: VecDeque::new(),
+            in_flight: 0,
+        }
+    }
+
     /// Notes a request in the histogram and in the sliding second.
     fn note(&mut self, now: Duration) {
         let second = now.as_secs();
@@ -136,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_busiest_second_may_begin_anywhere() {
-        let mut inner = Inner::default();
+        let mut inner = Inner::new(Instant::now());
         for ms in [0, 600, 1_100, 1_200, 1_599, 1_600, 3_000] {
             inner.note(Duration::from_millis(ms));
         }

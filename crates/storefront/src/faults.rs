@@ -1,11 +1,11 @@
 //! Misbehaviour on request: what the real site was seen to do to crawlers, by knob.
 //!
-//! Not in here: chance. A fault fires on counted requests, so a test knows which.
+//! Not in here: chance (a fault fires on counted requests, so a test knows which), the counting
+//! (`verdict.rs`), and how an answer is spoilt (`spoil.rs`, `stream.rs`).
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use axum::http::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 /// What goes wrong, in order: for a request the first rule that fires decides; delays add up.
@@ -30,13 +30,38 @@ pub struct Throttle {
     /// How long everything is refused after the last request that was too much, at most
     /// [`Faults::MAX_DELAY`].
     pub sticky_ms: u64,
+    /// A limit of another kind, beside the rate: after so many requests that were let pass (since
+    /// it was set, or since the last refusing ended, for whichever reason it began) the next one
+    /// is too much, however slow. At least 1. A request that a rule spoils counts as let pass.
+    #[serde(default)]
+    pub after: Option<u64>,
+}
+
+impl Throttle {
+    fn check(self) -> Result<(), &'static str> {
+        if self.per_second == 0 || self.burst == 0 || self.after == Some(0) {
+            return Err("a throttle that lets nothing pass");
+        }
+        if Duration::from_millis(self.sticky_ms) > Faults::MAX_DELAY {
+            return Err("a throttle that sticks over 120 s");
+        }
+        Ok(())
+    }
 }
 
 impl Faults {
     /// The most rules that can be set.
     pub const MAX_RULES: usize = 64;
-    /// The longest [`Misbehaviour::Delay`].
+    /// The longest [`Misbehaviour::Delay`] and [`Misbehaviour::SlowBody`].
     pub const MAX_DELAY: Duration = Duration::from_mins(2);
+    /// The largest [`Misbehaviour::GzipBomb`].
+    pub const MAX_GIGABYTES: u32 = 64;
+    /// The largest [`Misbehaviour::Huge`].
+    pub const MAX_MEGABYTES: u32 = 10_000;
+    /// The deepest [`Misbehaviour::DeepJson`].
+    pub const MAX_DEPTH: u32 = 1_000_000;
+    /// The largest rise of [`Misbehaviour::ChangePrice`], percent.
+    pub const MAX_PERCENT: i32 = 1_000;
 
     /// No misbehaviour at all.
     pub fn none() -> Self {
@@ -46,7 +71,12 @@ impl Faults {
     /// Faults of one rule.
     pub fn one(route: RouteClass, when: When, what: Misbehaviour) -> Self {
         Self {
-            rules: vec![Fault { route, when, what }],
+            rules: vec![Fault {
+                route,
+                only: None,
+                when,
+                what,
+            }],
             throttle: None,
         }
     }
@@ -56,31 +86,13 @@ impl Faults {
         if self.rules.len() > Self::MAX_RULES {
             return Err("more than 64 rules");
         }
-        if let Some(Throttle {
-            per_second,
-            burst,
-            sticky_ms,
-        }) = self.throttle
-        {
-            if per_second == 0 || burst == 0 {
-                return Err("a throttle that lets nothing pass");
-            }
-            if Duration::from_millis(sticky_ms) > Self::MAX_DELAY {
-                return Err("a throttle that sticks over 120 s");
-            }
-        }
+        self.throttle.map_or(Ok(()), Throttle::check)?;
         for rule in &self.rules {
-            match &rule.what {
-                Misbehaviour::Status { code, .. } if !(200..=599).contains(code) => {
-                    return Err("a status code outside 200..=599");
-                }
-                Misbehaviour::Delay { ms } if Duration::from_millis(*ms) > Self::MAX_DELAY => {
-                    return Err("a delay over 120 s");
-                }
+            rule.what.check()?;
+            match rule.when {
+                When::Every(0) => return Err("every 0th request"),
+                When::Between(from, to) if from > to => return Err("between an end and its start"),
                 _ => {}
-            }
-            if rule.when == When::Every(0) {
-                return Err("every 0th request");
             }
         }
         Ok(())
@@ -93,10 +105,33 @@ impl Faults {
 pub struct Fault {
     /// Requests it looks at. Each rule counts those from 1, from the moment it is set.
     pub route: RouteClass,
+    /// Narrows them down; the others are neither spoilt nor counted.
+    #[serde(default)]
+    pub only: Option<Only>,
     /// Which of them it spoils.
     pub when: When,
     /// How.
     pub what: Misbehaviour,
+}
+
+/// Some requests of a route: `{"parameter":"page","value":"3"}` or `{"subject":1000672}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Only {
+    /// Those with a query parameter of this value.
+    Parameter {
+        /// Its name.
+        parameter: String,
+        /// Its value, decoded; none means that the parameter is absent.
+        #[serde(default)]
+        value: Option<String>,
+    },
+    /// Those about one product or category.
+    Subject {
+        /// The id in the path of a detail or an HTML page, the `category` of a listing, the
+        /// `parent_id` of the category API. No other route has a subject.
+        subject: u64,
+    },
 }
 
 /// A group of routes.
@@ -133,21 +168,28 @@ pub enum When {
     After(u64),
     /// Every nth: n, 2n, 3n …; at least 1.
     Every(u64),
+    /// From the first of these to the second, both included.
+    Between(u64, u64),
 }
 
 impl When {
-    fn fires(self, count: u64) -> bool {
+    pub(crate) fn fires(self, count: u64) -> bool {
         match self {
             Self::Always => true,
             Self::First(n) => count <= n,
             Self::After(n) => count > n,
             Self::Every(n) => n > 0 && count.is_multiple_of(n),
+            Self::Between(from, to) => (from..=to).contains(&count),
         }
     }
 }
 
 /// How an answer is spoilt. Which of these the site does was seen by public crawlers; the bodies
 /// and headers are invented unless said otherwise.
+///
+/// What changes fields changes JSON answers and what an HTML page holds as the site's state
+/// (`__NEXT_DATA__`: the product of a product page, the listing of a category page); the other
+/// words of the page stay. Where the good answer has nothing to spoil, it goes out as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Misbehaviour {
@@ -173,7 +215,7 @@ pub enum Misbehaviour {
     TruncatedGzip,
     /// The connection is closed in the middle of the body.
     CutOff,
-    /// The good JSON body with another `id`; bodies without one stay good.
+    /// The good body with another `id`; bodies without one stay good.
     WrongId,
     /// Schema drift: a field is gone from the product, or from each item of a list.
     DropField {
@@ -192,190 +234,130 @@ pub enum Misbehaviour {
         /// Its name.
         field: String,
     },
+    /// Schema drift: a field is gone from some products or items. Which ones follows from their
+    /// ids alone, so it is the same ones in every answer; those without an id keep the field.
+    DropShare {
+        /// Its name.
+        field: String,
+        /// How many of a hundred, 1 to 100.
+        percent: u8,
+    },
+    /// Schema drift: a field is gone from the top of the body, `paging` say; of lists too.
+    DropTop {
+        /// Its name.
+        field: String,
+    },
+    /// The `data` of a listing or of categories is empty; the rest, paging too, is not.
+    EmptyData,
+    /// A product (no list) has another price than the listings say. What follows from the price
+    /// follows: discount, the current seller's price, the selected variant's price; the original
+    /// price rises where it would be lower.
+    ChangePrice {
+        /// By how much, percent: -99 to [`Faults::MAX_PERCENT`], not 0. At least by 1 đồng.
+        percent: i32,
+    },
+    /// A listing that moves while it is listed: with every request that the rule counts, items go
+    /// from its front to its end, so that some are met twice and some not at all. The first one
+    /// sees it as it is, the total stays.
+    Moving {
+        /// Items a request; negative: from the end to the front.
+        by: i32,
+    },
     /// An empty 200.
     EmptyBody,
     /// The good body called `text/html`.
     WrongContentType,
     /// A redirect to the home page of this storefront.
     RedirectHome,
+    /// A redirect.
+    RedirectTo {
+        /// The `Location`, as it stands: whatever a header can hold.
+        to: String,
+    },
+    /// A redirect to the same path and query.
+    RedirectLoop,
     /// Wait before the answer, then go on with the next rule.
     Delay {
         /// Milliseconds, at most [`Faults::MAX_DELAY`].
         ms: u64,
     },
+    /// The headers of the good answer come at once, its body in ten pieces, each after a tenth of
+    /// the time.
+    SlowBody {
+        /// Milliseconds, at most [`Faults::MAX_DELAY`].
+        ms: u64,
+    },
+    /// The headers of the good answer come at once, its body at this pace until the client has
+    /// had enough.
+    Trickle {
+        /// At least 1.
+        bytes_per_second: u32,
+    },
+    /// Gzip, whether it is taken or not: about 1 MB of it for each gigabyte of spaces with a
+    /// JSON object after them. One member, no `Content-Length`.
+    GzipBomb {
+        /// Unpacked, in 1,000,000,000 bytes, 1 to [`Faults::MAX_GIGABYTES`].
+        gigabytes: u32,
+    },
+    /// A plain JSON object of that size, without `Content-Length`.
+    Huge {
+        /// In 1,000,000 bytes, 1 to [`Faults::MAX_MEGABYTES`].
+        megabytes: u32,
+    },
+    /// JSON: an object with lists in lists in lists.
+    DeepJson {
+        /// Levels, the object included, 1 to [`Faults::MAX_DEPTH`].
+        depth: u32,
+    },
+    /// The connection is reset (RST) before anything is answered. It has no status in the counts.
+    Reset,
 }
 
-/// What happens to one request.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Verdict {
-    pub(crate) delay: Duration,
-    pub(crate) what: Option<Misbehaviour>,
-}
-
-/// The rules in force with their counters; replaced as a whole.
-#[derive(Debug, Default)]
-pub(crate) struct FaultState(RwLock<Arc<InForce>>);
-
-#[derive(Debug, Default)]
-struct InForce {
-    rules: Vec<(Fault, AtomicU64)>,
-    throttle: Option<(Throttle, Mutex<Grudge>)>,
-}
-
-/// What the throttle remembers.
-#[derive(Debug, Default)]
-struct Grudge {
-    /// When the requests so far are worked off at the tolerated rate.
-    worked_off: Option<Instant>,
-    refused_until: Option<Instant>,
-}
-
-impl FaultState {
-    /// Replaces all rules and starts their counting anew.
-    pub(crate) fn set(&self, faults: &Faults) {
-        let rules = faults
-            .rules
-            .iter()
-            .map(|rule| (rule.clone(), AtomicU64::new(0)))
-            .collect();
-        let throttle = faults.throttle.map(|throttle| (throttle, Mutex::default()));
-        let in_force = Arc::new(InForce { rules, throttle });
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = in_force;
-    }
-
-    pub(crate) fn get(&self) -> Faults {
-        let in_force = self.in_force();
-        Faults {
-            rules: in_force
-                .rules
-                .iter()
-                .map(|(rule, _)| rule.clone())
-                .collect(),
-            throttle: in_force.throttle.as_ref().map(|(throttle, _)| *throttle),
-        }
-    }
-
-    /// Counts a request of `class` and says what happens to it.
-    pub(crate) fn next(&self, class: RouteClass, now: Instant) -> Verdict {
-        let in_force = self.in_force();
-        let mut verdict = Verdict::default();
-        if let Some((throttle, grudge)) = &in_force.throttle {
-            let mut grudge = grudge.lock().unwrap_or_else(PoisonError::into_inner);
-            if grudge.refuses(throttle, now) {
-                verdict.what = Some(Misbehaviour::Status {
-                    code: 429,
-                    retry_after_s: None,
-                });
+impl Misbehaviour {
+    fn check(&self) -> Result<(), &'static str> {
+        let too_long = |ms: u64| Duration::from_millis(ms) > Faults::MAX_DELAY;
+        match self {
+            Self::Status { code, .. } if !(200..=599).contains(code) => {
+                Err("a status code outside 200..=599")
             }
-        }
-        for (rule, seen) in &in_force.rules {
-            if rule.route != RouteClass::Any && rule.route != class {
-                continue;
+            Self::Delay { ms } | Self::SlowBody { ms } if too_long(*ms) => {
+                Err("a delay over 120 s")
             }
-            let count = seen.fetch_add(1, Ordering::SeqCst) + 1;
-            if !rule.when.fires(count) {
-                continue;
+            Self::Trickle {
+                bytes_per_second: 0,
+            } => Err("a trickle of nothing"),
+            Self::GzipBomb { gigabytes } if !(1..=Faults::MAX_GIGABYTES).contains(gigabytes) => {
+                Err("a bomb outside 1..=64 GB")
             }
-            match &rule.what {
-                Misbehaviour::Delay { ms } => verdict.delay += Duration::from_millis(*ms),
-                what => {
-                    verdict.what.get_or_insert_with(|| what.clone());
-                }
+            Self::Huge { megabytes } if !(1..=Faults::MAX_MEGABYTES).contains(megabytes) => {
+                Err("a body outside 1..=10000 MB")
             }
-        }
-        verdict.delay = verdict.delay.min(Faults::MAX_DELAY);
-        verdict
-    }
-
-    fn in_force(&self) -> Arc<InForce> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Grudge {
-    fn refuses(&mut self, throttle: &Throttle, now: Instant) -> bool {
-        let sticky = Duration::from_millis(throttle.sticky_ms);
-        if self.refused_until.is_some_and(|until| now < until) {
-            self.refused_until = Some(now + sticky);
-            return true;
-        }
-        let interval = Duration::from_secs(1) / throttle.per_second.max(1);
-        let next = self.worked_off.map_or(now, |at| at.max(now)) + interval;
-        if next > now + interval * throttle.burst.max(1) {
-            self.refused_until = Some(now + sticky);
-            return true;
-        }
-        self.worked_off = Some(next);
-        false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rule_fires_on_the_requests_it_names() {
-        for (when, fired) in [
-            (When::Always, vec![1, 2, 3, 4, 5, 6]),
-            (When::First(2), vec![1, 2]),
-            (When::After(4), vec![5, 6]),
-            (When::Every(3), vec![3, 6]),
-        ] {
-            let hits: Vec<u64> = (1..=6).filter(|count| when.fires(*count)).collect();
-            assert_eq!(hits, fired, "{when:?}");
+            Self::DeepJson { depth } if !(1..=Faults::MAX_DEPTH).contains(depth) => {
+                Err("a depth outside 1..=1000000")
+            }
+            Self::DropShare { percent, .. } if !(1..=100).contains(percent) => {
+                Err("a share outside 1..=100 percent")
+            }
+            Self::ChangePrice { percent }
+                if *percent == 0 || !(-99..=Faults::MAX_PERCENT).contains(percent) =>
+            {
+                Err("a change of price outside -99..=1000 percent, or of 0")
+            }
+            Self::RedirectTo { to } if HeaderValue::from_str(to).is_err() => {
+                Err("a Location that no header can hold")
+            }
+            _ => Ok(()),
         }
     }
 
-    #[test]
-    fn delays_add_up_and_the_first_fault_that_fires_decides() {
-        let rule = |route, what| Fault {
-            route,
-            when: When::Always,
-            what,
-        };
-        let state = FaultState::default();
-        state.set(&Faults {
-            rules: vec![
-                rule(RouteClass::Any, Misbehaviour::Delay { ms: 5 }),
-                rule(RouteClass::Listing, Misbehaviour::CutOff),
-                rule(RouteClass::Detail, Misbehaviour::WrongId),
-                rule(RouteClass::Any, Misbehaviour::Delay { ms: 7 }),
-                rule(RouteClass::Any, Misbehaviour::Captcha),
-            ],
-            throttle: None,
-        });
-        let verdict = state.next(RouteClass::Detail, Instant::now());
-        assert_eq!(verdict.delay, Duration::from_millis(12));
-        assert_eq!(verdict.what, Some(Misbehaviour::WrongId));
-        assert_eq!(
-            state.next(RouteClass::Robots, Instant::now()).what,
-            Some(Misbehaviour::Captcha)
-        );
-    }
-
-    #[test]
-    fn a_throttle_that_was_overdone_refuses_until_it_is_left_alone() {
-        let throttle = Throttle {
-            per_second: 10,
-            burst: 2,
-            sticky_ms: 1_000,
-        };
-        let start = Instant::now();
-        let mut grudge = Grudge::default();
-        for (ms, refused) in [
-            (0, false),
-            (0, false),
-            (10, true),     // the third at once
-            (900, true),    // still sticky, and prolonged
-            (1_800, true),  // prolonged again
-            (2_800, false), // a second of silence
-            (2_900, false),
-            (3_000, false), // at the tolerated rate for ever
-            (3_100, false),
-        ] {
-            let now = start + Duration::from_millis(ms);
-            assert_eq!(grudge.refuses(&throttle, now), refused, "at {ms} ms");
-        }
+    /// Whether the body is still on its way long after the answer began.
+    pub(crate) fn is_streamed(&self) -> bool {
+        matches!(
+            self,
+            Self::SlowBody { .. }
+                | Self::Trickle { .. }
+                | Self::GzipBomb { .. }
+                | Self::Huge { .. }
+        )
     }
 }

@@ -80,10 +80,6 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Whether a product with these values stays.
     pub(crate) fn keeps(&self, price: i64, brand: u64, seller: u64, rating_tenths: i64) -> bool {
         self.price
@@ -126,6 +122,8 @@ pub(crate) struct Listing {
     pub(crate) filter: Filter,
     /// Whether advertised items are mixed in.
     pub(crate) ads: bool,
+    /// How many items have gone from the front to the end; not for the client to say.
+    pub(crate) moved: i64,
 }
 
 impl Listing {
@@ -141,6 +139,7 @@ impl Listing {
             sort: Sort::of(parameters.get("sort")),
             filter: Filter::of(parameters),
             ads: include.any(|part| part.trim() == "advertisement"),
+            moved: 0,
         }
     }
 }

@@ -84,6 +84,24 @@ impl Reply {
 
     /// The answer as it goes out, with the number of its body bytes.
     pub(crate) fn into_response(self, gzip: bool, clock: &Clock) -> (Response<Body>, u64) {
+        let (status, headers, body) = self.encoded(gzip);
+        let length = body.len() as u64;
+        (finish(status, headers, Body::from(body), clock), length)
+    }
+
+    /// The same answer with a body that `send` takes its time for.
+    pub(crate) fn into_slow(
+        self,
+        gzip: bool,
+        clock: &Clock,
+        send: impl FnOnce(Bytes) -> Body,
+    ) -> Response<Body> {
+        let (status, mut headers, body) = self.encoded(gzip);
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        finish(status, headers, send(body), clock)
+    }
+
+    fn encoded(self, gzip: bool) -> (StatusCode, HeaderMap, Bytes) {
         let Self {
             status,
             kind,
@@ -101,8 +119,7 @@ impl Reply {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         headers.extend(more);
-        let length = body.len() as u64;
-        (finish(status, headers, Body::from(body), clock), length)
+        (status, headers, body)
     }
 
     /// The body as gzip, cut in half; the length fits what is sent.
@@ -132,6 +149,16 @@ impl Reply {
             length,
         )
     }
+}
+
+/// A JSON answer of unknown length; `packed` says that its body is gzip.
+pub(crate) fn endless(body: Body, packed: bool, clock: &Clock) -> Response<Body> {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, Kind::Json.content_type());
+    if packed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    finish(StatusCode::OK, headers, body, clock)
 }
 
 /// Whether the client takes gzip.

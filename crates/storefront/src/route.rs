@@ -1,6 +1,7 @@
 //! Which of the site's routes a path is.
 
 use crate::faults::RouteClass;
+use crate::query::Parameters;
 
 /// A request, recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +121,16 @@ impl Route {
             Self::Sitemap(_) => RouteClass::Sitemap,
             Self::Reviews | Self::Disallowed | Self::Unknown | Self::WrongMethod => return None,
         })
+    }
+
+    /// The product or category that a request is about.
+    pub(crate) fn subject(&self, parameters: &Parameters) -> Option<u64> {
+        match self {
+            Self::Detail(id) | Self::CategoryPage(id) | Self::ProductPage(id) => Some(*id),
+            Self::Listing => parameters.number("category"),
+            Self::Categories => parameters.number("parent_id"),
+            _ => None,
+        }
     }
 
     /// The name in the counts.

@@ -6,24 +6,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, Response, StatusCode};
+use futures_util::TryStreamExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::answers::{self, control};
 use crate::clock::Clock;
-use crate::counts::{Counts, Tally};
-use crate::faults::{FaultState, Faults, Misbehaviour, Verdict};
+use crate::counts::{Counts, InFlight, Seconds, Tally};
+use crate::faults::{Faults, Misbehaviour};
 use crate::generated::Catalogue;
+use crate::listener::{LineEnd, Lines};
 use crate::query::Parameters;
 use crate::recorded::Recording;
-use crate::reply::{Reply, takes_gzip};
+use crate::reply::{self, Reply, takes_gzip};
 use crate::route::Route;
-use crate::settings::{Content, Generated, Pace, Settings, StartError};
+use crate::settings::{Content, Generated, Pace, Prices, Settings, StartError};
 use crate::site::Site;
-use crate::spoil;
+use crate::verdict::{Asked, FaultState, Verdict};
+use crate::{spoil, stream};
 
 /// How long [`Storefront::stop`] waits for answers that are on their way.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -44,7 +47,7 @@ struct Shared {
     clock: Clock,
     latency: Duration,
     faults: FaultState,
-    tally: Tally,
+    tally: Arc<Tally>,
 }
 
 impl Storefront {
@@ -75,13 +78,14 @@ impl Storefront {
             clock,
             latency: latency.min(Settings::MAX_LATENCY),
             faults: rules,
-            tally: Tally::new(),
+            tally: Arc::new(Tally::new()),
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let router = axum::Router::new()
             .fallback(serve)
-            .with_state(Arc::clone(&shared));
-        let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+            .with_state(Arc::clone(&shared))
+            .into_make_service_with_connect_info::<LineEnd>();
+        let server = axum::serve(Lines(listener), router).with_graceful_shutdown(async move {
             // A dropped sender means the same: nobody wants the site any more.
             drop(stopped.await);
         });
@@ -103,8 +107,8 @@ impl Storefront {
     }
 
     /// What tells this catalogue from any other, whatever the port:
-    /// `storefront:<seed>:<products>`, with `:leafs=<n>` and `:lively` where they are set, or
-    /// `replay:<first 16 hex digits of the folder's SHA-256>`.
+    /// `storefront:<seed>:<products>`, with `:leafs=<n>`, `:lively` and `:round` where they are
+    /// set, in this order, or `replay:<first 16 hex digits of the folder's SHA-256>`.
     pub fn origin_id(&self) -> String {
         self.shared.origin_id.clone()
     }
@@ -127,6 +131,16 @@ impl Storefront {
     /// What was asked so far.
     pub fn counts(&self) -> Counts {
         self.shared.tally.read()
+    }
+
+    /// How the requests so far lay in time.
+    pub fn seconds(&self) -> Seconds {
+        self.shared.tally.seconds()
+    }
+
+    /// Counts from nothing again, seconds included; what is being answered stays in flight.
+    pub fn restart_counts(&self) {
+        self.shared.tally.restart();
     }
 
     /// Stops listening and waits up to two seconds for answers that are on their way.
@@ -172,39 +186,77 @@ fn generated_origin(settings: &Generated) -> String {
         products,
         leaf_categories,
         pace,
+        prices,
     } = settings;
     let leafs = leaf_categories.map_or(String::new(), |leafs| format!(":leafs={leafs}"));
     let pace = match pace {
         Pace::Real => "",
         Pace::Lively => ":lively",
     };
-    format!("storefront:{seed}:{products}{leafs}{pace}")
+    let prices = match prices {
+        Prices::Spread => "",
+        Prices::Round => ":round",
+    };
+    format!("storefront:{seed}:{products}{leafs}{pace}{prices}")
 }
 
 /// Every request of the site.
-async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
+async fn serve(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(line): ConnectInfo<LineEnd>,
+    request: Request,
+) -> Response<Body> {
     let path = request.uri().path().to_owned();
     if let Some(name) = path.strip_prefix(control::PREFIX) {
         return shared.control(name, request).await;
     }
     let query = request.uri().query();
+    let target = query.map_or(path.clone(), |query| format!("{path}?{query}"));
     let route = Route::of(request.method().as_str(), &path, query);
     let parameters = Parameters::of(query);
     let gzip = takes_gzip(request.headers());
-    let _in_flight = shared.tally.arrived(route.name(), route.is_forbidden());
-    let now = Instant::now();
-    let verdict = route
-        .class()
-        .map_or(Verdict::default(), |class| shared.faults.next(class, now));
+    let in_flight = shared.tally.arrived(route.name(), route.is_forbidden());
+    let verdict = shared.judge(&route, &parameters);
     let wait = shared.latency + verdict.delay;
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
+    if verdict.what == Some(Misbehaviour::Reset) {
+        line.reset();
+        shared.tally.answered(None, 0, true);
+        return Response::new(Body::empty());
+    }
     let spoilt = verdict.what.is_some();
-    let (response, body_bytes) = shared.answer(route, parameters, gzip, verdict.what).await;
+    let streamed = verdict.what.as_ref().is_some_and(Misbehaviour::is_streamed);
+    let question = Question {
+        route,
+        parameters,
+        target,
+        gzip,
+    };
+    let (response, body_bytes) = shared.answer(question, verdict).await;
     let status = response.status().as_u16();
-    shared.tally.answered(status, body_bytes, spoilt);
+    shared.tally.answered(Some(status), body_bytes, spoilt);
+    if streamed {
+        return response.map(|body| counted(body, in_flight));
+    }
     response
+}
+
+/// A request for the site.
+struct Question {
+    route: Route,
+    parameters: Parameters,
+    /// Path and query.
+    target: String,
+    gzip: bool,
+}
+
+/// A body that is in flight until its end and counts what goes out.
+fn counted(body: Body, in_flight: InFlight) -> Body {
+    Body::from_stream(body.into_data_stream().inspect_ok(move |piece| {
+        in_flight.sent(piece.len() as u64);
+    }))
 }
 
 impl Shared {
@@ -230,32 +282,67 @@ impl Shared {
         reply.into_response(false, &self.clock).0
     }
 
-    /// The good answer, unless a fault makes another one of it.
+    fn judge(&self, route: &Route, parameters: &Parameters) -> Verdict {
+        let Some(class) = route.class() else {
+            return Verdict::default();
+        };
+        let asked = Asked {
+            class,
+            subject: route.subject(parameters),
+            parameters,
+        };
+        self.faults.next(&asked, Instant::now())
+    }
+
+    /// The good answer, unless a fault makes another one of it, with the number of its body
+    /// bytes; 0 of a streamed one, which is counted as it goes.
     async fn answer(
         self: &Arc<Self>,
-        route: Route,
-        parameters: Parameters,
-        gzip: bool,
-        fault: Option<Misbehaviour>,
+        question: Question,
+        verdict: Verdict,
     ) -> (Response<Body>, u64) {
-        if let Some(reply) = fault.as_ref().and_then(spoil::instead) {
-            return reply.into_response(gzip, &self.clock);
+        let (gzip, clock) = (question.gzip, &self.clock);
+        let Some(fault) = verdict.what else {
+            return self.good(question, 0).await.into_response(gzip, clock);
+        };
+        if let Some(reply) = spoil::instead(&fault, &question.target) {
+            return reply.into_response(gzip, clock);
         }
-        let reply = self.good(route, parameters).await;
         match fault {
-            Some(Misbehaviour::TruncatedGzip) => reply.into_truncated(&self.clock),
-            Some(Misbehaviour::CutOff) => reply.into_cut_off(&self.clock),
-            Some(fault) => spoil::spoilt(reply, &fault).into_response(gzip, &self.clock),
-            None => reply.into_response(gzip, &self.clock),
+            Misbehaviour::GzipBomb { gigabytes } => {
+                let body = stream::bomb(gigabytes).unwrap_or_default();
+                return (reply::endless(body, true, clock), 0);
+            }
+            Misbehaviour::Huge { megabytes } => {
+                return (reply::endless(stream::huge(megabytes), false, clock), 0);
+            }
+            _ => {}
+        }
+        let good = self.good(question, verdict.moved).await;
+        match fault {
+            Misbehaviour::TruncatedGzip => good.into_truncated(clock),
+            Misbehaviour::CutOff => good.into_cut_off(clock),
+            Misbehaviour::SlowBody { ms } => {
+                let send = |body| stream::slow(body, Duration::from_millis(ms));
+                (good.into_slow(gzip, clock, send), 0)
+            }
+            Misbehaviour::Trickle { bytes_per_second } => {
+                let send = |body| stream::trickle(body, bytes_per_second);
+                (good.into_slow(gzip, clock, send), 0)
+            }
+            fault => spoil::spoilt(good, &fault).into_response(gzip, clock),
         }
     }
 
     /// Large categories take a while to look through, so the work leaves the serving threads.
-    async fn good(self: &Arc<Self>, route: Route, parameters: Parameters) -> Reply {
+    async fn good(self: &Arc<Self>, question: Question, moved: i64) -> Reply {
         let shared = Arc::clone(self);
         let day = self.clock.day();
         let work = tokio::task::spawn_blocking(move || {
-            answers::answer(&shared.site, &route, &parameters, day)
+            let Question {
+                route, parameters, ..
+            } = question;
+            answers::answer(&shared.site, &route, &parameters, moved, day)
         });
         work.await.unwrap_or_else(|_| {
             Reply::error(

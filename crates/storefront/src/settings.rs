@@ -64,6 +64,8 @@ pub struct Generated {
     pub leaf_categories: Option<u32>,
     /// How fast the market moves.
     pub pace: Pace,
+    /// Which prices it likes.
+    pub prices: Prices,
 }
 
 impl Generated {
@@ -76,13 +78,14 @@ impl Generated {
 }
 
 impl Default for Generated {
-    /// Seed 7, 700 products, the leafs that follow from it, the real pace.
+    /// Seed 7, 700 products, the leafs that follow from it, the real pace, spread prices.
     fn default() -> Self {
         Self {
             seed: 7,
             products: 700,
             leaf_categories: None,
             pace: Pace::Real,
+            prices: Prices::Spread,
         }
     }
 }
@@ -98,6 +101,18 @@ pub enum Pace {
     /// About 8 % of the products change their price in a day: invented, so that a month of a
     /// small demo shows something.
     Lively,
+}
+
+/// Which prices a market likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Prices {
+    /// Any thousand: few products of a category share a price.
+    #[default]
+    Spread,
+    /// Three products in five keep to a few popular prices (99,000, 149,000, 199,000 …), so that
+    /// one price may hold more products than a listing shows: of 50,000 in one leaf the most
+    /// popular prices hold 2,000 to 5,000 each. The shares are invented.
+    Round,
 }
 
 /// A storefront could not be started.

@@ -1,8 +1,13 @@
 //! Answers that went wrong on request.
+//!
+//! Not in here: bodies that are sent piece by piece (`stream.rs`) and how a connection ends
+//! (`listener.rs`).
 
 use axum::http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
+use crate::answers::page;
+use crate::draw::Draw;
 use crate::faults::Misbehaviour;
 use crate::reply::{Kind, Reply};
 
@@ -14,8 +19,9 @@ const CHALLENGE: &str = "<!DOCTYPE html><html><head><title>Please wait...</title
 const CAPTCHA: &str = "<!DOCTYPE html><html><head><title>Verify</title></head>\
     <body><div id=\"captcha\"></div><script>window.TTGCaptcha={};</script></body></html>";
 
-/// The answer of a fault that does not need the good one.
-pub(crate) fn instead(fault: &Misbehaviour) -> Option<Reply> {
+/// The answer of a fault that does not need the good one, to a request for `target` (path and
+/// query).
+pub(crate) fn instead(fault: &Misbehaviour, target: &str) -> Option<Reply> {
     Some(match fault {
         Misbehaviour::Status {
             code,
@@ -27,16 +33,30 @@ pub(crate) fn instead(fault: &Misbehaviour) -> Option<Reply> {
             Reply::json(&serde_json::json!({ "error": { "code": code, "message": "" } }))
         }
         Misbehaviour::EmptyBody => Reply::new(StatusCode::OK, Kind::Json, ""),
-        Misbehaviour::RedirectHome => {
-            let mut reply = Reply::new(StatusCode::FOUND, Kind::Html, "");
-            // Relative: a crawler that follows it must not leave this machine.
-            reply
-                .more
-                .push((header::LOCATION, HeaderValue::from_static("/")));
-            reply
-        }
+        // Relative: a crawler that follows it must not leave this machine.
+        Misbehaviour::RedirectHome => redirect("/"),
+        Misbehaviour::RedirectLoop => redirect(target),
+        Misbehaviour::RedirectTo { to } => redirect(to),
+        Misbehaviour::DeepJson { depth } => Reply::new(StatusCode::OK, Kind::Json, deep(*depth)),
         _ => return None,
     })
+}
+
+fn redirect(to: &str) -> Reply {
+    let mut reply = Reply::new(StatusCode::FOUND, Kind::Html, "");
+    if let Ok(to) = HeaderValue::from_str(to) {
+        reply.more.push((header::LOCATION, to));
+    }
+    reply
+}
+
+/// An object, then lists in lists.
+fn deep(depth: u32) -> String {
+    let lists = depth.saturating_sub(1) as usize;
+    match lists {
+        0 => "{}".to_owned(),
+        _ => format!("{{\"data\":{}{}}}", "[".repeat(lists), "]".repeat(lists)),
+    }
 }
 
 /// A 403 was seen with an empty body; the other bodies are invented.
@@ -58,21 +78,30 @@ fn status(code: u16, retry_after_s: Option<u32>) -> Reply {
 pub(crate) fn spoilt(mut reply: Reply, fault: &Misbehaviour) -> Reply {
     match fault {
         Misbehaviour::WrongContentType => reply.kind = Kind::Html,
-        Misbehaviour::WrongId => edit(&mut reply, false, |product| {
+        Misbehaviour::WrongId => product(&mut reply, |product| {
             let id = product.get("id").and_then(Value::as_u64);
             if let Some(id) = id {
                 product.insert("id".to_owned(), Value::from(id.wrapping_add(1)));
             }
         }),
-        Misbehaviour::DropField { field } => edit(&mut reply, true, |product| {
+        Misbehaviour::ChangePrice { percent } => product(&mut reply, |product| {
+            change_price(product, *percent);
+        }),
+        Misbehaviour::DropField { field } => each(&mut reply, |product| {
             product.remove(field);
         }),
-        Misbehaviour::RenameField { field, to } => edit(&mut reply, true, |product| {
+        Misbehaviour::DropShare { field, percent } => each(&mut reply, |product| {
+            let id = product.get("id").and_then(Value::as_u64);
+            if id.is_some_and(|id| Draw::new(id).chance(u64::from(*percent))) {
+                product.remove(field);
+            }
+        }),
+        Misbehaviour::RenameField { field, to } => each(&mut reply, |product| {
             if let Some(value) = product.remove(field) {
                 product.insert(to.clone(), value);
             }
         }),
-        Misbehaviour::RetypeField { field } => edit(&mut reply, true, |product| {
+        Misbehaviour::RetypeField { field } => each(&mut reply, |product| {
             if let Some(value) = product.get_mut(field) {
                 *value = match value.take() {
                     Value::String(text) => Value::from(vec![text]),
@@ -80,27 +109,92 @@ pub(crate) fn spoilt(mut reply: Reply, fault: &Misbehaviour) -> Reply {
                 };
             }
         }),
+        Misbehaviour::DropTop { field } => edit(&mut reply, |body| {
+            body.remove(field);
+        }),
+        Misbehaviour::EmptyData => edit(&mut reply, |body| {
+            if let Some(Value::Array(items)) = body.get_mut("data") {
+                items.clear();
+            }
+        }),
         _ => {}
     }
     reply
 }
 
-/// Changes a JSON answer: each item of its `data` if `lists`, or itself where there is none.
-fn edit(reply: &mut Reply, lists: bool, change: impl Fn(&mut Map<String, Value>)) {
-    if reply.kind != Kind::Json {
-        return;
-    }
-    let Ok(Value::Object(mut body)) = serde_json::from_slice(&reply.body) else {
+/// A product says another price, and what follows from it.
+fn change_price(product: &mut Map<String, Value>, percent: i32) {
+    let number = |product: &Map<String, Value>, key: &str| product.get(key).and_then(Value::as_i64);
+    let Some(before) = number(product, "price") else {
         return;
     };
-    match body.get_mut("data") {
-        Some(Value::Array(items)) if lists => {
+    let mut price = before.saturating_mul(100 + i64::from(percent)) / 100;
+    if price == before {
+        price += 1;
+    }
+    let original = number(product, "original_price").unwrap_or(0).max(price);
+    let discount = original - price;
+    let mut set = |key: &str, value: i64| {
+        if let Some(field) = product.get_mut(key) {
+            *field = Value::from(value);
+        }
+    };
+    set("price", price);
+    set("original_price", original);
+    set("list_price", original);
+    set("discount", discount);
+    let rate = (discount.saturating_mul(200) + original) / original.saturating_mul(2).max(1);
+    set("discount_rate", rate);
+    if let Some(seller) = product
+        .get_mut("current_seller")
+        .and_then(Value::as_object_mut)
+    {
+        seller.insert("price".to_owned(), Value::from(price));
+    }
+    let variants = product.get_mut("configurable_products");
+    let variants = variants.and_then(Value::as_array_mut).into_iter().flatten();
+    for variant in variants.filter(|variant| variant["selected"] == true) {
+        variant["price"] = Value::from(price);
+        variant["original_price"] = Value::from(original);
+    }
+}
+
+/// Changes each item of a list, or the product where there is no list.
+fn each(reply: &mut Reply, change: impl Fn(&mut Map<String, Value>)) {
+    edit(reply, |body| match body.get_mut("data") {
+        Some(Value::Array(items)) => {
             items
                 .iter_mut()
                 .filter_map(Value::as_object_mut)
                 .for_each(change);
         }
-        _ => change(&mut body),
+        _ => change(body),
+    });
+}
+
+/// Changes a product and no list.
+fn product(reply: &mut Reply, change: impl FnOnce(&mut Map<String, Value>)) {
+    edit(reply, |body| {
+        if !body.contains_key("data") {
+            change(body);
+        }
+    });
+}
+
+/// Changes a JSON answer, or what an HTML page holds instead of it.
+fn edit(reply: &mut Reply, change: impl FnOnce(&mut Map<String, Value>)) {
+    let changed = match reply.kind {
+        Kind::Json => json_with(&reply.body, change),
+        Kind::Html => page::with_state(&reply.body, change),
+        Kind::Text | Kind::Xml => None,
+    };
+    if let Some(body) = changed {
+        reply.body = body.into();
     }
-    reply.body = Value::Object(body).to_string().into();
+}
+
+fn json_with(body: &[u8], change: impl FnOnce(&mut Map<String, Value>)) -> Option<String> {
+    let mut body: Value = serde_json::from_slice(body).ok()?;
+    change(body.as_object_mut()?);
+    Some(body.to_string())
 }

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use storefront::{Content, Generated, Pace, Settings, StartError, Storefront};
+use storefront::{Content, Generated, Pace, Prices, Settings, StartError, Storefront};
 use support::{DAY, Shop, generated, ids};
 
 #[tokio::test]
@@ -86,6 +86,7 @@ async fn paging_obeys_the_law_of_the_window() {
             products: 5_000,
             leaf_categories: Some(2),
             pace: Pace::Real,
+            prices: Prices::Spread,
         }),
         ..Settings::default()
     })

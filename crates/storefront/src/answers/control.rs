@@ -6,9 +6,10 @@ use serde_json::json;
 
 use crate::clock::Clock;
 use crate::counts::Tally;
-use crate::faults::{FaultState, Faults};
+use crate::faults::Faults;
 use crate::query::Parameters;
 use crate::reply::{Kind, Reply};
+use crate::verdict::FaultState;
 
 /// Where the control routes begin.
 pub(crate) const PREFIX: &str = "/__storefront/";
@@ -24,7 +25,7 @@ pub(crate) struct Controls<'a> {
 }
 
 impl Controls<'_> {
-    /// `GET counts`, `GET clock`, `POST clock?day=N` or `?millis=N`, `GET faults`,
+    /// `GET counts`, `POST counts` (begins to count anew), `GET seconds`, `GET clock`, `POST clock?day=N` or `?millis=N`, `GET faults`,
     /// `POST faults` with the JSON of [`Faults`], `GET origin`.
     pub(crate) fn answer(
         &self,
@@ -35,6 +36,11 @@ impl Controls<'_> {
     ) -> Reply {
         match (method, name) {
             ("GET", "counts") => json_of(&self.tally.read()),
+            ("POST", "counts") => {
+                self.tally.restart();
+                json_of(&self.tally.read())
+            }
+            ("GET", "seconds") => json_of(&self.tally.seconds()),
             ("GET", "clock") => self.time(),
             ("POST", "clock") => self.move_clock(parameters),
             ("GET", "faults") => json_of(&self.faults.get()),

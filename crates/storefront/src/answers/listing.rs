@@ -3,6 +3,7 @@
 //! The paging law: the total is what there is, at most 2,000; past the last page come 200s
 //! without data. Advertised items repeat organic ones and come on top of the page's limit.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -31,7 +32,7 @@ pub(crate) struct Page {
 
 /// Answers L1, L2 and L3. A search (`q`) finds nothing here; neither a category nor a search is a
 /// 400 (invented).
-pub(crate) fn listing(site: &Site, parameters: &Parameters, day: i64) -> Reply {
+pub(crate) fn listing(site: &Site, parameters: &Parameters, moved: i64, day: i64) -> Reply {
     let Some(category) = parameters.number::<u64>("category") else {
         if parameters.get("q").is_some() {
             return Reply::json(&envelope(
@@ -44,7 +45,10 @@ pub(crate) fn listing(site: &Site, parameters: &Parameters, day: i64) -> Reply {
         }
         return Reply::error(StatusCode::BAD_REQUEST, "category is missing or no number");
     };
-    let query = Listing::of(parameters);
+    let query = Listing {
+        moved,
+        ..Listing::of(parameters)
+    };
     let place = site.tree().place(category);
     let page = match place {
         Some(place) => page(site, place, parameters, &query, day),
@@ -76,7 +80,7 @@ pub(crate) fn page(
         .saturating_mul(query.limit)
         .min(WINDOW as u64) as usize;
     let till = (from + query.limit as usize).min(window.ids.len());
-    let organic = window.ids.get(from..till).unwrap_or(&[]);
+    let organic = shown(&window.ids, from..till, query.moved);
     let category = site.tree().node(place).id;
     let draw = Draw::new(category).of(Topic::Ad).on(day).at(query.page);
     let trace_id = format!("{:016x}", draw.bits());
@@ -92,7 +96,7 @@ pub(crate) fn page(
         position: 0,
     };
     let mut items = Vec::with_capacity(organic.len() + ads.len());
-    for (id, is_ad) in mixed(organic, &ads) {
+    for (id, is_ad) in mixed(&organic, &ads) {
         if let Some(mut item) = site.item(id, day) {
             request.position += 1;
             request.mark(&mut item, is_ad);
@@ -112,6 +116,18 @@ pub(crate) fn page(
         window,
         trace_id,
     }
+}
+
+/// The ids at `range` once `moved` of them have gone from the front to the end.
+fn shown(ids: &[u64], range: Range<usize>, moved: i64) -> Vec<u64> {
+    let count = ids.len();
+    if count == 0 {
+        return Vec::new();
+    }
+    let first = moved.rem_euclid(count as i64) as usize;
+    range
+        .filter_map(|at| ids.get((first + at) % count).copied())
+        .collect()
 }
 
 /// Up to 15 products, at most a quarter of the window, each once.

@@ -16,15 +16,22 @@ use crate::site::Site;
 /// The host that the site's own links name, whatever port the storefront listens on.
 pub(crate) const HOME: &str = "https://tiki.vn";
 
-/// The good answer to `route` on `day`.
-pub(crate) fn answer(site: &Site, route: &Route, parameters: &Parameters, day: i64) -> Reply {
+/// The good answer to `route` on `day`; of a listing, after `moved` items have gone from its
+/// front to its end.
+pub(crate) fn answer(
+    site: &Site,
+    route: &Route,
+    parameters: &Parameters,
+    moved: i64,
+    day: i64,
+) -> Reply {
     match route {
         Route::Robots => robots(),
         Route::Categories => categories::categories(site, parameters, day),
         Route::Menu => categories::menu(site),
-        Route::Listing => listing::listing(site, parameters, day),
+        Route::Listing => listing::listing(site, parameters, moved, day),
         Route::Detail(id) => detail(site, *id, parameters, day),
-        Route::CategoryPage(id) => page::category(site, *id, parameters, day),
+        Route::CategoryPage(id) => page::category(site, *id, parameters, moved, day),
         Route::ProductPage(id) => page::product(site, *id, parameters, day),
         Route::Sitemap(part) => sitemap::sitemap(site, *part, day),
         Route::Reviews => Reply::error(StatusCode::FORBIDDEN, "reviews are personal data"),

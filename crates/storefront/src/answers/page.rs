@@ -7,24 +7,34 @@
 use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::answers::{HOME, categories, listing};
 use crate::query::{Listing, Parameters};
 use crate::reply::Reply;
 use crate::site::Site;
 
+/// Where the state of a page begins and ends.
+const STATE_BEGINS: &str = "<script id=\"__NEXT_DATA__\" type=\"application/json\">";
+const STATE_ENDS: &str = "</script>";
 /// What a page says at most as the size of a category.
 const MAX_SHOWN_COUNT: u64 = 10_000;
 
 /// H1. The page always asks with advertisements, as the site's own server does.
-pub(crate) fn category(site: &Site, id: u64, parameters: &Parameters, day: i64) -> Reply {
+pub(crate) fn category(
+    site: &Site,
+    id: u64,
+    parameters: &Parameters,
+    moved: i64,
+    day: i64,
+) -> Reply {
     let Some(place) = site.tree().place(id) else {
         return Reply::error_page(StatusCode::NOT_FOUND, "Không tìm thấy danh mục");
     };
     let query = Listing {
         ads: true,
         limit: 40,
+        moved,
         ..Listing::of(parameters)
     };
     let page = listing::page(site, place, parameters, &query, day);
@@ -221,8 +231,28 @@ fn html(title: &str, canonical: &str, schema: &Value, next: &Value) -> String {
          <link rel=\"canonical\" href=\"{canonical}\"/>\
          <script type=\"application/ld+json\">{schema}</script></head>\
          <body><div id=\"__next\"><h1>{title}</h1></div>\
-         <script id=\"__NEXT_DATA__\" type=\"application/json\">{next}</script></body></html>"
+         {STATE_BEGINS}{next}{STATE_ENDS}</body></html>"
     )
+}
+
+/// A page whose product or listing has been changed; none where it has neither.
+pub(crate) fn with_state(
+    page: &[u8],
+    change: impl FnOnce(&mut Map<String, Value>),
+) -> Option<String> {
+    let page = std::str::from_utf8(page).ok()?;
+    let (before, rest) = page.split_once(STATE_BEGINS)?;
+    let (state, after) = rest.split_once(STATE_ENDS)?;
+    let mut next: Value = serde_json::from_str(state).ok()?;
+    let product = "/props/initialState/productv2/productData/response/data";
+    let shown = if next.pointer(product).is_some() {
+        product
+    } else {
+        "/props/initialState/catalog"
+    };
+    change(next.pointer_mut(shown)?.as_object_mut()?);
+    let state = in_script(&next);
+    Some(format!("{before}{STATE_BEGINS}{state}{STATE_ENDS}{after}"))
 }
 
 /// JSON that cannot end the script element it stands in (Next.js escapes these too).

@@ -2,7 +2,7 @@
 //! day; nothing changes within a day.
 
 use crate::draw::{Draw, Topic};
-use crate::settings::Pace;
+use crate::settings::{Generated, Pace, Prices};
 
 /// Prices in VND by share per million. Public corpus of 122,355 products (2026-06): p1 10.4k,
 /// median 229k, p99 13.35M, max 194.4M; the points between are ours.
@@ -26,6 +26,13 @@ const MAX_PRICE: i64 = 194_400_000;
 const FREE_ONE_IN: u64 = 6_000;
 /// Of the prices, 92 % are multiples of 1,000.
 const ROUND_PERCENT: u64 = 92;
+/// Products in a hundred that keep to popular prices where prices are round.
+const POPULAR_PERCENT: u64 = 60;
+/// The popular prices, rising; ours. What costs more than the last one keeps its own price.
+const POPULAR: [i64; 20] = [
+    9_000, 19_000, 29_000, 39_000, 49_000, 69_000, 99_000, 149_000, 199_000, 299_000, 399_000,
+    499_000, 699_000, 999_000, 1_490_000, 1_990_000, 2_990_000, 4_990_000, 7_990_000, 9_990_000,
+];
 /// Sales in thousandths a day, by share per million; ours, long-tailed.
 const SALES_RATES: [(i64, i64); 8] = [
     (0, 0),
@@ -75,7 +82,7 @@ const fn price_span(pace: Pace) -> i64 {
 }
 
 /// The price on `day`.
-pub(crate) fn price(product: Draw, pace: Pace, day: i64) -> Price {
+pub(crate) fn price(product: Draw, settings: &Generated, day: i64) -> Price {
     let draw = product.of(Topic::Price);
     if draw.at(1).one_in(FREE_ONE_IN) {
         return Price {
@@ -83,9 +90,9 @@ pub(crate) fn price(product: Draw, pace: Pace, day: i64) -> Price {
             original: 0,
         };
     }
-    let round = Rounding::of(product);
+    let round = Rounding::of(product, settings.prices);
     let base = draw.quantile(&PRICES);
-    let span = price_span(pace);
+    let span = price_span(settings.pace);
     let time = day.wrapping_add(product.of(Topic::Phase).between(0, span - 1));
     let (block, within) = (time.div_euclid(span), time.rem_euclid(span));
     let level = product.of(Topic::Level).on(block).between(75, 125);
@@ -131,21 +138,37 @@ fn sale(product: Draw, block: i64, within: i64, span: i64, usual: Price, round: 
     price
 }
 
-/// Most prices end in three zeros, the others in a habit of their own.
+/// What a seller does to a price before showing it.
 #[derive(Clone, Copy, Debug)]
-struct Rounding(i64);
+enum Rounding {
+    /// Most prices end in three zeros, the others in a habit of their own.
+    Ending(i64),
+    /// The nearest popular price.
+    Popular,
+}
 
 impl Rounding {
-    fn of(product: Draw) -> Self {
+    fn of(product: Draw, prices: Prices) -> Self {
         let draw = product.of(Topic::Rounding);
-        if draw.chance(ROUND_PERCENT) {
-            return Self(0);
+        if prices == Prices::Round && draw.at(2).chance(POPULAR_PERCENT) {
+            return Self::Popular;
         }
-        Self([500, 900, 990, 250, 700, 137][draw.at(1).below(6) as usize])
+        if draw.chance(ROUND_PERCENT) {
+            return Self::Ending(0);
+        }
+        Self::Ending([500, 900, 990, 250, 700, 137][draw.at(1).below(6) as usize])
     }
 
     fn apply(self, price: i64) -> i64 {
-        (price.max(1_000) / 1_000 * 1_000 + self.0).min(MAX_PRICE)
+        let ending = |ending: i64| (price.max(1_000) / 1_000 * 1_000 + ending).min(MAX_PRICE);
+        match self {
+            Self::Ending(habit) => ending(habit),
+            Self::Popular if POPULAR.last().is_some_and(|last| price > *last) => ending(0),
+            Self::Popular => {
+                let nearest = POPULAR.iter().min_by_key(|point| point.abs_diff(price));
+                nearest.copied().unwrap_or(price)
+            }
+        }
     }
 }
 
@@ -223,14 +246,24 @@ pub(crate) fn stock(product: Draw, day: i64) -> Stock {
 mod tests {
     use super::*;
 
-    fn prices(pace: Pace, day: i64, count: u64) -> Vec<Price> {
+    fn market(pace: Pace, prices: Prices) -> Generated {
+        Generated {
+            pace,
+            prices,
+            ..Generated::default()
+        }
+    }
+
+    fn prices(market: Generated, day: i64, count: u64) -> Vec<Price> {
         let root = Draw::new(5).of(Topic::Identity);
-        (0..count).map(|at| price(root.at(at), pace, day)).collect()
+        (0..count)
+            .map(|at| price(root.at(at), &market, day))
+            .collect()
     }
 
     #[test]
     fn prices_have_the_distribution_of_the_site() {
-        let mut all: Vec<i64> = prices(Pace::Real, 20_500, 60_000)
+        let mut all: Vec<i64> = prices(market(Pace::Real, Prices::Spread), 20_500, 60_000)
             .iter()
             .map(|price| price.price)
             .collect();
@@ -250,8 +283,9 @@ mod tests {
     fn prices_change_at_the_pace_that_was_asked_for() {
         for (pace, low, high) in [(Pace::Real, 5, 30), (Pace::Lively, 600, 950)] {
             let (mut changed, days, count) = (0, 25, 4_000_u64);
+            let market = market(pace, Prices::Spread);
             for day in 20_500..20_500 + days {
-                let (before, after) = (prices(pace, day, count), prices(pace, day + 1, count));
+                let (before, after) = (prices(market, day, count), prices(market, day + 1, count));
                 let pairs = before.iter().zip(&after);
                 changed += pairs
                     .filter(|(one, other)| one.price != other.price)
@@ -267,19 +301,40 @@ mod tests {
 
     #[test]
     fn the_original_price_is_never_below_the_price() {
-        for day in 20_000..20_050 {
-            for price in prices(Pace::Lively, day, 300) {
-                assert!(price.original >= price.price, "{price:?}");
-                assert!((0..100).contains(&price.discount_rate()), "{price:?}");
+        for kind in [Prices::Spread, Prices::Round] {
+            for day in 20_000..20_050 {
+                for price in prices(market(Pace::Lively, kind), day, 300) {
+                    assert!(price.original >= price.price, "{price:?}");
+                    assert!((0..100).contains(&price.discount_rate()), "{price:?}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn round_prices_gather_at_a_few_points_and_leave_the_rest_spread() {
+        let mut holders: std::collections::BTreeMap<i64, u64> = std::collections::BTreeMap::new();
+        for price in prices(market(Pace::Real, Prices::Round), 20_500, 50_000) {
+            *holders.entry(price.price).or_default() += 1;
+        }
+        let most = holders.values().copied().max().unwrap_or(0);
+        let crowded: Vec<_> = holders
+            .iter()
+            .filter(|(_, count)| **count > 2_000)
+            .collect();
+        let lonely: u64 = holders.values().filter(|count| **count < 200).sum();
+        assert!(
+            most < 5_000 && (4..10).contains(&crowded.len()),
+            "{crowded:?}"
+        );
+        assert!(lonely > 10_000, "{lonely}");
     }
 
     #[test]
     fn no_day_breaks_the_arithmetic() {
         let draw = Draw::new(1);
         for day in [i64::MIN, -1, 0, i64::MAX] {
-            let price = price(draw, Pace::Lively, day);
+            let price = price(draw, &market(Pace::Lively, Prices::Round), day);
             assert!(price.price >= 0);
             assert!(stock(draw, day).quantity > 0);
             assert!(sold(600_000, 19_000, day) >= 0);

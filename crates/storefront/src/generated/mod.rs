@@ -10,6 +10,7 @@ mod offers;
 mod shape;
 mod sheet;
 mod slots;
+mod table;
 mod text;
 mod window;
 mod words;
@@ -23,6 +24,7 @@ use crate::generated::census::Censuses;
 use crate::generated::shape::LeafKind;
 use crate::generated::sheet::Product;
 use crate::generated::slots::Slots;
+use crate::generated::table::Tables;
 use crate::generated::window::Windows;
 use crate::query::Listing;
 use crate::settings::{Generated, StartError};
@@ -39,6 +41,7 @@ pub(crate) struct Catalogue {
     kinds: Vec<LeafKind>,
     slots: Slots,
     censuses: Censuses,
+    tables: Tables,
     windows: Windows,
 }
 
@@ -74,6 +77,7 @@ impl Catalogue {
             kinds,
             slots,
             censuses: Censuses::default(),
+            tables: Tables::default(),
             windows: Windows::default(),
         })
     }

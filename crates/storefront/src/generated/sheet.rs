@@ -88,7 +88,7 @@ impl Sheet {
             name,
             brand,
             authors: authors.collect(),
-            price: market::price(draw, pace, day),
+            price: market::price(draw, &catalogue.settings, day),
             sold,
             reviews,
             rating_tenths: market::rating_tenths(draw, reviews),

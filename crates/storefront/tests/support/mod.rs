@@ -4,7 +4,7 @@
 use std::io::Read;
 
 use serde_json::Value;
-use storefront::{Clock, Content, Generated, Pace, Settings, Storefront};
+use storefront::{Clock, Content, Generated, Pace, Prices, Settings, Storefront};
 
 /// A day in 2026.
 pub(crate) const DAY: i64 = 20_500;
@@ -43,6 +43,7 @@ pub(crate) fn generated(products: u64) -> Settings {
             products,
             leaf_categories: None,
             pace: Pace::Lively,
+            prices: Prices::Spread,
         }),
         clock: Clock::frozen_at_day(DAY),
         ..Settings::default()
