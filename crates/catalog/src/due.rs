@@ -72,6 +72,10 @@ pub struct Candidate {
     pub fingerprint: Option<i64>,
     /// When a detail last answered (*gone* counts), and the fingerprint then.
     pub last_detail: Option<(Instant, Option<i64>)>,
+    /// When it was first seen; `None`: only now.
+    pub first_seen: Option<Instant>,
+    /// The run before had no room for its detail.
+    pub deferred: bool,
 }
 
 /// Why a product's detail is due now; `None`: it is not. `ttl_millis` is the time between two
@@ -99,19 +103,20 @@ pub fn due(
     (aged || policy == DetailPolicy::Always).then_some(Reason::Aged)
 }
 
-/// The place of a detail in the plan: by reason, then the one asked longest ago. The lowest first.
+/// The place of a detail in the plan, the lowest first: what the run before had no room for; then by
+/// reason; then the one that was asked, or at least seen, longest ago.
 pub fn rank(candidate: &Candidate, reason: Reason) -> i64 {
     const CLASS: i64 = 1_000_000_000_000_000;
     let class = match reason {
-        Reason::New => 0,
-        Reason::Changed => 1,
-        Reason::Recheck => 2,
-        Reason::Aged => 3,
+        _ if candidate.deferred => 0,
+        Reason::New => 1,
+        Reason::Changed => 2,
+        Reason::Recheck => 3,
+        Reason::Aged => 4,
     };
-    let asked = candidate
-        .last_detail
-        .map_or(0, |(at, _)| at.millis().clamp(0, CLASS - 1));
-    class * CLASS + asked
+    let asked = candidate.last_detail.map(|(at, _)| at);
+    let since = asked.or(candidate.first_seen);
+    class * CLASS + since.map_or(CLASS - 1, |at| at.millis().clamp(0, CLASS - 1))
 }
 
 /// How many of the product's boundaries lie before an instant. They are shifted by a hash of the id
@@ -138,6 +143,8 @@ mod tests {
             listed,
             fingerprint: Some(1),
             last_detail: last.map(|(day, fingerprint)| (at(day), Some(fingerprint))),
+            first_seen: None,
+            deferred: false,
         }
     }
 
@@ -181,6 +188,28 @@ mod tests {
         ] {
             assert_eq!(due(&candidate, policy, at(10), 7 * DAY), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_had_no_room_comes_first_then_what_can_teach_most_then_the_oldest() {
+        let deferred = Candidate {
+            deferred: true,
+            ..candidate(true, Some((9, 1)))
+        };
+        let seen_before = Candidate {
+            first_seen: Some(at(3)),
+            ..candidate(true, None)
+        };
+        let order = [
+            rank(&deferred, Reason::Aged),
+            rank(&seen_before, Reason::New),
+            rank(&candidate(true, None), Reason::New),
+            rank(&candidate(true, Some((2, 2))), Reason::Changed),
+            rank(&candidate(true, Some((5, 2))), Reason::Changed),
+            rank(&candidate(false, Some((1, 1))), Reason::Recheck),
+            rank(&candidate(true, Some((1, 1))), Reason::Aged),
+        ];
+        assert!(order.is_sorted(), "{order:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::address::{image_url, product_url};
 use crate::columns;
+use crate::facets::{Facets, RawFilter, facets};
 use crate::json::{self, List, Object, Present, Scalar};
 use crate::quantity::parse_quantity;
 use crate::text::clean_some;
@@ -85,6 +86,8 @@ pub struct ListingAnswer {
     pub items: Vec<ListingItem>,
     /// `None` where the site left it out.
     pub paging: Option<Paging>,
+    /// Empty where the site left them out.
+    pub facets: Facets,
 }
 
 impl Listing {
@@ -146,6 +149,8 @@ struct RawAnswer<'a> {
     data: List<Object<RawItem<'a>>>,
     #[serde(borrow)]
     paging: Object<RawPaging<'a>>,
+    #[serde(borrow)]
+    filters: List<Object<RawFilter<'a>>>,
     error: Present,
 }
 
@@ -244,7 +249,7 @@ struct RawMetadata<'a> {
     is_ad: Scalar<'a>,
 }
 
-/// The items of `{"data": […], "paging": {…}}`, of either schema.
+/// The items of `{"data": […], "paging": {…}, "filters": […]}`, of either schema.
 pub fn parse_listing(body: &[u8]) -> Result<ListingAnswer, Rejection> {
     json::read(body, |body| {
         let raw: RawAnswer<'_> = json::object(body)?;
@@ -258,6 +263,7 @@ pub fn parse_listing(body: &[u8]) -> Result<ListingAnswer, Rejection> {
         Ok(ListingAnswer {
             items,
             paging: raw.paging.0.as_ref().and_then(paging),
+            facets: facets(&raw.filters),
         })
     })
 }

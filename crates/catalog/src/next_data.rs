@@ -1,6 +1,7 @@
-//! From an HTML page of the site to the one piece of JSON in it that is a product or a listing.
+//! From an HTML page of the site to the one piece of JSON in it that is a product, a listing or a
+//! category's children.
 //!
-//! Not here: reading that JSON (`detail`, `listing`). Everything else of the page, reviews and
+//! Not here: reading that JSON (`detail`, `listing`, `category`). Everything else of the page, reviews and
 //! customers included, ends here.
 
 use std::cell::RefCell;
@@ -20,7 +21,7 @@ use crate::{Rejection, RejectionReason};
 pub enum Reduced {
     /// The product object, as the JSON API sends it.
     Product(Vec<u8>),
-    /// `{"data": […], "paging": {…}, "categoryData": {…}}`.
+    /// `{"data": […], "paging": {…}, "filters": […], "categoryData": {…}}`.
     Listing(Vec<u8>),
 }
 
@@ -50,6 +51,8 @@ struct State<'a> {
     catalog: Object<Catalog<'a>>,
     #[serde(borrow)]
     productv2: Object<ProductState<'a>>,
+    #[serde(borrow)]
+    catalogv2: Object<TreeState<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -60,6 +63,8 @@ struct Catalog<'a> {
     #[serde(borrow)]
     paging: Option<&'a RawValue>,
     #[serde(borrow)]
+    filters: Option<&'a RawValue>,
+    #[serde(borrow)]
     category_data: Option<&'a RawValue>,
 }
 
@@ -67,19 +72,27 @@ struct Catalog<'a> {
 #[serde(default, rename_all = "camelCase")]
 struct ProductState<'a> {
     #[serde(borrow)]
-    product_data: Object<ProductData<'a>>,
+    product_data: Object<Request<'a>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct ProductData<'a> {
+struct TreeState<'a> {
     #[serde(borrow)]
-    response: Object<ProductResponse<'a>>,
+    categories: Object<Request<'a>>,
+}
+
+/// A request of the site's own to its API, with the answer.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Request<'a> {
+    #[serde(borrow)]
+    response: Object<Response<'a>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct ProductResponse<'a> {
+struct Response<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
@@ -88,55 +101,80 @@ struct ProductResponse<'a> {
 /// [`NotJson`](RejectionReason::NotJson), one that holds neither is
 /// [`WrongShape`](RejectionReason::WrongShape).
 pub fn reduce_html(html: &[u8]) -> Result<Reduced, Rejection> {
-    let state = next_data(html);
-    if state.trim().is_empty() {
+    read_state(html, |state| {
+        product(state)
+            .map(Reduced::Product)
+            .or_else(|| listing(state).map(Reduced::Listing))
+    })
+}
+
+/// The categories below the one whose page this is, as `{"data": […]}` for
+/// [`parse_categories`](crate::parse_categories). Refuses as [`reduce_html`] does.
+pub fn reduce_categories(html: &[u8]) -> Result<Vec<u8>, Rejection> {
+    read_state(html, categories)
+}
+
+impl AsRef<[u8]> for Reduced {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Product(json) | Self::Listing(json) => json,
+        }
+    }
+}
+
+/// What `take` finds in the state of a page, if it is not too deep.
+fn read_state<R: AsRef<[u8]>>(
+    html: &[u8],
+    take: impl Fn(&State<'_>) -> Option<R>,
+) -> Result<R, Rejection> {
+    let script = next_data(html);
+    if script.trim().is_empty() {
         return Err(Rejection::of_body(
             RejectionReason::NotJson,
             Some("__NEXT_DATA__"),
             html,
         ));
     }
-    json::read(state.as_bytes(), |state| {
-        let page: Page<'_> = json::object(state)?;
-        let reduced = reduce(&page).ok_or_else(|| {
+    json::read(script.as_bytes(), |script| {
+        let page: Page<'_> = json::object(script)?;
+        let state = page.props.0.as_ref();
+        let state = state.and_then(|props| props.initial_state.0.as_ref());
+        let taken = state.and_then(&take).ok_or_else(|| {
             Rejection::new(
                 RejectionReason::WrongShape,
                 Some("props.initialState"),
                 &page.page,
             )
         })?;
-        let (Reduced::Product(json) | Reduced::Listing(json)) = &reduced;
+        let json = taken.as_ref();
         if is_deeper_than(json, BodyLimits::default().max_depth) {
             return Err(Rejection::of_body(RejectionReason::TooDeep, None, json));
         }
-        Ok(reduced)
+        Ok(taken)
     })
-}
-
-fn reduce(page: &Page<'_>) -> Option<Reduced> {
-    let state = page.props.0.as_ref()?.initial_state.0.as_ref()?;
-    product(state)
-        .map(Reduced::Product)
-        .or_else(|| listing(state).map(Reduced::Listing))
 }
 
 /// `props.initialState.productv2.productData.response.data`.
 fn product(state: &State<'_>) -> Option<Vec<u8>> {
-    let data = state
-        .productv2
-        .0
-        .as_ref()?
-        .product_data
-        .0
-        .as_ref()?
-        .response
-        .0
-        .as_ref()?
-        .data?;
+    let product = state.productv2.0.as_ref()?;
+    let data = answer(&product.product_data)?;
     // Where the page is none of a product, this is null or empty.
-    let data = data.get();
     let filled = data.starts_with('{') && data.contains(':');
     filled.then(|| data.as_bytes().to_vec())
+}
+
+/// `props.initialState.catalogv2.categories.response.data`.
+fn categories(state: &State<'_>) -> Option<Vec<u8>> {
+    let tree = state.catalogv2.0.as_ref()?;
+    let data = answer(&tree.categories)?;
+    let list = data.starts_with('[');
+    list.then(|| format!("{{\"data\":{data}}}").into_bytes())
+}
+
+/// `response.data`.
+fn answer<'a>(request: &Object<Request<'a>>) -> Option<&'a str> {
+    let response = request.0.as_ref()?.response.0.as_ref()?;
+    response.data.map(RawValue::get)
 }
 
 /// `props.initialState.catalog`, without all that is not the listing.
@@ -149,6 +187,7 @@ fn listing(state: &State<'_>) -> Option<Vec<u8>> {
     let mut out = format!("{{\"data\":{data}");
     let rest = [
         ("paging", catalog.paging),
+        ("filters", catalog.filters),
         ("categoryData", catalog.category_data),
     ];
     for (name, value) in rest {

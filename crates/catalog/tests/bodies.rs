@@ -4,7 +4,8 @@ use std::io::Write;
 
 use catalog::{
     BodyError, BodyLimits, Encoding, HTML_PAGE, Reduced, Rejection, RejectionReason,
-    looks_like_challenge, parse_detail, parse_listing, read_body, reduce_html,
+    looks_like_challenge, parse_categories, parse_detail, parse_listing, read_body,
+    reduce_categories, reduce_html,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -178,7 +179,7 @@ fn a_page_is_reduced_to_its_product_or_listing() {
     };
     assert_eq!(
         body,
-        br#"{"data":[{"id":7}],"paging":{"total":1},"categoryData":{"id":2}}"#
+        br#"{"data":[{"id":7}],"paging":{"total":1},"filters":[],"categoryData":{"id":2}}"#
     );
     assert_eq!(parse_listing(&body).unwrap().items.len(), 1);
     let bare = r#"{"props":{"initialState":{"catalog":{"data":[]}}}}"#;
@@ -186,6 +187,34 @@ fn a_page_is_reduced_to_its_product_or_listing() {
         reduce_html(page(bare).as_bytes()),
         Ok(Reduced::Listing(br#"{"data":[]}"#.to_vec()))
     );
+}
+
+#[test]
+fn a_category_page_is_reduced_to_the_categories_below_it() {
+    let state = |response: &str| {
+        page(&format!(
+            r#"{{"props":{{"initialState":{{"catalogv2":{{"reviewData":["Nguyen"],
+                "categories":{{"loading":false,"response":{response}}}}}}}}}}}"#
+        ))
+    };
+    let below = state(r#"{"show_max":5,"data":[{"id":7,"name":"A"}]}"#);
+    let body = reduce_categories(below.as_bytes()).unwrap();
+    assert_eq!(body, br#"{"data":[{"id":7,"name":"A"}]}"#);
+    assert_eq!(parse_categories(&body).unwrap().categories[0].id, 7);
+    let leaf = state(r#"{"data":[]}"#);
+    assert_eq!(
+        reduce_categories(leaf.as_bytes()),
+        Ok(br#"{"data":[]}"#.to_vec())
+    );
+    for response in ["null", "{}", r#"{"data":null}"#, r#"{"data":{"id":7}}"#] {
+        let refused = reduce_categories(state(response).as_bytes()).unwrap_err();
+        assert_eq!(refused.reason, RejectionReason::WrongShape, "{response}");
+    }
+    let refused = reduce_categories(b"<html>maintenance</html>").unwrap_err();
+    assert_eq!(refused.reason, RejectionReason::NotJson);
+    let deep = format!(r#"{{"data":{}{}}}"#, "[".repeat(65), "]".repeat(65));
+    let refused = reduce_categories(state(&deep).as_bytes()).unwrap_err();
+    assert_eq!(refused.reason, RejectionReason::TooDeep);
 }
 
 #[test]

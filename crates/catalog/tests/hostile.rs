@@ -1,15 +1,16 @@
 //! No bytes make anything here panic or overflow a small stack.
 
 use catalog::{
-    BodyLimits, Encoding, ListingItem, Product, Reduced, canonical_url, category_id_from_url,
-    clean, description_text, looks_like_challenge, parse_categories, parse_detail, parse_listing,
-    parse_menu, parse_price, parse_quantity, product_id_from_url, read_body, reduce_html,
-    search_key,
+    BodyLimits, Encoding, FACETS_MAX, ListingItem, Product, Reduced, Shapes, Slice, Source,
+    canonical_url, category_id_from_url, clean, crowded_more, description_text,
+    looks_like_challenge, parse_categories, parse_detail, parse_listing, parse_menu, parse_price,
+    parse_quantity, product_id_from_url, read_body, reduce_categories, reduce_html, search_key,
+    split,
 };
 use proptest::prelude::*;
 
 const DETAIL: &str = r#"{"id":7,"sku":"1","name":"Ấm","url_path":"a-p7.html?spid=8","price":5,"original_price":9,"rating_average":4.5,"review_count":2,"quantity_sold":{"text":"Đã bán 2k","value":2},"stock_item":{"qty":1},"brand":{"id":1,"name":"B"},"current_seller":{"id":1,"product_id":"8","name":"S"},"categories":{"id":2,"name":"C","is_leaf":true},"breadcrumbs":[{"category_id":2}],"specifications":[{"name":"G","attributes":[{"name":"A","value":"<p>V</p>"}]}],"images":[{"base_url":"https://i.example/1"}],"description":"<p>D &amp; <b>x</p>","day_ago_created":3}"#;
-const LISTING: &str = r#"{"data":[{"id":7,"name":"\u1ea4m","url_path":"a-p7.html","price":5,"seller_product_id":8,"impression_info":[{"metadata":{"is_ad":0}}],"visible_impression_info":{"amplitude":{"seller_type":"NONE"}},"primary_category_path":"1/2"},{"id":8,"advertisement":{"ad":[]}}],"paging":{"current_page":1,"last_page":2,"per_page":40,"total":41}}"#;
+const LISTING: &str = r#"{"data":[{"id":7,"name":"\u1ea4m","url_path":"a-p7.html","price":5,"seller_product_id":8,"impression_info":[{"metadata":{"is_ad":0}}],"visible_impression_info":{"amplitude":{"seller_type":"NONE"}},"primary_category_path":"1/2"},{"id":8,"advertisement":{"ad":[]}}],"paging":{"current_page":1,"last_page":2,"per_page":40,"total":2000},"filters":[{"code":"brand","values":[{"query_value":"5","count":3}]},{"query_name":"seller","values":[{"query_value":7}]}]}"#;
 const TREE: &str = r#"{"data":[{"id":1,"parent_id":2,"name":"C","url_path":"c/c1","level":2,"is_leaf":false,"product_count":5,"children":[{"id":3}]}],"menu_block":{"items":[{"text":"A","link":"https://tiki.vn/a/c5"}]}}"#;
 const STAGED: &str = r#"{"id":7,"looks":[{"at":"2026-11-25T01:00:00.000Z","source":"listing","price":5}],"identity":{"name":"A","url":"https://tiki.vn/a"}}"#;
 
@@ -32,7 +33,14 @@ fn read_everything(bytes: &[u8]) {
     drop(parse_categories(bytes));
     drop(parse_menu(bytes));
     drop(parse_detail(bytes, 7));
+    let mut shapes = Shapes::default();
+    shapes.add_listing(bytes, Source::Listing);
+    shapes.add_detail(bytes, Source::DetailHtml);
+    assert!(shapes.iter().all(|(_, _, shape)| shape.log_sum >= 0.0));
     if let Ok(answer) = parse_listing(bytes) {
+        assert!(answer.facets.brands.len() <= FACETS_MAX);
+        split(&Slice::default(), &answer);
+        crowded_more(&Slice::default(), &answer.facets, 1);
         for item in answer.items {
             if let ListingItem::Organic(listing) = item {
                 assert!(listing.product_id > 0);
@@ -45,6 +53,9 @@ fn read_everything(bytes: &[u8]) {
     if let Ok(Reduced::Product(json) | Reduced::Listing(json)) = reduce_html(bytes) {
         drop(parse_detail(&json, 7));
         drop(parse_listing(&json));
+    }
+    if let Ok(json) = reduce_categories(bytes) {
+        parse_categories(&json).unwrap();
     }
     let text = String::from_utf8_lossy(bytes);
     let cleaned = clean(&text);
@@ -91,13 +102,15 @@ fn deep_nesting_ends_on_a_small_stack() {
         "name",
         "price",
         "current_seller",
+        "quantity_sold",
+        "breadcrumbs",
         "specifications",
         "images",
     ] {
         bodies.push(format!(r#"{{"id":7,"{field}":{closed}}}"#));
         bodies.push(format!(r#"{{"data":[{{"id":7,"{field}":{closed}}}]}}"#));
     }
-    for field in ["data", "paging", "error", "menu_block"] {
+    for field in ["data", "paging", "filters", "error", "menu_block"] {
         bodies.push(format!(r#"{{"{field}":{closed}}}"#));
         bodies.push(format!(r#"{{"{field}":{{"items":{closed}}}}}"#));
     }
@@ -127,6 +140,9 @@ fn bodies() -> impl Strategy<Value = String> {
         product_page(DETAIL),
         page(&format!(
             r#"{{"props":{{"initialState":{{"catalog":{LISTING}}}}}}}"#
+        )),
+        page(&format!(
+            r#"{{"props":{{"initialState":{{"catalogv2":{{"categories":{{"response":{TREE}}}}}}}}}}}"#
         )),
     ])
 }

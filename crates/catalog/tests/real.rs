@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use catalog::{
-    Detail, Instant, Listing, ListingItem, Product, Reduced, Seen, Source, parse_detail,
-    parse_listing, reduce_html,
+    Detail, Instant, Listing, ListingItem, Product, Reduced, Seen, Source, parse_categories,
+    parse_detail, parse_listing, reduce_categories, reduce_html,
 };
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
@@ -312,9 +312,35 @@ fn a_real_category_page_is_forty_products_and_fifteen_advertisements() {
     assert_eq!(reduced["categoryData"]["id"], 1954);
     assert_eq!(
         reduced.as_object().unwrap().len(),
-        3,
+        4,
         "nothing but the listing is kept"
     );
+    let first = |id, count| Some(catalog::Facet { id, count });
+    let facets = answer.facets;
+    assert_eq!((facets.brands.len(), facets.sellers.len()), (30, 30));
+    assert_eq!(facets.brands.first().copied(), first(1_396_997, Some(1036)));
+    assert_eq!(facets.sellers.first().copied(), first(159_318, Some(1469)));
+}
+
+#[test]
+fn a_real_category_page_names_the_categories_below_it() {
+    let Some(state) = json("category_page_c1954_2025-11_next_data.json") else {
+        return;
+    };
+    let body = reduce_categories(&page(&state)).unwrap();
+    let tree = &state["props"]["initialState"]["catalogv2"]["categories"]["response"]["data"];
+    let answer = parse_categories(&body).unwrap();
+    assert_eq!(answer.malformed, 0);
+    let ids: Vec<i64> = answer.categories.iter().map(|c| c.id).collect();
+    let raw: Vec<i64> = tree
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["id"].as_i64().unwrap())
+        .collect();
+    assert_eq!(ids, raw);
+    assert!(ids.len() > 5);
+    assert_eq!(answer.categories[0].parent_id, Some(1954));
 }
 
 #[test]
