@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderValue};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use crate::receive::{self, Head};
 use crate::robots::ROBOTS_MAX_BYTES;
+use crate::signals::Signals;
 use crate::{
-    Answer, Ask, FetchError, FetchErrorKind, Gate, HostPermit, PermitError, RateError, Robots,
-    Settings, judge, tls,
+    Answer, Ask, FetchError, FetchErrorKind, Gate, HostPermit, PageSource, PermitError, RateError,
+    Robots, Settings, judge, tls,
 };
 
 /// How much is read of the body of an answer that is an error anyway.
@@ -39,6 +40,7 @@ pub struct Client {
 struct Inner {
     http: reqwest::Client,
     gate: Gate,
+    signals: Signals,
     settings: Settings,
     in_flight: Semaphore,
 }
@@ -75,6 +77,14 @@ pub(crate) struct Received {
     pub(crate) took: Duration,
 }
 
+/// A request that was sent.
+struct Sent<'a> {
+    took: Duration,
+    probe: bool,
+    /// Until all processes know what there is to know, nobody else goes in its place.
+    _place: SemaphorePermit<'a>,
+}
+
 impl Client {
     /// A client for one origin. Connects to nothing yet.
     pub fn new(settings: Settings, gate: Gate) -> Result<Self, ClientError> {
@@ -91,6 +101,7 @@ impl Client {
             inner: Arc::new(Inner {
                 http,
                 gate,
+                signals: Signals::new(settings.breaker_pause),
                 settings,
                 in_flight,
             }),
@@ -113,17 +124,15 @@ impl Client {
     /// all, means that nothing may be asked. To be read again after [`crate::ROBOTS_FRESH`].
     pub async fn read_robots(&self) -> Result<Robots, FetchError> {
         let ask = Ask::Robots;
-        let received = self.send(&ask).await;
-        let agent = &self.inner.settings.user_agent;
-        let judged = received
-            .and_then(|received| judge::robots(received, agent, &self.inner.settings.limits));
+        let judged = self.ask_robots(&ask).await;
         judged.map_err(|kind| self.error(&ask, kind))
     }
 
     /// One request, if robots.txt allows it: one permit, nothing repeated, nothing followed.
     ///
     /// Waits for a place in flight and a permit as long as that takes; a `Crawl-delay` of `robots` holds
-    /// from here on. Dropping the future closes the request.
+    /// from here on. While the breaker is open it does not wait but says for how long that is
+    /// ([`PermitError::Pause`]). Dropping the future closes the request.
     pub async fn fetch(&self, ask: &Ask, robots: &Robots) -> Result<Answer, FetchError> {
         if !robots.allows(ask) {
             let marker = format!("robots.txt disallows {}", ask.path());
@@ -132,31 +141,79 @@ impl Client {
                 FetchErrorKind::Refused {
                     status: None,
                     marker,
+                    challenge: false,
                 },
             ));
         }
         self.inner
             .gate
             .space_at_least(robots.crawl_delay().unwrap_or_default());
-        let received = self.send(ask).await;
-        let judged =
-            received.and_then(|received| judge::answer(ask, received, &self.inner.settings.limits));
+        let judged = self.ask(ask).await;
         judged.map_err(|kind| self.error(ask, kind))
     }
 
-    async fn send(&self, ask: &Ask) -> Result<Received, FetchErrorKind> {
+    async fn ask_robots(&self, ask: &Ask) -> Result<Robots, FetchErrorKind> {
+        let (received, sent) = self.send(ask).await?;
+        let settings = &self.inner.settings;
+        let judge = |received| judge::robots(received, &settings.user_agent, &settings.limits);
+        self.tell(sent, received.and_then(judge)).await
+    }
+
+    async fn ask(&self, ask: &Ask) -> Result<Answer, FetchErrorKind> {
+        let (received, sent) = self.send(ask).await?;
+        let judged = match received {
+            Ok(received) => self.judge(ask, received).await,
+            Err(kind) => Err(kind),
+        };
+        self.tell(sent, judged).await
+    }
+
+    /// Waits until it may, and sends. An error: it was not sent.
+    async fn send(
+        &self,
+        ask: &Ask,
+    ) -> Result<(Result<Received, FetchErrorKind>, Sent<'_>), FetchErrorKind> {
         // First the place, then the permit: a permit does not outlive a wait for a place.
         let place = self.inner.in_flight.acquire().await;
-        let _place = place.map_err(|_| FetchErrorKind::Permit(PermitError::Void))?;
-        let permit = self
-            .inner
-            .gate
-            .permit()
-            .await
-            .map_err(FetchErrorKind::Permit)?;
+        let place = place.map_err(|_| FetchErrorKind::Permit(PermitError::Void))?;
+        let permit = self.inner.gate.permit().await;
+        let permit = permit.map_err(FetchErrorKind::Permit)?;
+        let (probe, begun) = (permit.is_probe(), Instant::now());
         let limit = self.inner.settings.request_timeout;
-        let answer = timeout(limit, self.exchange(ask, permit)).await;
-        answer.unwrap_or(Err(FetchErrorKind::Timeout(limit)))
+        let received = timeout(limit, self.exchange(ask, permit)).await;
+        let sent = Sent {
+            took: begun.elapsed(),
+            probe,
+            _place: place,
+        };
+        let timed_out = Err(FetchErrorKind::Timeout(limit));
+        Ok((received.unwrap_or(timed_out), sent))
+    }
+
+    async fn judge(&self, ask: &Ask, received: Received) -> Result<Answer, FetchErrorKind> {
+        let (asked, limits) = (*ask, self.inner.settings.limits);
+        let judge = move || judge::answer(&asked, received, &limits);
+        match ask.source() {
+            PageSource::Api => judge(),
+            // Reducing a page of a megabyte takes some 8 ms.
+            PageSource::Html => {
+                let judged = tokio::task::spawn_blocking(judge).await;
+                judged.unwrap_or_else(|error| Err(FetchErrorKind::Interrupted(Box::new(error))))
+            }
+        }
+    }
+
+    /// Tells the other processes what an answer says about the site.
+    async fn tell<T>(
+        &self,
+        sent: Sent<'_>,
+        judged: Result<T, FetchErrorKind>,
+    ) -> Result<T, FetchErrorKind> {
+        let answer = judged.as_ref().map(|_| sent.took);
+        if let Some(report) = self.inner.signals.note(answer, sent.probe) {
+            self.inner.gate.report(report).await;
+        }
+        judged
     }
 
     /// The only place where a request leaves; it takes the permit with it.
@@ -170,7 +227,12 @@ impl Client {
         } else {
             "gzip"
         };
+        let accept = match ask.source() {
+            PageSource::Api => "application/json",
+            PageSource::Html => "text/html",
+        };
         let request = self.inner.http.get(ask.url(&self.inner.settings.origin));
+        let request = request.header(ACCEPT, accept);
         let response = request.header(ACCEPT_ENCODING, encodings).send().await;
         let response = response.map_err(receive::transport)?;
         let head = Head::of(&response);
@@ -219,7 +281,6 @@ fn http_client(settings: &Settings) -> Result<reqwest::Client, ClientError> {
         .starts_with(|first: char| first.is_ascii_alphanumeric());
     let agent = agent.filter(|agent| named && agent.to_str().is_ok());
     let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("vi-VN,vi"));
     let mut builder = reqwest::Client::builder()
         .user_agent(agent.ok_or(ClientError::UserAgent)?)

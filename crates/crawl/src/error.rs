@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use catalog::BodyError;
+use catalog::{BodyError, Rejection};
 
 use crate::PermitError;
 use crate::judge::retry_body;
@@ -30,6 +30,9 @@ pub enum FetchErrorKind {
         status: Option<u16>,
         /// What was seen, for people.
         marker: String,
+        /// Whether it was a challenge, a CAPTCHA or a page in the place of data: that is meant for us,
+        /// whatever we ask for. A bare 401 or 403 of the API is not: the HTML may still be open.
+        challenge: bool,
     },
     /// 429.
     #[error("the site asks for fewer requests (429)")]
@@ -75,11 +78,14 @@ pub enum FetchErrorKind {
         /// What it is called.
         content_type: Option<String>,
     },
+    /// HTML with 200, but without the JSON that was asked for.
+    #[error("the page does not hold what was asked for")]
+    NoState(#[source] Rejection),
     /// robots.txt came, and cannot be understood; so nothing may be asked.
     #[error("nothing may be asked")]
     Robots(#[source] crate::RobotsError),
     /// There was no permit, so nothing was sent. Not the fault of what was asked: it should not cost a
-    /// try.
+    /// try. With [`PermitError::Pause`] nobody may ask for a time.
     #[error("there is no leave to ask")]
     Permit(#[source] PermitError),
 }
@@ -106,11 +112,13 @@ impl FetchErrorKind {
                 retry_after.map_or(Retry::Backoff, Retry::After)
             }
             Self::Body(error) => retry_body(error),
+            Self::Permit(PermitError::Pause(left)) => Retry::After(*left),
             Self::Status(408 | 425)
             | Self::Timeout(_)
             | Self::Connect(_)
             | Self::Interrupted(_)
             | Self::NotJson { .. }
+            | Self::NoState(_)
             | Self::Robots(_)
             | Self::Permit(_) => Retry::Backoff,
             Self::Redirect { .. } | Self::Status(_) | Self::Encoding(_) => Retry::Never,

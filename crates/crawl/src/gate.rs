@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::Backoff;
-use crate::permit::{Grant, HostPermit, PERMIT_VALID, PermitError, PermitSource};
+use crate::pace::{Breaker, Pace};
+use crate::permit::{Grant, HostPermit, PERMIT_VALID, PermitError, PermitSource, Report};
 use crate::rate::{MOST_SPACING, Rate, second_worth};
 
 /// The shortest wait before a source with a full schedule is asked again.
@@ -48,6 +49,11 @@ struct Inner {
     waiting: Mutex<VecDeque<oneshot::Sender<Result<Slot, PermitError>>>>,
     /// Whoever holds it asks the source, for all who wait.
     turn: tokio::sync::Mutex<Trouble>,
+    /// How often the breaker was found or made open: slots from before are void.
+    trips: AtomicU64,
+    /// The pace where no source keeps one, as the rate is off: only its breaker counts.
+    own_pace: Mutex<Pace>,
+    begun: Instant,
 }
 
 /// When one request may be sent.
@@ -55,6 +61,8 @@ struct Inner {
 struct Slot {
     from: Instant,
     void_after: Instant,
+    trips: u64,
+    probe: bool,
 }
 
 /// Since when the source fails.
@@ -83,6 +91,9 @@ impl Gate {
             least_spacing_us: AtomicU64::new(0),
             waiting: Mutex::new(VecDeque::new()),
             turn: tokio::sync::Mutex::new(Trouble::default()),
+            trips: AtomicU64::new(0),
+            own_pace: Mutex::new(Pace::default()),
+            begun: Instant::now(),
         };
         Self {
             inner: Arc::new(inner),
@@ -112,11 +123,11 @@ impl Gate {
         self.inner.rate.spacing().map(|spacing| spacing.max(least))
     }
 
-    /// Waits for leave to send one request. Dropping the future gives the place up; nobody else loses
-    /// by it.
+    /// Waits for leave to send one request, unless the breaker is open: then it says so at once.
+    /// Dropping the future gives the place up; nobody else loses by it.
     pub async fn permit(&self) -> Result<HostPermit, PermitError> {
         if self.inner.rate == Rate::Off {
-            return Ok(HostPermit::new(None));
+            return self.own_permit();
         }
         let Some(source) = &self.inner.source else {
             return Err(PermitError::NoSource);
@@ -124,13 +135,77 @@ impl Gate {
         for _ in 0..MOST_MISSES {
             let slot = self.slot(source.as_ref()).await?;
             sleep_until(slot.from).await;
-            let permit = HostPermit::new(Some(slot.void_after));
-            if !permit.is_void() {
+            let permit = HostPermit::new(Some(slot.void_after), slot.probe);
+            // Whoever has the probe goes while all others are held.
+            let is_held = !slot.probe && slot.trips != self.trips();
+            if !permit.is_void() && !is_held {
                 return Ok(permit);
             }
             tracing::debug!("a permit became void before it could be used");
         }
         Err(PermitError::Void)
+    }
+
+    /// A permit where nothing is rationed; the breaker of this process alone decides.
+    fn own_permit(&self) -> Result<HostPermit, PermitError> {
+        let (mut pace, now) = (self.own_pace(), self.now_micros());
+        let probe = match pace.breaker(now) {
+            Breaker::Open { left } => return Err(PermitError::Pause(left)),
+            Breaker::HalfOpen => {
+                pace.take_probe(now);
+                true
+            }
+            Breaker::Closed => false,
+        };
+        Ok(HostPermit::new(None, probe))
+    }
+
+    /// Tells all processes what an answer said about the site.
+    pub(crate) async fn report(&self, report: Report) {
+        match report {
+            Report::Slower { keep_permille } => {
+                tracing::debug!(keep_permille, "the site shows signs of strain");
+            }
+            Report::Trip { probe, .. } => {
+                tracing::warn!(probe, "the site is left alone for a while");
+            }
+            Report::Mended => tracing::info!("the site answers again"),
+        }
+        if self.inner.rate == Rate::Off {
+            let now = self.now_micros();
+            return self.own_pace().apply(report, now);
+        }
+        let Some(source) = &self.inner.source else {
+            return;
+        };
+        let trip = matches!(report, Report::Trip { .. });
+        self.tripped(trip);
+        let told = timeout(ANSWER_LIMIT, source.report(report)).await;
+        // Also what was granted before the source knew.
+        self.tripped(trip);
+        let error = match told {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => PermitError::Late(ANSWER_LIMIT),
+        };
+        tracing::warn!(%error, ?report, "the other processes do not know");
+    }
+
+    fn trips(&self) -> u64 {
+        self.inner.trips.load(Ordering::SeqCst)
+    }
+
+    fn tripped(&self, tripped: bool) {
+        self.inner.trips.fetch_add(tripped.into(), Ordering::SeqCst);
+    }
+
+    fn own_pace(&self) -> std::sync::MutexGuard<'_, Pace> {
+        let pace = self.inner.own_pace.lock();
+        pace.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_micros(&self) -> i64 {
+        i64::try_from(self.inner.begun.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 
     /// Queues for a slot. One of the waiting asks the source for all of them; if it is dropped, the
@@ -156,7 +231,7 @@ impl Gate {
     async fn ask(&self, source: &dyn PermitSource, trouble: &mut Trouble) {
         let spacing = self.spacing().unwrap_or(MOST_SPACING);
         let want = self.count_waiting().min(second_worth(spacing));
-        let begun = Instant::now();
+        let (trips, begun) = (self.trips(), Instant::now());
         let taken = timeout(ANSWER_LIMIT, source.take(want, spacing)).await;
         let error = match taken {
             Ok(Ok(grant)) if grant.age <= PERMIT_VALID || grant.count == 0 => {
@@ -164,11 +239,16 @@ impl Gate {
                 if grant.count == 0 {
                     sleep(grant.wait.clamp(LEAST_PAUSE, MOST_SPACING)).await;
                 } else {
-                    self.hand_out(grant, want);
+                    self.hand_out(grant, want, trips);
                 }
                 return;
             }
             Ok(Ok(grant)) => PermitError::Late(grant.age),
+            Ok(Err(error @ PermitError::Pause(_))) => {
+                *trouble = Trouble::default();
+                self.tripped(true);
+                return self.tell_all(&error);
+            }
             Ok(Err(error)) => error,
             Err(_) => PermitError::Late(begun.elapsed()),
         };
@@ -182,11 +262,7 @@ impl Gate {
         let left = self.inner.patience.saturating_sub(since.elapsed());
         if left.is_zero() {
             *trouble = Trouble::default();
-            for sender in self.queue().drain(..) {
-                // A worker that went away needs no answer.
-                drop(sender.send(Err(error.clone())));
-            }
-            return;
+            return self.tell_all(&error);
         }
         if trouble.failures == 1 {
             tracing::warn!(%error, "no request goes out until the source of permits answers");
@@ -194,7 +270,14 @@ impl Gate {
         sleep(SOURCE_BACKOFF.delay(trouble.failures, 1.0).min(left)).await;
     }
 
-    fn hand_out(&self, grant: Grant, want: u32) {
+    fn tell_all(&self, error: &PermitError) {
+        for sender in self.queue().drain(..) {
+            // A worker that went away needs no answer.
+            drop(sender.send(Err(error.clone())));
+        }
+    }
+
+    fn hand_out(&self, grant: Grant, want: u32, trips: u64) {
         let now = Instant::now();
         let first = now + grant.wait.min(MOST_SPACING);
         let spacing = grant.spacing.min(MOST_SPACING);
@@ -205,6 +288,8 @@ impl Gate {
             let mut slot = Ok(Slot {
                 from,
                 void_after: from + valid,
+                trips,
+                probe: grant.probe,
             });
             // Whoever went away meanwhile does not cost the next one a slot.
             while let Some(sender) = queue.pop_front() {

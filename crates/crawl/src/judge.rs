@@ -1,15 +1,29 @@
 //! What an answer is worth: believed, gone, or an error with its meaning. No I/O.
 
 use bytes::Bytes;
-use catalog::{BodyError, BodyLimits, Encoding, HTML_PAGE, looks_like_challenge, read_body};
+use catalog::{
+    BodyError, BodyLimits, Encoding, HTML_PAGE, Reduced, Rejection, RejectionReason,
+    looks_like_challenge, read_body, reduce_categories, reduce_html,
+};
 
 use crate::client::Received;
-use crate::{Answer, Ask, FetchErrorKind, Page, Retry, Robots};
+use crate::{Answer, Ask, FetchErrorKind, Page, PageSource, Retry, Robots};
 
-/// A body as received and unpacked.
+/// A body as it is kept and unpacked.
 struct Opened {
+    body: Bytes,
     encoding: Encoding,
     unpacked: Bytes,
+}
+
+impl Opened {
+    fn plain(body: Bytes) -> Self {
+        Self {
+            unpacked: body.clone(),
+            encoding: Encoding::Identity,
+            body,
+        }
+    }
 }
 
 /// What an answer to anything but robots.txt is.
@@ -18,26 +32,67 @@ pub(crate) fn answer(
     received: Received,
     limits: &BodyLimits,
 ) -> Result<Answer, FetchErrorKind> {
-    let status = received.head.status;
+    let (status, source) = (received.head.status, ask.source());
     let opened = open(&received, limits);
+    if source == PageSource::Html && status == 200 {
+        return reduced(ask, received, &opened?);
+    }
     let body = opened
         .as_ref()
         .map_or(&received.body, |opened| &opened.unpacked);
     refuse_challenge(status, body, received.head.content_type.as_deref())?;
-    match status {
-        200 => {
+    match (status, source) {
+        (200, _) => {
             let opened = opened?;
-            if *ask != Ask::Robots {
-                expect_json(&received, &opened.unpacked)?;
-            }
-            Ok(Answer::Good(page(received, opened)))
+            expect_json(&received, &opened.unpacked)?;
+            Ok(Answer::Good(page(received, source, opened)))
         }
-        404 | 410 => Ok(Answer::Gone {
+        (404 | 410, PageSource::Api) => Ok(Answer::Gone {
             status,
-            page: page(received, opened?),
+            page: page(received, source, opened?),
+        }),
+        // Nothing of a page of HTML leaves but what was asked for.
+        (404 | 410, PageSource::Html) => Ok(Answer::Gone {
+            status,
+            page: page(received, source, Opened::plain(Bytes::new())),
         }),
         _ => Err(failure(received)),
     }
+}
+
+/// What was asked for, out of a page of HTML. What holds that is no challenge, whatever words are in it.
+fn reduced(ask: &Ask, received: Received, opened: &Opened) -> Result<Answer, FetchErrorKind> {
+    let html = &opened.unpacked;
+    let rejection = match reduce(ask, html) {
+        Ok(json) => {
+            let json = Opened::plain(Bytes::from(json));
+            return Ok(Answer::Good(page(received, PageSource::Html, json)));
+        }
+        Err(rejection) => rejection,
+    };
+    Err(no_state(&received, html, rejection))
+}
+
+/// A page that does not hold what was asked for; it may be a challenge.
+fn no_state(received: &Received, html: &[u8], rejection: Rejection) -> FetchErrorKind {
+    match looks_like_challenge(html, received.head.content_type.as_deref()) {
+        Some(marker) if marker != HTML_PAGE => challenge(received.head.status, marker),
+        _ => FetchErrorKind::NoState(rejection),
+    }
+}
+
+fn reduce(ask: &Ask, html: &[u8]) -> Result<Vec<u8>, Rejection> {
+    if let Ask::CategoryChildren { .. } = ask {
+        return reduce_categories(html);
+    }
+    let seen = match (reduce_html(html)?, ask) {
+        (Reduced::Product(json), Ask::ProductPage { .. })
+        | (Reduced::Listing(json), Ask::CategoryPage { .. }) => return Ok(json),
+        (Reduced::Product(_), _) => "a product",
+        (Reduced::Listing(_), _) => "a listing",
+    };
+    let (reason, field) = (RejectionReason::WrongShape, "props.initialState");
+    Err(Rejection::new(reason, Some(field), seen))
 }
 
 /// What an answer to robots.txt allows (RFC 9309, 2.3.1).
@@ -71,6 +126,7 @@ fn failure(received: Received) -> FetchErrorKind {
         status @ (401 | 403) => FetchErrorKind::Refused {
             status: Some(status),
             marker: format!("status {status}"),
+            challenge: false,
         },
         429 => FetchErrorKind::Throttled {
             retry_after: head.retry_after,
@@ -97,14 +153,18 @@ fn open(received: &Received, limits: &BodyLimits) -> Result<Opened, FetchErrorKi
         return Err(FetchErrorKind::Body(BodyError::TooLarge { bytes, max }));
     }
     let unpacked = read_body(&received.body, encoding, limits).map_err(FetchErrorKind::Body)?;
-    let unpacked = match encoding {
-        Encoding::Identity => received.body.clone(),
-        Encoding::Gzip => Bytes::from(unpacked),
-    };
-    Ok(Opened { encoding, unpacked })
+    let body = received.body.clone();
+    Ok(match encoding {
+        Encoding::Identity => Opened::plain(body),
+        Encoding::Gzip => Opened {
+            body,
+            encoding,
+            unpacked: Bytes::from(unpacked),
+        },
+    })
 }
 
-/// A challenge or CAPTCHA under any status, and with 200 any page of HTML: nothing that we ask for is one.
+/// A challenge or CAPTCHA under any status, and with 200 any page of HTML where none was asked for.
 fn refuse_challenge(
     status: u16,
     body: &[u8],
@@ -112,11 +172,16 @@ fn refuse_challenge(
 ) -> Result<(), FetchErrorKind> {
     let seen = looks_like_challenge(body, content_type);
     match seen.filter(|marker| *marker != HTML_PAGE || (200..=299).contains(&status)) {
-        Some(marker) => {
-            let (status, marker) = (Some(status), format!("status {status}, {marker}"));
-            Err(FetchErrorKind::Refused { status, marker })
-        }
+        Some(marker) => Err(challenge(status, marker)),
         None => Ok(()),
+    }
+}
+
+fn challenge(status: u16, marker: &str) -> FetchErrorKind {
+    FetchErrorKind::Refused {
+        status: Some(status),
+        marker: format!("status {status}, {marker}"),
+        challenge: true,
     }
 }
 
@@ -137,10 +202,11 @@ fn first_byte(body: &[u8]) -> Option<u8> {
     body.trim_ascii_start().first().copied()
 }
 
-fn page(received: Received, opened: Opened) -> Page {
+fn page(received: Received, source: PageSource, opened: Opened) -> Page {
     Page {
         status: received.head.status,
-        body: received.body,
+        source,
+        body: opened.body,
         encoding: opened.encoding,
         unpacked: opened.unpacked,
         content_type: received.head.content_type,

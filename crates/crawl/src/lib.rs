@@ -7,7 +7,8 @@
 //!
 //! Each request goes through [`Client::fetch`], which asks robots.txt, waits for a place among the
 //! requests in flight and for a [`HostPermit`], sends once, follows nothing, and reads no more than
-//! the limits of a body.
+//! the limits of a body. What the answers say about how the site feels is told to the source of permits,
+//! so that all processes slow down, or stay away, together ([`Pace`]).
 
 mod ask;
 mod backoff;
@@ -16,13 +17,17 @@ mod error;
 mod gate;
 mod judge;
 mod origin;
+mod pace;
 mod page;
+mod page_cache;
 mod permit;
 mod rate;
 mod receive;
+mod redis_pages;
 mod redis_permits;
 mod robots;
 mod settings;
+mod signals;
 mod tls;
 
 pub use ask::Ask;
@@ -31,11 +36,15 @@ pub use client::{Client, ClientError};
 pub use error::{FetchError, FetchErrorKind, Retry};
 pub use gate::Gate;
 pub use origin::{Origin, OriginError};
-pub use page::{Answer, Page};
+pub use pace::{Breaker, FULL_SHARE, LEAST_SHARE, MOST_PAUSE, PROBE_TIME, Pace};
+pub use page::{Answer, Page, PageSource};
+pub use page_cache::{CACHED_BODY_MAX_BYTES, CacheTtl, Cached, CachedKind, CachedPage, PageKey};
 pub use permit::{
-    Grant, HostPermit, PERMIT_VALID, PermitError, PermitSource, SCHEDULE_AHEAD, Taking,
+    Grant, HostPermit, PERMIT_VALID, PermitError, PermitSource, Report, Reporting, SCHEDULE_AHEAD,
+    Taking,
 };
 pub use rate::{LEAST_SPACING, MOST_SPACING, Rate, RateError};
+pub use redis_pages::{CACHE_PATIENCE, CACHE_PAUSE, CacheError, Lookup, RedisPages, own_database};
 pub use redis_permits::RedisPermits;
 pub use robots::{ROBOTS_FRESH, ROBOTS_MAX_BYTES, Robots, RobotsError};
 pub use settings::Settings;

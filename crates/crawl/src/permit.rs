@@ -33,10 +33,34 @@ pub struct Grant {
     /// may lie earlier than `wait` says. What is older than [`PERMIT_VALID`] is void. Zero if the clock
     /// was read in this process just now.
     pub age: Duration,
+    /// The one probe of a breaker that is half open; `count` is 1 then.
+    pub probe: bool,
+}
+
+/// What answers say about how the site feels, for all processes to keep to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// Ask less.
+    Slower {
+        /// So many thousandths of the rate in force.
+        keep_permille: u16,
+    },
+    /// Open the breaker.
+    Trip {
+        /// For at least so long.
+        least: Duration,
+        /// Whether it was the probe of a half-open breaker that failed.
+        probe: bool,
+    },
+    /// The probe was answered well: close the breaker.
+    Mended,
 }
 
 /// The future answer of a [`PermitSource`].
 pub type Taking<'a> = Pin<Box<dyn Future<Output = Result<Grant, PermitError>> + Send + 'a>>;
+
+/// The end of telling a [`PermitSource`] something.
+pub type Reporting<'a> = Pin<Box<dyn Future<Output = Result<(), PermitError>> + Send + 'a>>;
 
 /// The one place where permits of all processes come from: Redis ([`crate::RedisPermits`]) or a row of
 /// the warehouse.
@@ -44,9 +68,19 @@ pub type Taking<'a> = Pin<Box<dyn Future<Output = Result<Grant, PermitError>> + 
 /// A source grants every slot once, none earlier than a spacing after the one before it, none earlier
 /// than now, and none later than [`SCHEDULE_AHEAD`] from now. One that cannot know what was granted
 /// before begins empty, [`SCHEDULE_AHEAD`] and a spacing from now.
+///
+/// One that keeps the [`crate::Pace`] of all processes spaces slots wider by the share in force, grants
+/// nothing while the breaker is open, and a single slot, as a probe, when it is half open.
 pub trait PermitSource: Send + Sync {
-    /// Takes up to `want` (at least 1) slots. Answers within a few seconds, if with an error.
+    /// Takes up to `want` (at least 1) slots. Answers within a few seconds, if with an error;
+    /// [`PermitError::Pause`] while the breaker is open.
     fn take(&self, want: u32, spacing: Duration) -> Taking<'_>;
+
+    /// Takes in what all processes should keep to. A source that keeps no pace forgets it.
+    fn report(&self, report: Report) -> Reporting<'_> {
+        tracing::debug!(?report, "nobody keeps a pace");
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// Why there is no permit, and so no request. Cheap to clone: all who wait are told.
@@ -67,6 +101,9 @@ pub enum PermitError {
     /// The source answers, but so late that its slots have passed.
     #[error("no permit: the source answered after {} ms, and a slot is void after {}", .0.as_millis(), PERMIT_VALID.as_millis())]
     Late(Duration),
+    /// The breaker is open: nobody may ask for so long. The source does not fail; it says so.
+    #[error("the site is left alone for another {} ms", .0.as_millis())]
+    Pause(Duration),
     /// This process slept through each slot that it was given.
     #[error("no permit could be used in time: this machine is too busy")]
     Void,
@@ -86,11 +123,17 @@ impl PermitError {
 #[must_use = "a permit that is not used is lost to all processes"]
 pub struct HostPermit {
     void_after: Option<Instant>,
+    probe: bool,
 }
 
 impl HostPermit {
-    pub(crate) fn new(void_after: Option<Instant>) -> Self {
-        Self { void_after }
+    pub(crate) fn new(void_after: Option<Instant>, probe: bool) -> Self {
+        Self { void_after, probe }
+    }
+
+    /// Whether its request is the one that decides if the breaker closes.
+    pub fn is_probe(&self) -> bool {
+        self.probe
     }
 
     /// Whether its time has passed. A permit of a rate that is off never is.
@@ -103,6 +146,7 @@ impl fmt::Debug for HostPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostPermit")
             .field("void", &self.is_void())
-            .finish()
+            .field("probe", &self.probe)
+            .finish_non_exhaustive()
     }
 }

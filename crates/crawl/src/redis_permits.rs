@@ -1,5 +1,5 @@
-//! Permits from Redis: one schedule for each origin, kept by one script on the server's clock. Falling
-//! back to another source is not decided here.
+//! Permits from Redis: one schedule for each origin, kept by one script on the server's clock. Not here:
+//! the pace of all processes, and falling back to another source.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -93,6 +93,7 @@ impl RedisPermits {
             wait,
             spacing,
             age,
+            probe: false,
         })
     }
 

@@ -88,6 +88,8 @@ impl fmt::Debug for Robots {
 
 #[cfg(test)]
 mod tests {
+    use catalog::{Order, Slice};
+
     use super::*;
 
     const AGENT: &str = "tiki-data-pipeline/0.1 (+https://example.com)";
@@ -98,6 +100,13 @@ mod tests {
     const LISTING: Ask = Ask::Listing {
         category: 8322,
         page: 1,
+        slice: Slice {
+            price: None,
+            brand: None,
+            seller: None,
+            order: Order::TopSeller,
+            again: false,
+        },
     };
 
     #[test]

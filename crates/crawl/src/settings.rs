@@ -21,11 +21,14 @@ pub struct Settings {
     pub limits: BodyLimits,
     /// Requests at the same time, at least 1; further ones wait before they take a permit.
     pub max_in_flight: usize,
+    /// How long everybody stays away at least after the site was overdone; it doubles while that does
+    /// not help.
+    pub breaker_pause: Duration,
 }
 
 impl Settings {
     /// Defaults: an honest user agent, 10 s to connect, 30 s a request, the default limits of bodies,
-    /// 5 requests in flight.
+    /// 5 requests in flight, 30 s of silence after the site was overdone.
     pub fn new(origin: Origin) -> Self {
         Self {
             origin,
@@ -34,6 +37,7 @@ impl Settings {
             request_timeout: Duration::from_secs(30),
             limits: BodyLimits::default(),
             max_in_flight: 5,
+            breaker_pause: Duration::from_secs(30),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What tests need of the outside world (development only): real servers in
-//! folders of their own, and processes that end with the test.
+//! folders of their own, a network between that can fail, and processes that end
+//! with the test.
 //!
 //! Nothing here imitates a server, and nothing here knows our crates. A server
 //! that is missing is a panic that says how to get it, never a skipped test.
@@ -16,6 +17,7 @@
 mod child;
 mod error;
 mod postgres;
+mod proxy;
 mod redis;
 mod server;
 mod wait;
@@ -23,6 +25,7 @@ mod wait;
 pub use child::ChildGuard;
 pub use error::ServerError;
 pub use postgres::{POSTGRES_VARIABLE, Postgres};
+pub use proxy::Proxy;
 pub use redis::{REDIS_VARIABLE, Redis};
 pub use wait::wait_until;
 

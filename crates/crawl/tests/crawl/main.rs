@@ -2,6 +2,9 @@
 
 mod answers;
 mod bodies;
+mod breaker;
+mod cache;
+mod html;
 mod manners;
 mod permits;
 mod schedule;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use catalog::{Order, Slice};
 use crawl::{
     Ask, Client, ClientError, FetchErrorKind as Kind, Gate, Origin, PermitError, Rate, RateError,
     Retry, Robots, Settings,
@@ -12,6 +13,13 @@ use crate::site::{DETAIL, JSON, Site, client, json, reply};
 const LISTING: Ask = Ask::Listing {
     category: 8322,
     page: 2,
+    slice: Slice {
+        price: Some((0, 99_000)),
+        brand: Some(5),
+        seller: None,
+        order: Order::Newest,
+        again: false,
+    },
 };
 
 #[tokio::test]
@@ -27,7 +35,7 @@ async fn a_disallowed_path_is_never_asked() {
     assert_eq!(robots.crawl_delay(), Some(Duration::from_secs(3)));
     let refused = client.fetch(&LISTING, &robots).await.unwrap_err().kind;
     assert!(
-        matches!(&refused, Kind::Refused { status: None, marker } if marker.contains("robots.txt"))
+        matches!(&refused, Kind::Refused { status: None, marker, challenge: false } if marker.contains("robots.txt"))
     );
     assert_eq!(refused.retry(), Retry::Stop);
     client.fetch(&DETAIL, &robots).await.unwrap();

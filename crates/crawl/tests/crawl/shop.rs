@@ -1,6 +1,6 @@
 //! The same client against the bundled storefront, from robots.txt to a product, and its faults.
 
-use catalog::{Encoding, ListingItem, parse_categories, parse_detail, parse_listing};
+use catalog::{Encoding, ListingItem, Slice, parse_categories, parse_detail, parse_listing};
 use crawl::{Answer, Ask, Client, FetchErrorKind as Kind, Gate, Origin, Rate, Retry, Settings};
 use storefront::{Faults, Misbehaviour, RouteClass, Storefront, When};
 
@@ -42,6 +42,7 @@ async fn a_shop_is_walked_from_its_robots_to_a_product() {
     let page = fetch(Ask::Listing {
         category: leaf,
         page: 1,
+        slice: Slice::default(),
     })
     .await;
     assert_eq!(page.encoding, Encoding::Gzip);
