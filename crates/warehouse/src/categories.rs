@@ -289,6 +289,15 @@ impl Warehouse {
             .collect()
     }
 
+    /// How many categories of a run have been answered.
+    pub async fn walked(&self, run: &str) -> Result<i64> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT COUNT(*) FROM run_categories WHERE run_id = $1 AND state <> 'pending'";
+        let row = tx.row(sql, params![run]).await?;
+        tx.commit().await?;
+        row.map_or(Ok(0), |row| row.int(0))
+    }
+
     /// How many leaves a run takes, and how many categories could not be asked.
     pub async fn selected_count(&self, run: &str) -> Result<(i64, i64)> {
         let mut tx = self.read().await?;

@@ -41,6 +41,14 @@ pub enum Error {
     /// Another attempt has taken this step over; nothing was written.
     #[error("another worker has taken this step over (epoch {0}); this one wrote nothing")]
     Fenced(i64),
+    /// A run is not in the state that the call is for; nothing was written.
+    #[error("run {run} is not {wanted}")]
+    RunState {
+        /// The run's id.
+        run: String,
+        /// The state that it should have.
+        wanted: &'static str,
+    },
     /// A statement failed in a way that has no name above.
     #[error("the warehouse refused a statement ({statement})")]
     Statement {

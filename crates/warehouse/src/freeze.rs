@@ -2,6 +2,7 @@
 //!
 //! Not here: what happens when one does not hold (`pipeline`).
 
+use crate::completeness;
 use crate::error::{Error, Result};
 use crate::open::Warehouse;
 use crate::params;
@@ -91,7 +92,8 @@ pub struct Identities {
     pub products: Products,
     /// Of details.
     pub details: Details,
-    /// Categories that are not listed whole: a page failed or was not asked, or the limit cut.
+    /// Categories that are not listed whole: a page failed or was not asked, the limit cut, or products
+    /// are missing.
     pub incomplete_categories: i64,
 }
 
@@ -252,14 +254,7 @@ async fn details(tx: &mut Tx, run: &str) -> Result<Details> {
 }
 
 async fn incomplete(tx: &mut Tx, run: &str) -> Result<i64> {
-    let sql = "SELECT COUNT(*) FROM run_categories c WHERE c.run_id = $1 AND c.selected AND (
-        EXISTS (SELECT 1 FROM listing_pages p WHERE p.run_id = c.run_id
-            AND p.category_id = c.category_id AND p.state IN ('failed', 'unasked', 'pending'))
-        OR (SELECT COUNT(*) FROM listing_pages p WHERE p.run_id = c.run_id
-            AND p.category_id = c.category_id)
-            < (SELECT COALESCE(MAX(p.last_page), 0) FROM listing_pages p WHERE p.run_id = c.run_id
-                AND p.category_id = c.category_id)
-        OR EXISTS (SELECT 1 FROM listings l WHERE l.run_id = c.run_id
-            AND l.category_id = c.category_id AND l.beyond))";
-    one(tx, sql, run).await?.int(0)
+    let categories = completeness::of_run(tx, run, i64::MAX).await?;
+    let incomplete = categories.iter().filter(|category| category.why.is_some());
+    Ok(incomplete.count() as i64)
 }

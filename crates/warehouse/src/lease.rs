@@ -9,6 +9,7 @@
 
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
+use crate::ledger::RunState;
 use crate::open::Warehouse;
 use crate::params;
 use crate::tx::Tx;
@@ -56,13 +57,22 @@ pub struct Attempt {
 
 impl Warehouse {
     /// Begins an attempt; `Err` names the process that is at work. `is_dead` tells whether a
-    /// process of this host is gone.
+    /// process of this host is gone. Nobody works on a held run ([`Error::RunState`]).
     pub async fn begin_attempt(
         &self,
         wish: &AttemptRequest,
         is_dead: impl Fn(&str) -> bool,
     ) -> Result<std::result::Result<Attempt, Host>> {
         let mut tx = self.begin().await?;
+        // Locked, so that the run is not held in between.
+        let sql = "SELECT state FROM runs WHERE id = $1 {for share}";
+        let state = tx.row(sql, params![&wish.run]).await?;
+        if state.map(|row| row.text(0)).transpose()?.as_deref() == Some(RunState::Held.as_str()) {
+            return Err(Error::RunState {
+                run: wish.run.clone(),
+                wanted: "open",
+            });
+        }
         tx.execute(
             "INSERT INTO run_steps (run_id, step, state, attempt, started_at)
              VALUES ($1, $2, 'open', 0, {now}) ON CONFLICT DO NOTHING",

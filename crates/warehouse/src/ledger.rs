@@ -87,6 +87,8 @@ pub struct Run {
     pub last_commit_at: Instant,
     /// Whether an attempt holds a lease now.
     pub leased: bool,
+    /// What a person said of a run that the drift gate had stopped: `accepted` or `rejected`.
+    pub drift: Option<String>,
 }
 
 /// A step of a run.
@@ -119,7 +121,7 @@ const RUN_COLUMNS: &str = "r.id, r.number, r.owner, r.state, r.scope, r.scope_ke
     r.created_at, r.finished_at, r.exit_code, r.totals,
     COALESCE((SELECT MAX(a.last_commit_at) FROM attempts a WHERE a.run_id = r.id), r.created_at),
     EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id AND a.state = 'live'
-        AND a.lease_until > {now})";
+        AND a.lease_until > {now}), r.drift";
 
 const STEP_COLUMNS: &str = "step, state, attempt, exit_code, report, error, planned_to,
     started_at, finished_at";
@@ -151,8 +153,20 @@ impl Warehouse {
         Ok(runs)
     }
 
+    /// Held runs, the newest first, `limit` at most.
+    pub async fn held_runs(&self, limit: i64) -> Result<Vec<Run>> {
+        let mut tx = self.read().await?;
+        let sql = format!(
+            "SELECT {RUN_COLUMNS} FROM runs r WHERE r.state = 'held'
+             ORDER BY r.number DESC LIMIT $1"
+        );
+        let rows = tx.rows(&sql, params![limit]).await?;
+        tx.commit().await?;
+        rows.iter().map(run).collect()
+    }
+
     /// Creates a run unless another is open or this one exists; that one is answered then and nothing
-    /// is made.
+    /// is made. A held run keeps no other from beginning.
     pub async fn create_run(&self, new: &NewRun) -> Result<std::result::Result<Run, Box<Run>>> {
         let mut tx = self.begin().await?;
         lease::lock(&mut tx, RUNS_LOCK).await?;
@@ -184,7 +198,8 @@ impl Warehouse {
         Ok(Ok(run(&row)?))
     }
 
-    /// Ends a run: nothing of it is open any more.
+    /// Ends a run: nothing of it is open any more. A held run stays as it is; one whose drift was
+    /// rejected is ended by this with its counts.
     pub async fn finish_run(
         &self,
         id: &str,
@@ -195,7 +210,7 @@ impl Warehouse {
         let mut tx = self.begin().await?;
         tx.execute(
             "UPDATE runs SET state = $2, exit_code = $3, totals = $4, finished_at = {now}
-             WHERE id = $1 AND state <> 'done'",
+             WHERE id = $1 AND state NOT IN ('done', 'held')",
             params![id, state.as_str(), exit_code, totals],
         )
         .await?;
@@ -264,6 +279,7 @@ fn run(row: &Row) -> Result<Run> {
         totals: row.opt_text(10)?,
         last_commit_at: row.time(11)?,
         leased: row.flag(12)?,
+        drift: row.opt_text(13)?,
     })
 }
 

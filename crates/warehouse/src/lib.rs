@@ -6,11 +6,14 @@
 //!
 //! Not here: fetching, deciding what a record is, the order of the steps, printing.
 
+mod cache_counts;
 mod categories;
+mod completeness;
 mod decide;
 mod details;
 mod dialect;
 mod digest;
+mod drift;
 mod error;
 mod freeze;
 mod lease;
@@ -32,6 +35,8 @@ mod rejections;
 mod retention;
 mod run_reads;
 mod select;
+mod shapes;
+mod slices;
 mod sqlite;
 mod staging;
 mod tls;
@@ -40,7 +45,9 @@ pub mod value;
 mod walk;
 
 pub use categories::{CategoryNode, Walk, WalkedChild};
+pub use completeness::Completeness;
 pub use details::{DetailAnswer, DetailAsk, DetailOutcome};
+pub use drift::DriftRow;
 pub use error::{Error, Result};
 pub use freeze::{Details, Identities, Items, Pages, Products};
 pub use lease::{Attempt, AttemptRequest, Host};
@@ -50,7 +57,7 @@ pub use merge::{Merge, Outcome};
 pub use migrations::Migrated;
 pub use open::{Options, Warehouse};
 pub use pages::{NewPage, PageKind, StoredPage};
-pub use permits::PermitRow;
+pub use permits::{PaceRow, PermitRow};
 pub use plan::{KnownProduct, PlannedProduct};
 pub use postgres::PoolLimits;
 pub use read::Records;
@@ -58,4 +65,5 @@ pub use rejections::{RejectionRow, RejectionToStore};
 pub use retention::Retention;
 pub use run_reads::GoneCounts;
 pub use select::Table;
+pub use shapes::ShapeRow;
 pub use staging::{ToTransform, Transformed};

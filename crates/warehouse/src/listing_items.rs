@@ -17,6 +17,7 @@ const LISTING_COLUMNS: &Columns = &[
     ("run_id", "text"),
     ("product_id", "bigint"),
     ("category_id", "bigint"),
+    ("slice", "text"),
     ("page", "bigint"),
     ("position", "bigint"),
     ("beyond", "{flag}"),
@@ -41,15 +42,17 @@ const LISTING_COLUMNS: &Columns = &[
     ("review_count", "bigint"),
 ];
 
-/// The first sighting within a category is the one that counts, whatever order pages answered in.
+/// The first sighting within a category is the one that counts, whatever order pages answered in: by
+/// slice, page and position.
 fn listing_tail() -> String {
     let set: Vec<String> = LISTING_COLUMNS[3..]
         .iter()
         .map(|(name, _)| format!("{name} = excluded.{name}"))
         .collect();
     format!(
-        "ON CONFLICT (run_id, product_id, category_id) DO UPDATE SET {} WHERE excluded.page < \
-         listings.page OR (excluded.page = listings.page AND excluded.position < listings.position)",
+        "ON CONFLICT (run_id, product_id, category_id) DO UPDATE SET {} WHERE \
+         (excluded.slice, excluded.page, excluded.position) \
+         < (listings.slice, listings.page, listings.position)",
         set.join(", ")
     )
 }
@@ -146,6 +149,7 @@ fn row_of(
         (&attempt.run).into(),
         listing.product_id.into(),
         asked.category_id.into(),
+        asked.slice.to_string().into(),
         asked.page.into(),
         position.into(),
         false.into(),

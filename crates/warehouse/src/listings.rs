@@ -2,9 +2,10 @@
 //!
 //! Every item of a page is counted once: as listed, beyond the limit, an ad, a repeat or malformed.
 //!
-//! Not here: the items of a page (`listing_items`), reading an answer (`catalog`), the order in which details are asked (`plan`).
+//! Not here: the items of a page (`listing_items`), which pages a category needs (`slices`), reading
+//! an answer (`catalog`), the order in which details are asked (`plan`).
 
-use catalog::ListingAnswer;
+use catalog::{ListingAnswer, Slice};
 
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced, held, note_claim};
@@ -12,14 +13,17 @@ use crate::listing_items::{Sighting, Sorted, source_of, store_items, store_malfo
 use crate::open::Warehouse;
 use crate::pages::{self, NewPage};
 use crate::params;
-use crate::tx::{Columns, Tx};
-use crate::value::{Row, Value};
+use crate::shapes::{self, ShapeRow};
+use crate::slices;
+use crate::value::Row;
 
 /// A listing page to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListingAsk {
     /// The category.
     pub category_id: i64,
+    /// Which part of its listing.
+    pub slice: Slice,
     /// From 1.
     pub page: i64,
     /// How often it was asked in vain.
@@ -35,6 +39,8 @@ pub struct ListingResult<'a> {
     pub answer: &'a ListingAnswer,
     /// Products that a category gives at most (0: all).
     pub limit: i64,
+    /// What its items look like.
+    pub shapes: &'a [ShapeRow],
 }
 
 /// What to do with listing pages next.
@@ -48,32 +54,16 @@ pub enum ListingOutcome {
     Done,
 }
 
-/// Pages that the site answers of one listing at most: 2,000 items, 40 a page.
-const WINDOW_PAGES: i64 = 50;
-
-/// Items of a page at most, whatever a page says of itself.
-const PER_PAGE_MAX: i64 = 1000;
-
-const PAGE_COLUMNS: &Columns = &[
-    ("run_id", "text"),
-    ("category_id", "bigint"),
-    ("page", "bigint"),
-    ("state", "text"),
-    ("attempts", "bigint"),
-    ("items", "bigint"),
-    ("ads", "bigint"),
-    ("repeats", "bigint"),
-    ("malformed", "bigint"),
-];
-
 impl Warehouse {
-    /// Plans the first page of every category that the run takes.
-    pub async fn begin_listing(&self, attempt: &Attempt) -> Result<()> {
+    /// Plans the first page of every category that the run takes, and first of all what the run
+    /// before it could not get, within the limit of a category (0: none).
+    pub async fn begin_listing(&self, attempt: &Attempt, limit: i64) -> Result<()> {
         let mut tx = self.begin().await?;
+        slices::plan_failed(&mut tx, &attempt.run, limit).await?;
         tx.execute(
-            "INSERT INTO listing_pages (run_id, category_id, page, state, attempts, items, ads,
-                repeats, malformed)
-             SELECT run_id, category_id, 1, 'pending', 0, 0, 0, 0, 0 FROM run_categories
+            "INSERT INTO listing_pages (run_id, category_id, slice, page, state, urgent, attempts,
+                items, ads, repeats, malformed)
+             SELECT run_id, category_id, '', 1, 'pending', {no}, 0, 0, 0, 0, 0 FROM run_categories
              WHERE run_id = $1 AND selected ON CONFLICT DO NOTHING",
             params![&attempt.run],
         )
@@ -81,19 +71,22 @@ impl Warehouse {
         commit_fenced(tx, attempt.epoch).await
     }
 
-    /// Claims up to `n` listing pages, the first pages of all categories first.
+    /// Claims up to `n` listing pages: the urgent ones, then the first pages of all categories.
     pub async fn next_listings(&self, attempt: &Attempt, n: i64) -> Result<ListingOutcome> {
         let mut tx = self.begin().await?;
         let rows = tx
             .rows(
-                "WITH picked AS MATERIALIZED (SELECT l.run_id, l.category_id, l.page FROM listing_pages l
+                "WITH picked AS MATERIALIZED (SELECT l.run_id, l.category_id, l.slice, l.page
+                    FROM listing_pages l
                     WHERE l.run_id = $1 AND l.state = 'pending' AND l.claim IS NULL
                         AND (l.next_at IS NULL OR l.next_at <= {now})
-                    ORDER BY l.page, l.category_id LIMIT $3 {skip locked})
+                    ORDER BY l.urgent DESC, l.page, l.category_id, l.slice LIMIT $3 {skip locked})
                  UPDATE listing_pages SET claim = $2 FROM picked
-                 WHERE listing_pages.run_id = picked.run_id AND listing_pages.category_id = picked.category_id
-                    AND listing_pages.page = picked.page
-                 RETURNING listing_pages.category_id, listing_pages.page, attempts",
+                 WHERE listing_pages.run_id = picked.run_id
+                    AND listing_pages.category_id = picked.category_id
+                    AND listing_pages.slice = picked.slice AND listing_pages.page = picked.page
+                 RETURNING listing_pages.category_id, listing_pages.slice, listing_pages.page,
+                    attempts, urgent",
                 params![&attempt.run, attempt.epoch, n],
             )
             .await?;
@@ -109,15 +102,18 @@ impl Warehouse {
                 ListingOutcome::Done
             });
         }
-        let read = |row: &Row| -> Result<ListingAsk> {
-            Ok(ListingAsk {
+        let read = |row: &Row| -> Result<(bool, ListingAsk)> {
+            let ask = ListingAsk {
                 category_id: row.int(0)?,
-                page: row.int(1)?,
-                attempts: row.int(2)?,
-            })
+                slice: slices::read(&row.text(1)?)?,
+                page: row.int(2)?,
+                attempts: row.int(3)?,
+            };
+            Ok((!row.flag(4)?, ask))
         };
-        let mut asks: Vec<ListingAsk> = rows.iter().map(read).collect::<Result<_>>()?;
-        asks.sort_by_key(|ask| (ask.page, ask.category_id));
+        let mut asks: Vec<(bool, ListingAsk)> = rows.iter().map(read).collect::<Result<_>>()?;
+        asks.sort_by_key(|(later, ask)| (*later, ask.page, ask.category_id));
+        let asks = asks.into_iter().map(|(_, ask)| ask).collect();
         Ok(ListingOutcome::Ask(asks))
     }
 
@@ -145,6 +141,7 @@ impl Warehouse {
         };
         let repeats = store_items(&mut tx, attempt, asked, &sorted, &seen).await?;
         store_malformed(&mut tx, attempt, asked, &sorted, page_id, fetched_at).await?;
+        shapes::add(&mut tx, &attempt.run, result.shapes).await?;
         let paging = result.answer.paging.as_ref();
         let state = if result.answer.items.is_empty() {
             "empty"
@@ -156,7 +153,8 @@ impl Warehouse {
                 "UPDATE listing_pages SET state = $5, claim = NULL, page_id = $6, items = $7,
                     ads = $8, repeats = $9, malformed = $10, last_page = $11, total = $12,
                     error = NULL
-                 WHERE run_id = $1 AND category_id = $2 AND page = $3 AND claim = $4",
+                 WHERE run_id = $1 AND category_id = $2 AND page = $3 AND claim = $4
+                    AND slice = $13",
                 params![
                     &attempt.run,
                     asked.category_id,
@@ -170,11 +168,12 @@ impl Warehouse {
                     sorted.malformed.len() as i64,
                     paging.map(|paging| paging.last_page),
                     paging.map(|paging| paging.total),
+                    asked.slice.to_string(),
                 ],
             )
             .await?;
         held(count, attempt)?;
-        plan_more(&mut tx, attempt, asked, result.answer, result.limit).await?;
+        slices::plan_more(&mut tx, attempt, asked, result.answer, result.limit).await?;
         commit_fenced(tx, attempt.epoch).await
     }
 
@@ -197,7 +196,7 @@ impl Warehouse {
             .execute(
                 "UPDATE listing_pages SET state = $5, attempts = attempts + $8, error = $6,
                 next_at = {later:$7}, claim = NULL
-             WHERE run_id = $1 AND category_id = $2 AND page = $3 AND claim = $4",
+             WHERE run_id = $1 AND category_id = $2 AND page = $3 AND claim = $4 AND slice = $9",
                 params![
                     &attempt.run,
                     asked.category_id,
@@ -207,6 +206,7 @@ impl Warehouse {
                     error,
                     retry_seconds.unwrap_or(0.0),
                     i64::from(counts_as_try),
+                    asked.slice.to_string(),
                 ],
             )
             .await?;
@@ -214,7 +214,8 @@ impl Warehouse {
         commit_fenced(tx, attempt.epoch).await
     }
 
-    /// Marks pages that nobody will ask any more, and what lies beyond the limit of a category.
+    /// Marks pages that nobody will ask any more, and what lies beyond the limit of a category. A
+    /// product that is followed is never beyond it: what a page shows of it anyway is a look.
     pub async fn settle_listing(&self, attempt: &Attempt, limit: i64) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.execute(
@@ -230,7 +231,8 @@ impl Warehouse {
                         ORDER BY page, position) AS place
                     FROM listings WHERE run_id = $1) AS ranked
                  WHERE listings.run_id = $1 AND listings.category_id = ranked.category_id
-                    AND listings.product_id = ranked.product_id AND ranked.place > $2",
+                    AND listings.product_id = ranked.product_id AND ranked.place > $2
+                    AND NOT EXISTS (SELECT 1 FROM products p WHERE p.id = listings.product_id)",
                 params![&attempt.run, limit],
             )
             .await?;
@@ -258,68 +260,4 @@ impl Warehouse {
         let urls = rows.iter().map(|row| row.text(0)).collect::<Result<_>>()?;
         Ok((urls, count.map_or(Ok(0), |row| row.int(0))?))
     }
-}
-
-/// Plans the pages that an answer makes necessary: after the first page those that the limit asks
-/// for; once none of them is left, one more while too few distinct products were listed. A site that
-/// does not say how many pages there are is asked page by page until one is empty.
-async fn plan_more(
-    tx: &mut Tx,
-    attempt: &Attempt,
-    asked: &ListingAsk,
-    answer: &ListingAnswer,
-    limit: i64,
-) -> Result<()> {
-    let more = asked.page + i64::from(!answer.items.is_empty());
-    let last = answer.paging.map_or(more, |paging| paging.last_page);
-    let last = last.clamp(0, WINDOW_PAGES);
-    let wanted = match answer.paging {
-        Some(paging) if limit > 0 => {
-            let per_page = paging.per_page.clamp(1, PER_PAGE_MAX);
-            (limit.saturating_add(per_page - 1)) / per_page
-        }
-        _ if limit > 0 => 1,
-        _ => last,
-    };
-    let mut to = wanted.min(last);
-    if limit > 0 {
-        let sql = "SELECT MAX(page), {int:SUM(CASE WHEN state = 'pending' THEN 1 ELSE 0 END)},
-            (SELECT COUNT(*) FROM listings WHERE run_id = $1 AND category_id = $2)
-            FROM listing_pages WHERE run_id = $1 AND category_id = $2";
-        let row = tx
-            .row(sql, params![&attempt.run, asked.category_id])
-            .await?;
-        let Some(row) = row else { return Ok(()) };
-        let (highest, pending, listed) = (row.int(0)?, row.opt_int(1)?.unwrap_or(0), row.int(2)?);
-        // Whoever answers last sees it, whichever page that is.
-        if highest >= to && pending == 0 && listed < limit {
-            to = (highest + 1).min(last);
-        }
-    }
-    let zero = || Value::Int(0);
-    let rows: Vec<Vec<Value>> = (2..=to)
-        .map(|page| {
-            let (run, category) = ((&attempt.run).into(), asked.category_id.into());
-            let state = "pending".into();
-            vec![
-                run,
-                category,
-                page.into(),
-                state,
-                zero(),
-                zero(),
-                zero(),
-                zero(),
-                zero(),
-            ]
-        })
-        .collect();
-    tx.insert(
-        "listing_pages",
-        PAGE_COLUMNS,
-        "ON CONFLICT DO NOTHING",
-        &rows,
-    )
-    .await
-    .map(drop)
 }

@@ -10,12 +10,13 @@ use crate::error::{Error, Result};
 use crate::params;
 use crate::tx::Tx;
 
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "0001_catalogue",
         include_str!("../migrations/0001_catalogue.sql"),
     ),
     ("0002_runs", include_str!("../migrations/0002_runs.sql")),
+    ("0003_crawl", include_str!("../migrations/0003_crawl.sql")),
 ];
 
 /// Any number that is ours alone: two programs that migrate one database take turns.

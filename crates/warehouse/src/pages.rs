@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use catalog::{Encoding, Instant};
 
 use crate::error::{Error, Result};
+use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
 use crate::tx::{Columns, Tx};
@@ -134,6 +135,13 @@ impl Warehouse {
             .await?;
         tx.commit().await?;
         row.map(|row| stored(&row, 0)).transpose()
+    }
+
+    /// Keeps a page that no batch waits for.
+    pub async fn keep_page(&self, attempt: &Attempt, page: NewPage) -> Result<()> {
+        let mut tx = self.begin().await?;
+        insert(&mut tx, &attempt.run, &[page]).await?;
+        commit_fenced(tx, attempt.epoch).await
     }
 
     /// A page by its id.

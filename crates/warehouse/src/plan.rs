@@ -8,8 +8,7 @@ use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
-use crate::staging::{RUN_PRODUCT, run_products};
-use crate::tx::Columns;
+use crate::tx::{Columns, Tx};
 use crate::value::{Row, Value};
 
 /// A product that a run listed, or one that is followed and was not listed.
@@ -25,6 +24,10 @@ pub struct KnownProduct {
     pub spid: Option<i64>,
     /// When a detail last answered (*gone* counts), and the listing's fingerprint then.
     pub last_detail: Option<(Instant, Option<i64>)>,
+    /// When it was first seen; `None`: only now.
+    pub first_seen: Option<Instant>,
+    /// The newest run before this one that made a plan had no room for its detail.
+    pub deferred: bool,
 }
 
 /// What a run will do with a product.
@@ -60,6 +63,7 @@ impl Warehouse {
         limit: i64,
     ) -> Result<Vec<KnownProduct>> {
         let mut tx = self.read().await?;
+        let before = run_before(&mut tx, run).await?;
         let ids = tx
             .rows(
                 "SELECT product_id FROM listings
@@ -72,15 +76,17 @@ impl Warehouse {
         ids.dedup();
         let rows = tx
             .lookup(
-                RUN_PRODUCT,
+                CANDIDATE,
                 "SELECT l.product_id, l.category_id, l.fingerprint, l.spid, s.detail_at,
-                    s.fingerprint
+                    s.fingerprint, p.created_at, b.detail
                  FROM {keys} JOIN listings l ON l.run_id = d.run_id
                     AND l.product_id = d.product_id AND NOT l.beyond
                  JOIN run_categories c ON c.run_id = l.run_id AND c.category_id = l.category_id
                  LEFT JOIN product_state s ON s.product_id = l.product_id
+                 LEFT JOIN products p ON p.id = l.product_id
+                 LEFT JOIN run_products b ON b.product_id = l.product_id AND b.run_id = d.run_before
                  ORDER BY l.product_id, c.walk_order",
-                &run_products(run, &ids),
+                &candidates(run, &before, &ids),
             )
             .await?;
         tx.commit().await?;
@@ -105,6 +111,7 @@ impl Warehouse {
         only_of_taken: bool,
     ) -> Result<Vec<KnownProduct>> {
         let mut tx = self.read().await?;
+        let before = run_before(&mut tx, run).await?;
         let mut after = after;
         let products = loop {
             // A stretch of products first, so that no plan of the database reads them all for it.
@@ -121,8 +128,9 @@ impl Warehouse {
             after = *last;
             let rows = tx
                 .rows(
-                    "SELECT p.id, NULL, NULL, NULL, s.detail_at, s.fingerprint FROM products p
-                     LEFT JOIN product_state s ON s.product_id = p.id
+                    "SELECT p.id, NULL, NULL, NULL, s.detail_at, s.fingerprint, p.created_at, b.detail
+                     FROM products p LEFT JOIN product_state s ON s.product_id = p.id
+                     LEFT JOIN run_products b ON b.product_id = p.id AND b.run_id = $4
                      WHERE p.id {among:$2} AND p.delisted_at IS NULL AND 0 = (
                         SELECT COUNT(*) FROM listings l WHERE l.run_id = $1
                             AND l.product_id = p.id AND NOT l.beyond)
@@ -131,7 +139,12 @@ impl Warehouse {
                                 AND c.category_id = m.category_id
                             WHERE m.product_id = p.id AND c.selected))
                      ORDER BY p.id",
-                    &[run.into(), Value::Ids(ids), i64::from(only_of_taken).into()],
+                    &[
+                        run.into(),
+                        Value::Ids(ids),
+                        i64::from(only_of_taken).into(),
+                        (&before).into(),
+                    ],
                 )
                 .await?;
             if !rows.is_empty() {
@@ -208,6 +221,27 @@ impl Warehouse {
     }
 }
 
+/// Run, product and the run before.
+const CANDIDATE: &Columns = &[
+    ("run_id", "text"),
+    ("product_id", "bigint"),
+    ("run_before", "text"),
+];
+
+fn candidates(run: &str, before: &str, ids: &[i64]) -> Vec<Vec<Value>> {
+    let row = |id: &i64| vec![run.into(), (*id).into(), before.into()];
+    ids.iter().map(row).collect()
+}
+
+/// The newest run before a run that planned anything; an empty text for the first.
+async fn run_before(tx: &mut Tx, run: &str) -> Result<String> {
+    let sql = "SELECT b.id FROM runs b JOIN runs r ON r.id = $1 WHERE b.number < r.number
+            AND EXISTS (SELECT 1 FROM run_products p WHERE p.run_id = b.id)
+        ORDER BY b.number DESC LIMIT 1";
+    let row = tx.row(sql, params![run]).await?;
+    row.map_or_else(|| Ok(String::new()), |row| row.text(0))
+}
+
 fn known(row: &Row) -> Result<KnownProduct> {
     let fingerprint_then = row.opt_int(5)?;
     Ok(KnownProduct {
@@ -216,5 +250,7 @@ fn known(row: &Row) -> Result<KnownProduct> {
         fingerprint: row.opt_int(2)?,
         spid: row.opt_int(3)?,
         last_detail: row.opt_time(4)?.map(|at| (at, fingerprint_then)),
+        first_seen: row.opt_time(6)?,
+        deferred: row.opt_text(7)?.as_deref() == Some("deferred"),
     })
 }

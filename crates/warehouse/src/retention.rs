@@ -35,13 +35,16 @@ const CLOSED: &str = "state IN ('done', 'abandoned') AND clock_at < $1 AND id <>
 /// Tables of a run and their keys.
 const OF_LISTINGS: [(&str, &str); 3] = [
     ("listings", "run_id, product_id, category_id"),
-    ("listing_pages", "run_id, category_id, page"),
+    ("listing_pages", "run_id, category_id, slice, page"),
     ("run_categories", "run_id, category_id"),
 ];
-const OF_LEDGER: [(&str, &str); 5] = [
+const OF_LEDGER: [(&str, &str); 8] = [
     ("staged_products", "run_id, product_id"),
     ("run_products", "run_id, product_id"),
     ("rejections", "id"),
+    ("shapes", "run_id, source, endpoint, root, field"),
+    ("drift", "run_id, source, endpoint, root, field, kind"),
+    ("cache_counts", "run_id, tier"),
     ("run_steps", "run_id, step"),
     ("attempts", "epoch"),
 ];

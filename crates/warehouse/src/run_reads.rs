@@ -4,7 +4,9 @@
 
 use std::collections::HashSet;
 
-use crate::error::{Error, Result};
+use crate::drift::in_state;
+use crate::error::Result;
+use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
 use crate::value::Value;
@@ -45,6 +47,20 @@ impl Warehouse {
                 )
                 .await?,
         })
+    }
+
+    /// Forgets that a run's details were answered with 404 or 410: nobody believes it, so the next
+    /// plan must not rely on it.
+    pub async fn doubt_gone(&self, attempt: &Attempt) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.execute(
+            "DELETE FROM product_state WHERE (product_id, detail_at) IN (
+                SELECT product_id, answered_at FROM run_products
+                WHERE run_id = $1 AND detail = 'gone' AND answered_at IS NOT NULL)",
+            params![&attempt.run],
+        )
+        .await?;
+        commit_fenced(tx, attempt.epoch).await
     }
 
     /// Rechecks of a run that the site answered.
@@ -113,9 +129,19 @@ impl Warehouse {
 
     /// Opens a run again from a step on (`steps`: that one and those after it). What failed or was
     /// not asked is asked again; from `transform-products` on, everything is derived anew from the
-    /// stored pages.
+    /// stored pages. A held run is refused ([`crate::Error::RunState`]); that a person had rejected its
+    /// drift is forgotten, for the drift is judged anew.
     pub async fn redo(&self, run: &str, from: &str, steps: &[&str]) -> Result<()> {
         let mut tx = self.begin().await?;
+        let count = tx
+            .execute(
+                "UPDATE runs SET state = 'open', finished_at = NULL, exit_code = NULL,
+                    drift = CASE WHEN drift = 'accepted' THEN drift END
+                 WHERE id = $1 AND state <> 'held'",
+                params![run],
+            )
+            .await?;
+        in_state(count, run, "one that may be redone")?;
         // Whoever still works on the run must not write into what is made anew.
         tx.execute(
             "UPDATE attempts SET state = 'fenced', ended_at = {now}
@@ -150,6 +176,8 @@ impl Warehouse {
                     WHERE run_id = $1",
                 "DELETE FROM staged_products WHERE run_id = $1",
                 "DELETE FROM rejections WHERE run_id = $1 AND step = 'transform-products'",
+                "DELETE FROM shapes WHERE run_id = $1 AND endpoint = 'detail'",
+                "DELETE FROM drift WHERE run_id = $1",
             ],
         ];
         for sql in resets.iter().skip(depth).flat_map(|group| group.iter()) {
@@ -161,16 +189,6 @@ impl Warehouse {
         {
             let sql = "DELETE FROM run_steps WHERE run_id = $1 AND step = $2";
             tx.execute(sql, params![run, *step]).await?;
-        }
-        let count = tx
-            .execute(
-                "UPDATE runs SET state = 'open', finished_at = NULL, exit_code = NULL
-                 WHERE id = $1 AND state <> 'held'",
-                params![run],
-            )
-            .await?;
-        if count != 1 {
-            return Err(Error::Stored(format!("run {run} cannot be redone")));
         }
         tx.commit().await
     }

@@ -12,6 +12,7 @@ use crate::open::Warehouse;
 use crate::pages::{self, StoredPage};
 use crate::params;
 use crate::rejections::{self, RejectionToStore};
+use crate::shapes::{self, ShapeRow};
 use crate::tx::{Columns, Tx};
 use crate::value::{Row, Value};
 
@@ -26,7 +27,7 @@ pub struct ToTransform {
     pub listing: Option<(Seen<Listing>, i64)>,
     /// What became of the detail: `none`, `good`, `gone`, `rejected`, `unfetched`, `deferred`.
     pub detail: String,
-    /// The detail's page, where it is good.
+    /// The detail's page, where one came, good or rejected.
     pub page: Option<StoredPage>,
     /// When the detail answered.
     pub answered_at: Option<Instant>,
@@ -122,11 +123,13 @@ impl Warehouse {
         Ok(Some(products))
     }
 
-    /// Stores a batch of transformed products and the new states, in one transaction.
+    /// Stores a batch of transformed products, the new states and the `shapes` of its details, in
+    /// one transaction.
     pub async fn commit_transformed(
         &self,
         attempt: &Attempt,
         batch: &[Transformed],
+        shapes: &[ShapeRow],
         now: Instant,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
@@ -157,9 +160,8 @@ impl Warehouse {
                 Transformed::Unobserved { product_id } => (*product_id, "done", Some("unobserved")),
             };
             staged.extend(staged_row(&attempt.run, product));
-            let run = (&attempt.run).into();
             states.push(vec![
-                run,
+                (&attempt.run).into(),
                 id.into(),
                 attempt.epoch.into(),
                 stage.into(),
@@ -186,6 +188,7 @@ impl Warehouse {
         )
         .await?;
         rejections::insert(&mut tx, &attempt.run, &attempt.step, &rejected, now).await?;
+        shapes::add(&mut tx, &attempt.run, shapes).await?;
         commit_fenced(tx, attempt.epoch).await
     }
 
@@ -322,7 +325,7 @@ async fn pages_of(tx: &mut Tx, run: &str, ids: &[i64]) -> Result<HashMap<i64, St
              FROM {keys} JOIN run_products p
                 ON p.run_id = d.run_id AND p.product_id = d.product_id
              JOIN pages g ON g.id = p.page_id
-             WHERE p.detail = 'good'",
+             WHERE p.detail IN ('good', 'rejected')",
             &run_products(run, ids),
         )
         .await?;

@@ -221,6 +221,11 @@ impl Row {
         }
     }
 
+    pub(crate) fn real(&self, index: usize) -> Result<f64> {
+        self.opt_real(index)?
+            .map_or_else(|| self.wrong(index, "a number"), Ok)
+    }
+
     pub(crate) fn opt_text(&self, index: usize) -> Result<Option<String>> {
         match self.0.get(index) {
             Some(Value::Null) => Ok(None),

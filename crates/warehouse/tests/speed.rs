@@ -101,6 +101,8 @@ async fn plan(
                 fingerprint: None,
                 spid: None,
                 last_detail: None,
+                first_seen: None,
+                deferred: false,
             },
             reason,
             rank: id % 7,
@@ -128,7 +130,7 @@ async fn transform(warehouse: &Warehouse, run: &str, batch: i64, record: impl Fn
         });
         let staged: Vec<Transformed> = staged.collect();
         warehouse
-            .commit_transformed(&attempt, &staged, at(0))
+            .commit_transformed(&attempt, &staged, &[], at(0))
             .await
             .expect("staged");
     }

@@ -12,8 +12,6 @@ use crate::store::{Store, at};
 on_both!(
     every_item_is_counted_once,
     the_order_of_pages_does_not_matter,
-    a_limit_plans_the_pages_that_it_needs,
-    repeats_make_one_more_page_whoever_answers_last,
     without_paging_a_page_is_asked_until_one_is_empty,
     no_limit_plans_all_pages_of_the_window,
     a_failed_page_waits_or_is_given_up,
@@ -29,7 +27,7 @@ pub(crate) fn page_of(items: Vec<Listing>, fetched_at: Instant) -> (ListingAnswe
     (answer(items, 1, 1), fetched_at)
 }
 
-fn answer(items: Vec<ListingItem>, page: i64, last_page: i64) -> ListingAnswer {
+pub(crate) fn answer(items: Vec<ListingItem>, page: i64, last_page: i64) -> ListingAnswer {
     ListingAnswer {
         paging: Some(Paging {
             current_page: page,
@@ -38,10 +36,11 @@ fn answer(items: Vec<ListingItem>, page: i64, last_page: i64) -> ListingAnswer {
             total: last_page * 3,
         }),
         items,
+        facets: catalog::Facets::default(),
     }
 }
 
-fn organic(ids: &[i64]) -> Vec<ListingItem> {
+pub(crate) fn organic(ids: &[i64]) -> Vec<ListingItem> {
     ids.iter()
         .map(|id| ListingItem::Organic(listing(*id, 100)))
         .collect()
@@ -78,7 +77,7 @@ pub(crate) async fn select(store: &Store, run: &str, categories: &[i64]) {
     store.end(&attempt).await;
 }
 
-async fn take(
+pub(crate) async fn take(
     store: &Store,
     attempt: &Attempt,
     asked: &ListingAsk,
@@ -98,6 +97,7 @@ async fn take(
         page,
         answer,
         limit,
+        shapes: &[],
     };
     store.warehouse.commit_listing(attempt, asked, result).await
 }
@@ -114,7 +114,7 @@ pub(crate) async fn listed_run(
     let attempt = store.attempt(run, STEP).await;
     store
         .warehouse
-        .begin_listing(&attempt)
+        .begin_listing(&attempt, 0)
         .await
         .expect("a beginning");
     while let ListingOutcome::Ask(asks) = store
@@ -141,24 +141,24 @@ pub(crate) async fn listed_run(
     store.end(&attempt).await;
 }
 
-async fn begin(store: &Store, run: &str) -> Attempt {
+pub(crate) async fn begin(store: &Store, run: &str) -> Attempt {
     store.create_run(run).await;
     select(store, run, &[7]).await;
     let attempt = store.attempt(run, STEP).await;
     store
         .warehouse
-        .begin_listing(&attempt)
+        .begin_listing(&attempt, 0)
         .await
         .expect("a beginning");
     store
         .warehouse
-        .begin_listing(&attempt)
+        .begin_listing(&attempt, 0)
         .await
         .expect("the same again");
     attempt
 }
 
-async fn ask(store: &Store, attempt: &Attempt) -> Vec<ListingAsk> {
+pub(crate) async fn ask(store: &Store, attempt: &Attempt) -> Vec<ListingAsk> {
     match store
         .warehouse
         .next_listings(attempt, 100)
@@ -283,62 +283,6 @@ async fn the_order_of_pages_does_not_matter(store: Store) {
     );
 }
 
-async fn a_limit_plans_the_pages_that_it_needs(store: Store) {
-    let attempt = begin(&store, "r").await;
-    let first = ask(&store, &attempt).await;
-    take(
-        &store,
-        &attempt,
-        &first[0],
-        &answer(organic(&[1, 2, 3]), 1, 9),
-        7,
-        at(1),
-    )
-    .await
-    .expect("kept");
-    let pages: Vec<i64> = ask(&store, &attempt)
-        .await
-        .iter()
-        .map(|ask| ask.page)
-        .collect();
-    assert_eq!(pages, [2, 3], "seven of three a page");
-}
-
-async fn repeats_make_one_more_page_whoever_answers_last(store: Store) {
-    for (run, order) in [("r1", [0, 1]), ("r2", [1, 0])] {
-        let attempt = begin(&store, run).await;
-        let first = ask(&store, &attempt).await;
-        let next = answer(organic(&[1, 2, 3]), 1, 9);
-        take(&store, &attempt, &first[0], &next, 7, at(1))
-            .await
-            .expect("kept");
-        let rest = ask(&store, &attempt).await;
-        let answers = [
-            answer(organic(&[4, 5, 6]), 2, 9),
-            answer(organic(&[4, 5, 6]), 3, 9),
-        ];
-        for n in order {
-            assert!(ask(&store, &attempt).await.is_empty());
-            take(&store, &attempt, &rest[n], &answers[n], 7, at(1))
-                .await
-                .expect("kept");
-        }
-        let more = ask(&store, &attempt).await;
-        assert_eq!(
-            more.iter().map(|ask| ask.page).collect::<Vec<_>>(),
-            [4],
-            "{run}"
-        );
-        let last = answer(organic(&[7, 8, 9]), 4, 9);
-        take(&store, &attempt, &more[0], &last, 7, at(1))
-            .await
-            .expect("kept");
-        assert!(ask(&store, &attempt).await.is_empty());
-        store.end(&attempt).await;
-        store.finish_run(run).await;
-    }
-}
-
 async fn without_paging_a_page_is_asked_until_one_is_empty(store: Store) {
     let attempt = begin(&store, "r").await;
     for (page, ids) in [(1, &[1, 2][..]), (2, &[3][..]), (3, &[][..])] {
@@ -347,6 +291,7 @@ async fn without_paging_a_page_is_asked_until_one_is_empty(store: Store) {
         let answer = ListingAnswer {
             items: organic(ids),
             paging: None,
+            facets: catalog::Facets::default(),
         };
         take(&store, &attempt, &asks[0], &answer, 0, at(1))
             .await
@@ -438,6 +383,7 @@ async fn html_pages_are_told_apart(store: Store) {
         page,
         answer: &answer,
         limit: 0,
+        shapes: &[],
     };
     store
         .warehouse

@@ -20,14 +20,20 @@ macro_rules! on_both {
 }
 
 mod attempts;
+mod cache_counts;
 mod clocks;
+mod completeness;
 mod counting;
 mod details;
+mod drift;
+mod limits;
 mod listings;
 mod loading;
+mod migrating;
 mod model;
 mod opening;
 mod orders;
+mod pace;
 mod permits;
 mod planning;
 mod postgres;
@@ -36,6 +42,9 @@ mod reading;
 mod retention;
 mod rivals;
 mod sellers;
+mod shapes;
+mod shop;
+mod slices;
 mod sqlite;
 mod staging;
 mod store;

@@ -1,16 +1,21 @@
 //! The plan of a run.
 
-use warehouse::{KnownProduct, PlannedProduct};
+use catalog::{Candidate, DetailPolicy, due, rank};
+use warehouse::{
+    DetailAnswer, DetailOutcome, KnownProduct, Merge, NewPage, PageKind, PlannedProduct,
+};
 
 use crate::listings::{listed_run, page_of};
 use crate::products::{listed, listing};
-use crate::store::{Arrival, Store, at};
+use crate::store::{Arrival, Store, answer, at};
 
 on_both!(
     listed_products_come_in_id_order_from_their_first_category,
     followed_products_that_were_not_listed_are_found,
     what_lies_beyond_the_budget_is_deferred,
     a_plan_goes_on_where_it_stopped,
+    what_was_deferred_comes_first_in_the_next_run,
+    a_candidate_tells_when_it_was_seen_and_whether_it_had_room,
 );
 
 const STEP: &str = "crawl-product-details";
@@ -89,6 +94,8 @@ fn planned(id: i64, rank: i64, reason: Option<&'static str>) -> PlannedProduct {
             fingerprint: Some(1),
             spid: Some(2),
             last_detail: None,
+            first_seen: None,
+            deferred: false,
         },
         reason,
         rank,
@@ -179,4 +186,128 @@ async fn a_plan_goes_on_where_it_stopped(store: Store) {
         .expect("begun");
     assert_eq!(step.planned_to.as_deref(), Some("listed 1"));
     assert_eq!(store.cell("SELECT COUNT(*) FROM run_products").await, "1");
+}
+
+/// A run that lists products and plans by the catalogue's own rules with a budget; the details in
+/// the order in which they are asked, all of which answer.
+async fn asked_in(store: &Store, run: &str, ids: &[i64], minute: i64, budget: i64) -> Vec<i64> {
+    let items = ids.iter().map(|id| listing(*id, 1)).collect();
+    listed_run(store, run, &[(7, page_of(items, at(minute)))]).await;
+    let attempt = store.attempt(run, STEP).await;
+    let known = store.warehouse.listed_products(run, 0, 100).await;
+    let planned: Vec<PlannedProduct> = known
+        .expect("products")
+        .into_iter()
+        .map(|known| decide(known, minute))
+        .collect();
+    let stored = store.warehouse.commit_plan(&attempt, &planned, "listed");
+    stored.await.expect("a plan");
+    let ended = store.warehouse.end_plan(&attempt, budget, "whole").await;
+    ended.expect("an end");
+    let asks = store.warehouse.next_details(&attempt, 100).await;
+    let asks = asks.expect("a claim").unwrap_or_default();
+    let asked = asks.iter().map(|ask| ask.product_id).collect();
+    let answers = asks.into_iter().map(|ask| {
+        let page = NewPage {
+            kind: PageKind::Detail,
+            subject: ask.product_id,
+            source: "api",
+            encoding: catalog::Encoding::Identity,
+            body: b"{}".to_vec(),
+            fetched_at: at(minute),
+        };
+        DetailAnswer {
+            at: at(minute),
+            ..answer(ask, DetailOutcome::Good(page))
+        }
+    });
+    let kept = store.warehouse.commit_details(&attempt, answers.collect());
+    kept.await.expect("kept");
+    store.end(&attempt).await;
+    let arrivals = ids
+        .iter()
+        .map(|id| listed(listing(*id, 1), at(minute)))
+        .collect();
+    store.stage(run, arrivals).await;
+    let merge = Merge {
+        now: at(minute),
+        ..crate::store::merge()
+    };
+    store.load_staged(run, &merge).await;
+    store.finish_run(run).await;
+    let counts = store.warehouse.identities(run).await.expect("counts");
+    assert!(counts.broken().is_empty(), "{:?}", counts.broken());
+    asked
+}
+
+fn decide(known: KnownProduct, minute: i64) -> PlannedProduct {
+    let candidate = Candidate {
+        product_id: known.product_id,
+        listed: known.listed_in.is_some(),
+        fingerprint: known.fingerprint,
+        last_detail: known.last_detail,
+        first_seen: known.first_seen,
+        deferred: known.deferred,
+    };
+    let year = 365 * 86_400_000;
+    let reason = due(&candidate, DetailPolicy::Auto, at(minute), year);
+    PlannedProduct {
+        rank: reason.map_or(0, |reason| rank(&candidate, reason)),
+        reason: reason.map(catalog::Reason::as_str),
+        known,
+    }
+}
+
+async fn what_was_deferred_comes_first_in_the_next_run(store: Store) {
+    let first: Vec<i64> = (11..=16).collect();
+    assert_eq!(asked_in(&store, "r1", &first, 1, 2).await, [11, 12]);
+    // New ones with lower ids come after those that had no room.
+    let more: Vec<i64> = (9..=16).collect();
+    assert_eq!(asked_in(&store, "r2", &more, 2, 3).await, [13, 14, 15]);
+    // A run that planned nothing does not make them forgotten.
+    store.create_run("r3").await;
+    store.finish_run("r3").await;
+    let even_more: Vec<i64> = (5..=16).collect();
+    assert_eq!(
+        asked_in(&store, "r4", &even_more, 3, 4).await,
+        [16, 9, 10, 5],
+        "of those without room the one seen first comes first"
+    );
+    assert_eq!(asked_in(&store, "r5", &even_more, 4, 0).await, [6, 7, 8]);
+    assert!(asked_in(&store, "r6", &even_more, 5, 0).await.is_empty());
+}
+
+async fn a_candidate_tells_when_it_was_seen_and_whether_it_had_room(store: Store) {
+    asked_in(&store, "r1", &[1, 2], 1, 1).await;
+    listed_run(
+        &store,
+        "r2",
+        &[(7, page_of(vec![listing(2, 1), listing(3, 1)], at(9)))],
+    )
+    .await;
+    let listed = store.warehouse.listed_products("r2", 0, 9).await;
+    let listed = listed.expect("products");
+    assert_eq!(
+        (
+            listed[0].deferred,
+            listed[0].first_seen,
+            listed[0].last_detail
+        ),
+        (true, Some(at(1)), None)
+    );
+    assert_eq!((listed[1].deferred, listed[1].first_seen), (false, None));
+    let unlisted = store.warehouse.unlisted_products("r2", 0, 9, false).await;
+    let unlisted = unlisted.expect("products");
+    let fingerprint = Some(listing(1, 1).fingerprint());
+    assert_eq!(unlisted.len(), 1);
+    assert_eq!(unlisted[0].first_seen, Some(at(1)));
+    assert_eq!(unlisted[0].last_detail, Some((at(1), fingerprint)));
+    assert!(!unlisted[0].deferred, "it was asked");
+    // Deferred, and not listed any more.
+    store.finish_run("r2").await;
+    let items = vec![listing(1, 1)];
+    listed_run(&store, "r3", &[(7, page_of(items, at(10)))]).await;
+    let unlisted = store.warehouse.unlisted_products("r3", 0, 9, false).await;
+    let two = &unlisted.expect("products")[0];
+    assert_eq!((two.product_id, two.deferred), (2, true));
 }

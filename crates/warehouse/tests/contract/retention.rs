@@ -1,7 +1,7 @@
 //! Old rows go, of closed runs only.
 
 use catalog::{Encoding, Instant, Rejection, RejectionReason};
-use warehouse::{DetailOutcome, NewPage, PageKind, Retention};
+use warehouse::{DetailOutcome, DriftRow, NewPage, PageKind, Retention, ShapeRow};
 
 use crate::listings::{listed_run, page_of};
 use crate::products::{listed, listing};
@@ -9,6 +9,7 @@ use crate::store::{Store, answer, at, merge};
 
 on_both!(
     only_closed_runs_are_cleaned,
+    a_held_run_is_not_cleaned,
     the_newest_look_and_the_needed_pages_stay,
     cleaning_needs_its_attempt,
 );
@@ -77,16 +78,67 @@ async fn clean(store: &Store, keep: Instant) -> u64 {
     removed
 }
 
-const OF_RUNS: [&str; 5] = [
+const OF_RUNS: [&str; 8] = [
     "listings",
     "listing_pages",
     "run_categories",
     "run_products",
     "run_steps",
+    "shapes",
+    "drift",
+    "cache_counts",
 ];
+
+/// What a run leaves beside its products.
+async fn leave_traces(store: &Store, run: &str) {
+    let attempt = store.attempt(run, "get-cache-stats").await;
+    let warehouse = &store.warehouse;
+    let counted = warehouse.count_cache(&attempt, &[("memory", 1, 1)]).await;
+    counted.expect("counted");
+    let drift = DriftRow {
+        source: "api".into(),
+        endpoint: "detail".into(),
+        root: 1,
+        field: "name".into(),
+        kind: "presence".into(),
+        was: 1.0,
+        now_is: 0.5,
+        sample: 100,
+        stops: false,
+    };
+    let stored = warehouse.store_drift(&attempt, &[drift]).await;
+    stored.expect("stored");
+    store.end(&attempt).await;
+    let attempt = store.attempt(run, "transform-products").await;
+    let shape = ShapeRow {
+        field: "name".into(),
+        ..ShapeRow::default()
+    };
+    let stored = warehouse
+        .commit_transformed(&attempt, &[], &[shape], at(1))
+        .await;
+    stored.expect("stored");
+    store.end(&attempt).await;
+}
+
+async fn a_held_run_is_not_cleaned(store: Store) {
+    a_day(&store, "held", 1).await;
+    leave_traces(&store, "held").await;
+    let attempt = store.attempt("held", "load-products").await;
+    store.warehouse.hold_run(&attempt, 11).await.expect("held");
+    let pages = store.rows("SELECT id FROM pages ORDER BY id").await;
+    clean(&store, at(1_000_000)).await;
+    for table in OF_RUNS {
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE run_id = 'held'");
+        assert_ne!(store.cell(&sql).await, "0", "{table}");
+    }
+    let kept = store.rows("SELECT id FROM pages ORDER BY id").await;
+    assert_eq!(kept, pages);
+}
 
 async fn only_closed_runs_are_cleaned(store: Store) {
     a_day(&store, "open", 1).await;
+    leave_traces(&store, "open").await;
     let attempt = store.attempt("open", "cleanup-temp-files").await;
     let keep = keep_from(at(1_000_000));
     let removed = store

@@ -9,6 +9,7 @@ use crate::store::{Store, answer, at};
 
 on_both!(
     a_product_comes_with_its_listing_and_its_page,
+    a_rejected_detail_comes_with_its_page,
     what_becomes_of_a_product_is_counted,
     a_fenced_batch_stages_nothing,
 );
@@ -112,6 +113,47 @@ async fn a_product_comes_with_its_listing_and_its_page(store: Store) {
     );
 }
 
+async fn a_rejected_detail_comes_with_its_page(store: Store) {
+    store.create_run("r").await;
+    store.plan("r", &[5, 6], None).await;
+    let attempt = store.attempt("r", "crawl-product-details").await;
+    let asks = store.warehouse.next_details(&attempt, 9).await;
+    let asks = asks.expect("a claim").expect("two");
+    let answers = asks.into_iter().map(|ask| {
+        let page = NewPage {
+            kind: PageKind::Detail,
+            subject: ask.product_id,
+            source: "api",
+            encoding: Encoding::Identity,
+            body: format!("refused {}", ask.product_id).into_bytes(),
+            fetched_at: at(3),
+        };
+        let outcome = if ask.product_id == 5 {
+            let refused = Rejection::new(RejectionReason::NoName, Some("name"), "");
+            DetailOutcome::Rejected(refused, page)
+        } else {
+            DetailOutcome::Unfetched("503".into())
+        };
+        answer(ask, outcome)
+    });
+    let kept = store.warehouse.commit_details(&attempt, answers.collect());
+    kept.await.expect("kept");
+    store.end(&attempt).await;
+    let attempt = store.attempt("r", STEP).await;
+    let batch = store.warehouse.next_to_transform(&attempt, 9).await;
+    let mut batch = batch.expect("a claim").expect("two");
+    batch.sort_by_key(|product| product.product_id);
+    let page = batch[0].page.as_ref().expect("its page");
+    assert_eq!(
+        (batch[0].detail.as_str(), page.body.as_slice()),
+        ("rejected", &b"refused 5"[..])
+    );
+    let kept = store.warehouse.rejections(Some("r"), None, 9).await;
+    assert_eq!(kept.expect("rows")[0].page_id, Some(page.id));
+    assert_eq!(batch[1].detail, "unfetched");
+    assert!(batch[1].page.is_none());
+}
+
 fn rejection(product_id: i64, page_id: Option<i64>) -> RejectionToStore {
     RejectionToStore {
         product_id: Some(product_id),
@@ -147,7 +189,7 @@ async fn what_becomes_of_a_product_is_counted(store: Store) {
     ];
     store
         .warehouse
-        .commit_transformed(&attempt, &batch, at(9))
+        .commit_transformed(&attempt, &batch, &[], at(9))
         .await
         .expect("staged");
     assert_eq!(store.warehouse.staged_count("r").await.expect("a count"), 2);
@@ -206,7 +248,7 @@ async fn a_fenced_batch_stages_nothing(store: Store) {
     }];
     let fenced = store
         .warehouse
-        .commit_transformed(&first, &batch, at(9))
+        .commit_transformed(&first, &batch, &[], at(9))
         .await;
     assert!(matches!(fenced, Err(Error::Fenced(_))), "{fenced:?}");
     assert_eq!(store.warehouse.staged_count("r").await.expect("a count"), 0);

@@ -134,6 +134,13 @@ impl Store {
         begun.expect("an answer").expect("nobody else is at work")
     }
 
+    /// Takes a step over from whoever is at work on it.
+    pub(crate) async fn take_over(&self, run: &str, step: &str) -> Attempt {
+        let wish = wish(run, step);
+        let begun = self.warehouse.begin_attempt(&wish, |_| true).await;
+        begun.expect("an answer").expect("taken over")
+    }
+
     pub(crate) async fn end(&self, attempt: &Attempt) {
         self.warehouse
             .end_attempt(attempt, None)
@@ -153,6 +160,8 @@ impl Store {
                     fingerprint: None,
                     spid: None,
                     last_detail: None,
+                    first_seen: None,
+                    deferred: false,
                 },
                 reason: Some("new"),
                 rank: 0,
@@ -181,7 +190,7 @@ impl Store {
             let now: Vec<Arrival> = now;
             let staged: Vec<Transformed> = now.into_iter().map(transformed).collect();
             self.warehouse
-                .commit_transformed(&attempt, &staged, at(0))
+                .commit_transformed(&attempt, &staged, &[], at(0))
                 .await
                 .expect("a staged batch");
         }

@@ -8,6 +8,7 @@ use crate::store::{Store, at};
 on_both!(
     a_walk_goes_depth_first_and_only_as_far_as_needed,
     a_walk_of_all_takes_every_leaf,
+    what_was_walked_is_counted,
     the_order_of_answers_does_not_matter,
     a_category_with_two_parents_stands_at_the_first,
     a_circle_ends,
@@ -145,6 +146,25 @@ async fn a_walk_goes_depth_first_and_only_as_far_as_needed(store: Store) {
     let names = store.warehouse.selected("r2", 1).await.expect("a leaf");
     assert_eq!(names, [(101, "Danh mục 101".to_owned(), 101)]);
     assert_eq!(store.cell("SELECT COUNT(*) FROM pages").await, "5");
+}
+
+async fn what_was_walked_is_counted(store: Store) {
+    let walked = async || store.warehouse.walked("r").await.expect("a count");
+    assert_eq!(walked().await, 0, "no such run");
+    let attempt = begin(&store, "r", &[2]).await;
+    assert_eq!(walked().await, 0);
+    let mut counts = Vec::new();
+    while let Walk::Ask(nodes) = store
+        .warehouse
+        .next_categories(&attempt, 1, 9)
+        .await
+        .expect("an answer")
+    {
+        take(&store, &attempt, &nodes[0]).await;
+        counts.push(walked().await);
+    }
+    // The root; then 10 with three leaves that need no answer of their own, and one is enough.
+    assert_eq!(counts, [1, 5]);
 }
 
 async fn a_walk_of_all_takes_every_leaf(store: Store) {
