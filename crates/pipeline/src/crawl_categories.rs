@@ -9,9 +9,12 @@ use warehouse::{CategoryNode, NewPage, PageKind, Walk};
 
 use crate::fetch::{Fare, Flight, Verdict, kept, refusal, seen};
 use crate::report::{bounded, keys, short};
-use crate::site::check_clock;
+use crate::site::{Errand, Landed, Spare, check_clock};
 use crate::steps::Work;
 use crate::{Error, Exit, Result, Step};
+
+/// The cache tier of pages in the warehouse.
+const WAREHOUSE_TIER: &str = "warehouse";
 
 /// The site's own root: its children are the roots of the menu.
 const ROOT: i64 = 2;
@@ -29,7 +32,8 @@ impl Work<'_> {
         let leaves = if chosen { 0 } else { self.scope.max_categories };
         self.warehouse().begin_walk(&self.attempt, &starts).await?;
         let mut fare = Fare::new();
-        let mut flight = Flight::new(self.pipeline).await?;
+        self.knock().await?;
+        let mut flight = Flight::new(self.pipeline, self.scope.source()).await?;
         let mut queue = VecDeque::new();
         let mut done = 0;
         let mut ending: Option<Error> = None;
@@ -55,7 +59,11 @@ impl Work<'_> {
                     kept = true;
                 } else {
                     let parent = node.category_id;
-                    flight.send(node, Ask::Categories { parent });
+                    let errand = Errand {
+                        ask: Ask::Categories { parent },
+                        spare: Spare::Since(self.categories_since()),
+                    };
+                    flight.send(node, errand);
                 }
             }
             if let Some((node, answer)) = flight.land().await? {
@@ -70,18 +78,27 @@ impl Work<'_> {
                 break;
             }
         }
+        self.count_shared_cache().await?;
         fare.verdict()?;
         Ok(Exit::Done)
     }
 
-    /// Takes a category's children from a page that is young enough.
-    async fn take_kept(&self, node: &CategoryNode) -> Result<bool> {
+    /// Children that were fetched from here on are young enough.
+    fn categories_since(&self) -> catalog::Instant {
         let ttl = i64::try_from(self.settings().category_ttl.as_millis()).unwrap_or(i64::MAX);
         let now = self.pipeline.clock().now();
-        let since = now.plus_millis(1_i64.saturating_sub(ttl));
+        now.plus_millis(1_i64.saturating_sub(ttl))
+    }
+
+    /// Takes a category's children from a page that is young enough.
+    async fn take_kept(&self, node: &CategoryNode) -> Result<bool> {
         let page = self
             .warehouse()
-            .newest_page(PageKind::Categories, node.category_id, since)
+            .newest_page(
+                PageKind::Categories,
+                node.category_id,
+                self.categories_since(),
+            )
             .await?;
         let Some(page) = page else { return Ok(false) };
         let limits = catalog::BodyLimits::default();
@@ -92,17 +109,21 @@ impl Work<'_> {
             return Ok(false);
         };
         self.commit(node, None, answer.categories).await?;
+        let hit = [(WAREHOUSE_TIER, 1, 0)];
+        self.warehouse().count_cache(&self.attempt, &hit).await?;
         Ok(true)
     }
 
     async fn take_category(
         &self,
         node: &CategoryNode,
-        answer: crate::site::Answered,
+        landed: Landed,
         fare: &mut Fare,
     ) -> Result<()> {
-        let now = self.pipeline.clock().now();
-        let (text, verdict) = match answer {
+        let now = landed
+            .kept_at
+            .unwrap_or_else(|| self.pipeline.clock().now());
+        let (text, verdict) = match landed.answer {
             Ok(answer) => {
                 check_clock(&answer, self.pipeline.clock())?;
                 let read = match answer {

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use catalog::DetailPolicy;
 use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{DetailAnswer, DetailAsk, DetailOutcome, PageKind};
 
 use crate::fetch::{Fare, Flight, Verdict, kept, seen};
 use crate::report::{bounded, keys, round3};
-use crate::site::{Answered, check_clock};
+use crate::site::{Errand, Landed, Spare, check_clock};
 use crate::steps::Work;
 use crate::{Error, Event, Exit, Result, Step};
 
@@ -33,7 +34,9 @@ impl Work<'_> {
             return Ok(Exit::Done);
         }
         let mut fare = Fare::new();
-        self.ask_details(&mut fare, total).await?;
+        let asked = self.ask_details(&mut fare, total).await;
+        self.count_shared_cache().await?;
+        asked?;
         fare.verdict()?;
         if fare.given_up() > 0 {
             let text = format!("{} details could not be fetched", fare.given_up());
@@ -43,7 +46,7 @@ impl Work<'_> {
     }
 
     async fn ask_details(&self, fare: &mut Fare, total: u64) -> Result<()> {
-        let mut flight = Flight::new(self.pipeline).await?;
+        let mut flight = Flight::new(self.pipeline, self.scope.source()).await?;
         let mut queue: VecDeque<DetailAsk> = VecDeque::new();
         let mut batch = Batch::new();
         let mut ending: Option<Error> = None;
@@ -63,8 +66,8 @@ impl Work<'_> {
             while flight.len() < self.settings().workers
                 && let Some(ask) = queue.pop_front()
             {
-                let (product, spid) = (ask.product_id, ask.spid);
-                flight.send(ask, Ask::Detail { product, spid });
+                let errand = self.errand(&ask);
+                flight.send(ask, errand);
             }
             if let Some((ask, answer)) = flight.land().await? {
                 let (answer, refusal) = self.judge(ask, answer, fare)?;
@@ -91,15 +94,33 @@ impl Work<'_> {
         }
     }
 
+    /// A request, which a page of the shared cache may make unnecessary; never that of a recheck.
+    fn errand(&self, ask: &DetailAsk) -> Errand {
+        let (product, spid) = (ask.product_id, ask.spid);
+        let spare = if ask.fingerprint.is_some() && self.scope.policy() == DetailPolicy::Auto {
+            Spare::NotDue {
+                fingerprint: ask.fingerprint,
+                now: self.pipeline.clock().now(),
+                ttl_millis: self.settings().detail_ttl_millis(),
+            }
+        } else {
+            Spare::No
+        };
+        let ask = Ask::Detail { product, spid };
+        Errand { ask, spare }
+    }
+
     /// What became of a detail, and whether the site refuses.
     fn judge(
         &self,
         ask: DetailAsk,
-        answer: Answered,
+        landed: Landed,
         fare: &mut Fare,
     ) -> Result<(DetailAnswer, Option<Error>)> {
-        let at = self.pipeline.clock().now();
-        let page = match answer {
+        let at = landed
+            .kept_at
+            .unwrap_or_else(|| self.pipeline.clock().now());
+        let page = match landed.answer {
             Ok(answer) => {
                 check_clock(&answer, self.pipeline.clock())?;
                 fare.answered();

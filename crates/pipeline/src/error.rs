@@ -18,6 +18,14 @@ pub enum Error {
         /// How long it is to be left alone.
         retry_after: Duration,
     },
+    /// What the site sends has changed its shape; the run is held, and nothing of it is loaded.
+    #[error("run {run} is held: what the site sends has changed its shape ({})", .seen.join("; "))]
+    Drift {
+        /// The run.
+        run: String,
+        /// What changed, the gravest first.
+        seen: Vec<String>,
+    },
     /// Another process works on this step or run.
     #[error("{0}")]
     Held(String),
@@ -65,6 +73,7 @@ impl Error {
             Self::Warehouse(error) => warehouse_exit(error),
             Self::Held(_) => Exit::Warehouse,
             Self::Refused { .. } => Exit::Refused,
+            Self::Drift { .. } => Exit::Drift,
             Self::Clock { .. } | Self::Usage(_) => Exit::Usage,
             Self::Machine { .. } | Self::Overtime(_) => Exit::Machine,
             Self::Interrupted => Exit::Interrupted,
@@ -82,6 +91,7 @@ fn warehouse_exit(error: &warehouse::Error) -> Exit {
         | W::Schema(_)
         | W::Origin { .. }
         | W::NetworkFileSystem(..)
+        | W::RunState { .. }
         | W::Patience(_) => Exit::Usage,
         W::Full | W::ReadOnly(_) | W::Damaged(_) => Exit::Machine,
         W::Statement { .. } | W::Stored(_) => Exit::Bug,

@@ -2,23 +2,27 @@
 
 use std::collections::VecDeque;
 
-use catalog::ListingAnswer;
+use catalog::{ListingAnswer, Shapes, Source};
 use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{ListingAsk, ListingOutcome, ListingResult, PageKind};
 
+use crate::drift::shape_rows;
 use crate::fetch::{Fare, Flight, Verdict, kept, refusal, seen};
 use crate::report::{bounded, keys};
-use crate::site::{Answered, check_clock};
+use crate::second_way::check_filled;
+use crate::site::{Errand, Landed, Spare, check_clock};
 use crate::steps::Work;
 use crate::{Error, Event, Exit, Result, Step};
 
 impl Work<'_> {
     /// Asks for listing pages until none is left.
     pub(crate) async fn extract_product_urls(&self) -> Result<Exit> {
-        self.warehouse().begin_listing(&self.attempt).await?;
+        self.warehouse()
+            .begin_listing(&self.attempt, self.scope.max_products)
+            .await?;
         let mut fare = Fare::new();
-        let mut flight = Flight::new(self.pipeline).await?;
+        let mut flight = Flight::new(self.pipeline, self.scope.source()).await?;
         let mut queue = VecDeque::new();
         let mut done = 0;
         let mut ending: Option<Error> = None;
@@ -33,6 +37,10 @@ impl Work<'_> {
                 match self.warehouse().next_listings(&self.attempt, n).await? {
                     ListingOutcome::Ask(asks) => queue.extend(asks),
                     ListingOutcome::Wait => wait = true,
+                    // What is still missing is found only when everything has answered.
+                    ListingOutcome::Done if flight.is_empty() => {
+                        wait = self.warehouse().look_again(&self.attempt).await?;
+                    }
                     ListingOutcome::Done => {}
                 }
             }
@@ -40,8 +48,14 @@ impl Work<'_> {
                 && let Some(asked) = queue.pop_front()
             {
                 let page = u32::try_from(asked.page).unwrap_or(1);
-                let category = asked.category_id;
-                flight.send(asked, Ask::Listing { category, page });
+                let (category, slice) = (asked.category_id, asked.slice);
+                let ask = Ask::Listing {
+                    category,
+                    page,
+                    slice,
+                };
+                let spare = Spare::No;
+                flight.send(asked, Errand { ask, spare });
             }
             if let Some((asked, answer)) = flight.land().await? {
                 ending = ending.or(refusal(self.take_listing(&asked, answer, &mut fare).await)?);
@@ -67,14 +81,14 @@ impl Work<'_> {
     async fn take_listing(
         &self,
         asked: &ListingAsk,
-        answer: Answered,
+        landed: Landed,
         fare: &mut Fare,
     ) -> Result<()> {
-        let (text, verdict) = match answer {
+        let (text, verdict) = match landed.answer {
             Ok(answer) => {
                 check_clock(&answer, self.pipeline.clock())?;
                 let read = match answer {
-                    Answer::Good(page) => catalog::parse_listing(&page.unpacked)
+                    Answer::Good(page) => read_listing(asked, &page)
                         .map(|listing| (page, listing))
                         .map_err(|rejection| rejection.to_string()),
                     Answer::Gone { status, .. } => Err(format!("the site answers {status}")),
@@ -119,16 +133,23 @@ impl Work<'_> {
         page: crawl::Page,
         listing: &ListingAnswer,
     ) -> Result<()> {
-        let page = kept(
+        let mut shapes = Shapes::default();
+        let source = match page.source {
+            crawl::PageSource::Api => Source::Listing,
+            crawl::PageSource::Html => Source::ListingHtml,
+        };
+        shapes.add_listing(&page.unpacked, source);
+        let kept = kept(
             PageKind::Listing,
             asked.category_id,
             &page,
             self.pipeline.clock().now(),
         );
         let result = ListingResult {
-            page,
+            page: kept,
             answer: listing,
             limit: self.scope.max_products,
+            shapes: &shape_rows(&shapes),
         };
         let warehouse = self.warehouse();
         Ok(warehouse
@@ -152,4 +173,13 @@ impl Work<'_> {
             ("product_count", json!(count)),
         ]))
     }
+}
+
+fn read_listing(
+    asked: &ListingAsk,
+    page: &crawl::Page,
+) -> std::result::Result<ListingAnswer, catalog::Rejection> {
+    let answer = catalog::parse_listing(&page.unpacked)?;
+    check_filled(&answer, u32::try_from(asked.page).unwrap_or(1))?;
+    Ok(answer)
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::Instant;
-use crawl::{Ask, Backoff, FetchErrorKind, Page, Retry};
+use crawl::{Backoff, FetchErrorKind, Page, PermitError, Retry};
 use tokio::task::JoinSet;
 use tokio::time::Instant as Moment;
 use warehouse::{NewPage, PageKind};
 
-use crate::site::{Answered, chain};
+use crate::second_way::SourceChoice;
+use crate::site::{Errand, Landed, chain};
 use crate::{Error, Pipeline, Result};
 
 /// The longest wait after a first failure, and the longest of all.
@@ -24,6 +25,12 @@ const BACKOFF: Backoff = Backoff {
 
 /// A site that refuses without saying for how long is left alone for so long.
 pub(crate) const REFUSED_FOR: Duration = Duration::from_mins(15);
+
+/// While the breaker is open, whether it is still is seen again after so long at the latest.
+const PAUSE_MOST: Duration = Duration::from_secs(5);
+
+/// The cache tier of pages in Redis.
+const SHARED_TIER: &str = "redis";
 
 /// How long to wait for others who hold the rest.
 pub(crate) const IDLE: Duration = Duration::from_millis(100);
@@ -82,9 +89,20 @@ impl Fare {
         );
         if free {
             let since = *self.stalled_since.get_or_insert_with(Moment::now);
-            if since.elapsed() > settings.stall_limit {
+            let ahead = match kind.retry() {
+                Retry::After(wait) => wait,
+                _ => Duration::ZERO,
+            };
+            if since.elapsed() + ahead > settings.stall_limit {
+                self.leave_alone = Some(ahead).filter(|wait| !wait.is_zero());
                 return Verdict::Stop;
             }
+        }
+        if let FetchErrorKind::Permit(PermitError::Pause(wait)) = kind {
+            return Verdict::Again {
+                seconds: wait.min(&PAUSE_MOST).as_secs_f64(),
+                counts: false,
+            };
         }
         let attempt = u32::try_from(attempts + 1).unwrap_or(u32::MAX);
         let seconds = match kind.retry() {
@@ -165,19 +183,23 @@ fn chance() -> f64 {
 
 /// Requests in flight, each with what it was asked for.
 pub(crate) struct Flight<T> {
-    tasks: JoinSet<(T, Answered)>,
+    tasks: JoinSet<(T, Landed)>,
     site: Arc<crate::Site>,
     robots: Arc<crawl::Robots>,
+    source: SourceChoice,
+    clock: crate::Clock,
 }
 
 impl<T: Send + 'static> Flight<T> {
-    pub(crate) async fn new(pipeline: &Pipeline) -> Result<Self> {
+    pub(crate) async fn new(pipeline: &Pipeline, source: SourceChoice) -> Result<Self> {
         let site = pipeline.site()?;
         let robots = site.robots().await?;
         Ok(Self {
             tasks: JoinSet::new(),
             site,
             robots,
+            source,
+            clock: pipeline.clock().clone(),
         })
     }
 
@@ -189,17 +211,21 @@ impl<T: Send + 'static> Flight<T> {
         self.tasks.is_empty()
     }
 
-    /// Sends a request.
-    pub(crate) fn send(&mut self, what: T, ask: Ask) {
+    /// Sends a request, unless a kept page will do.
+    pub(crate) fn send(&mut self, what: T, errand: Errand) {
         let (site, robots) = (Arc::clone(&self.site), Arc::clone(&self.robots));
+        let (source, clock) = (self.source, self.clock.clone());
         self.tasks.spawn(async move {
-            let answer = site.ask(&ask, &robots).await;
-            (what, answer)
+            let landed = site.run(&errand, &robots, source).await;
+            if landed.kept_at.is_none() {
+                site.keep(&errand, &landed.answer, clock.now()).await;
+            }
+            (what, landed)
         });
     }
 
     /// The next answer, whichever comes first; `None` when nothing is in flight.
-    pub(crate) async fn land(&mut self) -> Result<Option<(T, Answered)>> {
+    pub(crate) async fn land(&mut self) -> Result<Option<(T, Landed)>> {
         match self.tasks.join_next().await {
             None => Ok(None),
             Some(Ok(landed)) => Ok(Some(landed)),
@@ -217,12 +243,12 @@ pub(crate) fn refusal(taken: Result<()>) -> Result<Option<Error>> {
     }
 }
 
-/// A page of the JSON API as it is kept: the body as received, with the time it was fetched.
+/// A page as it is kept: the body as received, with the time it was fetched.
 pub(crate) fn kept(kind: PageKind, subject: i64, page: &Page, fetched_at: Instant) -> NewPage {
     NewPage {
         kind,
         subject,
-        source: "api",
+        source: page.source.as_str(),
         encoding: page.encoding,
         body: page.body.to_vec(),
         fetched_at,
@@ -232,4 +258,17 @@ pub(crate) fn kept(kind: PageKind, subject: i64, page: &Page, fetched_at: Instan
 /// What failed, in one line.
 pub(crate) fn seen(error: &crawl::FetchError) -> String {
     chain(error)
+}
+
+impl crate::steps::Work<'_> {
+    /// Notes what the shared cache of pages had since the last time.
+    pub(crate) async fn count_shared_cache(&self) -> Result<()> {
+        let site = self.pipeline.site()?;
+        let (hits, misses) = site.take_counts();
+        if hits + misses > 0 {
+            let counts = [(SHARED_TIER, hits, misses)];
+            self.warehouse().count_cache(&self.attempt, &counts).await?;
+        }
+        Ok(())
+    }
 }

@@ -14,24 +14,36 @@ const DAY_MILLIS: i64 = 86_400_000;
 const MAX_FILES: usize = 100_000;
 
 impl Work<'_> {
-    /// What requests the listings and kept pages saved.
+    /// What requests the listings and kept pages saved, by tier. A listing that made a detail
+    /// unnecessary is a hit of the tier `listing`.
     pub(crate) async fn cache_stats(&self) -> Result<Map<String, Value>> {
         let totals = self.warehouse().identities(&self.run.id).await?;
-        let asked = totals.details.due - totals.details.deferred;
-        let hits = totals.products.listed - self.warehouse().listed_due(&self.run.id).await?;
-        let all = hits + asked;
+        let due = totals.details.due - totals.details.deferred;
+        let listed = totals.products.listed - self.warehouse().listed_due(&self.run.id).await?;
+        let mut tiers = Map::new();
+        tiers.insert(
+            "listing".to_owned(),
+            json!({ "hits": listed, "misses": due }),
+        );
+        let mut kept = 0;
+        for (tier, hits, misses) in self.warehouse().cache_counts(&self.run.id).await? {
+            kept += hits;
+            tiers.insert(tier, json!({ "hits": hits, "misses": misses }));
+        }
+        let (saved, asked) = (listed + kept, (due - kept).max(0));
+        let all = saved + asked;
         let rate = if all > 0 {
-            hits as f64 * 100.0 / all as f64
+            saved as f64 * 100.0 / all as f64
         } else {
             0.0
         };
-        let listing = json!({ "hits": hits, "misses": asked });
+        let entries = self.pipeline.shared_entries().await;
         let stats = json!({
-            "hits": hits,
+            "hits": saved,
             "misses": asked,
             "hit_rate": round3(rate),
-            "memory_size": 0,
-            "tiers": { "listing": listing },
+            "memory_size": entries.unwrap_or(0),
+            "tiers": tiers,
         });
         Ok(keys([("cache_stats", stats)]))
     }

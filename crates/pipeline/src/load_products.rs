@@ -18,6 +18,7 @@ const DOUBTED: &str = "gone doubted";
 impl Work<'_> {
     /// Loads batches until nothing is staged.
     pub(crate) async fn load_products(&self) -> Result<Exit> {
+        self.check_drift().await?;
         let believe_gone = self.believes_gone().await?;
         let merge = Merge {
             batch: self.settings().batch,
@@ -77,6 +78,9 @@ impl Work<'_> {
         };
         let believes =
             evidence.gone == 0 || (evidence.controls > 0 && evidence.gone as f64 <= bound);
+        if !believes {
+            warehouse.doubt_gone(&self.attempt).await?;
+        }
         let word = if believes { BELIEVED } else { DOUBTED };
         warehouse.commit_plan(&self.attempt, &[], word).await?;
         Ok(believes)

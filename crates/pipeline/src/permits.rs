@@ -1,5 +1,5 @@
 //! The one place that all processes take their permits from: Redis where there is one, else a row of
-//! the warehouse.
+//! the warehouse; and the pace at which they are given, which is kept in that row in any case.
 //!
 //! Which of the two grants is written in that row and read with every batch of permits. Whoever
 //! cannot reach Redis moves the schedule to the row for everybody; whoever reaches it again moves it
@@ -7,26 +7,34 @@
 //! that took longer than a permit holds is void, so the slots of the two never meet. Where neither
 //! answers there is no permit.
 //!
-//! Not here: waiting for a slot (`crawl`).
+//! Not here: waiting for a slot, and when to slow down or to pause (`crawl`).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crawl::{Grant, PermitError, PermitSource, RedisPermits, SCHEDULE_AHEAD, Taking};
-use warehouse::Warehouse;
+use crawl::{
+    Breaker, FULL_SHARE, Grant, Pace, PermitError, PermitSource, RedisPermits, Report, Reporting,
+    SCHEDULE_AHEAD, Taking,
+};
+use warehouse::{PaceRow, Warehouse};
 
-/// After Redis was lost, the row grants for at least so long.
+/// The row grants for at least so long before a process moves the permits back to Redis. Each move is a
+/// second of silence for all, and one of them may be cut off from a Redis that the others reach.
 const BACK_AFTER: Duration = Duration::from_secs(30);
 
 /// The word of the row while Redis grants.
 const REDIS: &str = "redis";
+
+/// The word of the row while it grants itself.
+const WAREHOUSE: &str = "warehouse";
 
 /// Permits of one origin.
 pub struct SitePermits {
     warehouse: Warehouse,
     origin: String,
     redis: Option<RedisPermits>,
-    lost_at: Mutex<Option<Instant>>,
+    /// Since when the row grants, as far as this process has seen.
+    away_since: Mutex<Option<Instant>>,
 }
 
 impl SitePermits {
@@ -40,19 +48,48 @@ impl SitePermits {
             warehouse,
             origin: origin.into(),
             redis,
-            lost_at: Mutex::new(None),
+            away_since: Mutex::new(None),
         }
     }
 
     async fn ask(&self, want: u32, spacing: Duration) -> Result<Grant, PermitError> {
         let begun = Instant::now();
+        let (row, granting, now) = self
+            .warehouse
+            .pace(&self.origin)
+            .await
+            .map_err(|error| PermitError::source("asking whose turn it is to grant", error))?;
+        let pace = pace_of(row);
+        let spacing = pace.spacing(spacing, now);
+        match pace.breaker(now) {
+            Breaker::Open { left } => Err(PermitError::Pause(left)),
+            Breaker::Closed => self.take_slots(want, spacing, &granting, begun).await,
+            Breaker::HalfOpen => {
+                // First the slot: a probe without one would keep everybody away for nothing.
+                let mut grant = self.take_slots(1, spacing, &granting, begun).await?;
+                if grant.count > 0 {
+                    if !self.take_probe().await? {
+                        return Err(PermitError::Pause(PROBE_PATIENCE));
+                    }
+                    grant.probe = true;
+                    grant.age = begun.elapsed();
+                }
+                Ok(grant)
+            }
+        }
+    }
+
+    async fn take_slots(
+        &self,
+        want: u32,
+        spacing: Duration,
+        granting: &str,
+        begun: Instant,
+    ) -> Result<Grant, PermitError> {
         let Some(redis) = &self.redis else {
             return self.ask_row(want, spacing, begun).await;
         };
-        let granting = self.warehouse.permits_granted_by(&self.origin).await;
-        let granting = granting
-            .map_err(|error| PermitError::source("asking whose turn it is to grant", error))?;
-        if granting != REDIS && !self.may_return() {
+        if granting != REDIS && !self.may_return(granting) {
             return self.ask_row(want, spacing, begun).await;
         }
         match self
@@ -66,7 +103,7 @@ impl SitePermits {
                 Ok(grant)
             }
             Err(error) => {
-                self.lost(&error);
+                self.lost(&error, granting);
                 self.ask_row(want, spacing, Instant::now()).await
             }
         }
@@ -105,34 +142,89 @@ impl SitePermits {
             wait: Duration::from_micros(row.wait_micros.unsigned_abs()),
             spacing,
             age: begun.elapsed(),
+            probe: false,
         })
     }
 
-    /// Whether Redis may be tried although the row grants.
-    fn may_return(&self) -> bool {
-        let lost = self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
-        lost.is_none_or(|at| at.elapsed() > BACK_AFTER)
+    /// Takes the one request that finds out whether the site answers again.
+    async fn take_probe(&self) -> Result<bool, PermitError> {
+        self.warehouse
+            .try_change_pace(&self.origin, |row, now| {
+                let mut pace = pace_of(row);
+                let free = pace.breaker(now) == Breaker::HalfOpen;
+                pace.take_probe(now);
+                free.then(|| row_of(pace))
+            })
+            .await
+            .map_err(|error| PermitError::source("asking whether the site may be tried", error))
     }
 
-    fn lost(&self, error: &PermitError) {
-        let mut lost = self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if lost.is_none() {
+    async fn note(&self, report: Report) -> Result<(), PermitError> {
+        self.warehouse
+            .change_pace(&self.origin, move |row, now| {
+                let mut pace = pace_of(row);
+                pace.apply(report, now);
+                row_of(pace)
+            })
+            .await
+            .map(drop)
+            .map_err(|error| PermitError::source("telling the others about the pace", error))
+    }
+
+    /// Whether Redis may be tried although it does not grant: at once where nobody has granted yet.
+    fn may_return(&self, granting: &str) -> bool {
+        let mut away = self.away();
+        granting.is_empty() || away.get_or_insert_with(Instant::now).elapsed() > BACK_AFTER
+    }
+
+    fn lost(&self, error: &PermitError, granting: &str) {
+        *self.away() = Some(Instant::now());
+        if granting != WAREHOUSE {
             let error = crate::site::chain(error);
             tracing::warn!(error, "Redis is lost; the warehouse grants the permits");
         }
-        *lost = Some(Instant::now());
     }
 
     fn found(&self) {
-        let mut lost = self.lost_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if lost.take().is_some() {
+        if self.away().take().is_some() {
             tracing::info!("Redis is back and grants the permits");
         }
+    }
+
+    fn away(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.away_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How soon to ask again while another process tries the site.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
+
+fn pace_of(row: PaceRow) -> Pace {
+    Pace {
+        share: u16::try_from(row.share).unwrap_or(FULL_SHARE),
+        share_at_micros: row.share_at_micros,
+        open_until_micros: row.open_until_micros,
+        pause_micros: row.pause_micros,
+    }
+}
+
+fn row_of(pace: Pace) -> PaceRow {
+    PaceRow {
+        share: pace.share.into(),
+        share_at_micros: pace.share_at_micros,
+        open_until_micros: pace.open_until_micros,
+        pause_micros: pace.pause_micros,
     }
 }
 
 impl PermitSource for SitePermits {
     fn take(&self, want: u32, spacing: Duration) -> Taking<'_> {
         Box::pin(self.ask(want, spacing))
+    }
+
+    fn report(&self, report: Report) -> Reporting<'_> {
+        Box::pin(self.note(report))
     }
 }

@@ -98,8 +98,10 @@ impl Work<'_> {
             listed: known.listed_in.is_some(),
             fingerprint: known.fingerprint,
             last_detail: known.last_detail,
+            first_seen: known.first_seen,
+            deferred: known.deferred,
         };
-        let ttl = i64::try_from(self.settings().detail_ttl.as_millis()).unwrap_or(i64::MAX);
+        let ttl = self.settings().detail_ttl_millis();
         let reason = due(&candidate, self.scope.policy(), self.run.clock_at, ttl);
         PlannedProduct {
             rank: reason.map_or(0, |reason| rank(&candidate, reason)),

@@ -166,7 +166,7 @@ impl Pipeline {
     }
 
     /// Ends a run: its counts are frozen in the ledger.
-    async fn finish(&self, run: &Run, state: RunState, exit: Exit) -> Result<RunReport> {
+    pub(crate) async fn finish(&self, run: &Run, state: RunState, exit: Exit) -> Result<RunReport> {
         let totals = self.warehouse().identities(&run.id).await?;
         let text = serde_json::to_string(&totals)
             .map_err(|error| Error::Bug(format!("counts cannot be printed: {error}")))?;

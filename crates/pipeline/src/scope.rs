@@ -5,6 +5,8 @@
 use catalog::DetailPolicy;
 use serde::{Deserialize, Serialize};
 
+use crate::SourceChoice;
+
 /// What a run crawls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
@@ -34,6 +36,11 @@ impl Scope {
     /// The scope of a stored text.
     pub fn from_json(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+
+    /// Where the run takes its pages from.
+    pub fn source(&self) -> SourceChoice {
+        SourceChoice::parse(&self.source).unwrap_or(SourceChoice::Auto)
     }
 
     /// Which details the run asks.

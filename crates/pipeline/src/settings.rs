@@ -35,6 +35,10 @@ pub struct Settings {
     pub max_attempts: i64,
     /// How long a step goes on while the site answers nothing but *too many requests*.
     pub stall_limit: Duration,
+    /// Whether a run is held when the shape of what the site sends moves past its limits.
+    pub drift_stops: bool,
+    /// Earlier runs that a run's shapes are compared with.
+    pub drift_runs: i64,
     /// Items that a list of a report holds at most.
     pub list_limit: usize,
     /// Products a transaction of transform and load.
@@ -51,6 +55,11 @@ pub struct Settings {
 pub(crate) const LIST_MAX_BYTES: usize = 48_000;
 
 impl Settings {
+    /// The time between two boundaries of a product's detail, milliseconds.
+    pub(crate) fn detail_ttl_millis(&self) -> i64 {
+        i64::try_from(self.detail_ttl.as_millis()).unwrap_or(i64::MAX)
+    }
+
     /// The defaults, with files in a folder.
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
@@ -62,6 +71,8 @@ impl Settings {
             max_gone_percent: 10.0,
             max_attempts: 4,
             stall_limit: Duration::from_mins(10),
+            drift_stops: true,
+            drift_runs: 10,
             list_limit: 200,
             batch: 500,
             keep: Keep {

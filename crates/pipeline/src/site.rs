@@ -1,13 +1,21 @@
-//! The site as the steps see it: a client, and robots.txt read once a day.
+//! The site as the steps see it: a client, robots.txt read once a day, the shared cache of pages in front
+//! of it, and a second way where the first is closed.
 //!
 //! Not here: what to ask (the steps), what an error means (`fetch`).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
-use crawl::{Answer, Ask, Client, FetchError, ROBOTS_FRESH, Robots};
+use bytes::Bytes;
+use catalog::{BodyLimits, Candidate, DetailPolicy};
+use crawl::{
+    Answer, Ask, Cached, CachedKind, CachedPage, Client, FetchError, Lookup, Page, PageKey,
+    PageSource, ROBOTS_FRESH, RedisPages, Robots,
+};
 use tokio::sync::Mutex;
 
+use crate::second_way::{self, SecondWay, SourceChoice};
 use crate::{Clock, Error, Result};
 
 /// The clocks may differ so much, in minutes.
@@ -17,6 +25,40 @@ const CLOCK_MINUTES: i64 = 5;
 pub struct Site {
     client: Client,
     robots: Mutex<Option<(Arc<Robots>, Instant)>>,
+    pages: Option<RedisPages>,
+    second_way: SecondWay,
+    hits: AtomicI64,
+    misses: AtomicI64,
+}
+
+/// A request, and the kept page that would make it unnecessary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Errand {
+    pub(crate) ask: Ask,
+    pub(crate) spare: Spare,
+}
+
+/// When a kept page is as good as the site's answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Spare {
+    /// Never.
+    No,
+    /// Children of a category that were fetched at this instant or later.
+    Since(catalog::Instant),
+    /// A detail that would not be due if it had been fetched by this run's warehouse.
+    NotDue {
+        fingerprint: Option<i64>,
+        now: catalog::Instant,
+        ttl_millis: i64,
+    },
+}
+
+/// What came of an errand.
+#[derive(Debug)]
+pub(crate) struct Landed {
+    pub(crate) answer: Answered,
+    /// When a kept page was fetched; `None`: it came from the site, now.
+    pub(crate) kept_at: Option<catalog::Instant>,
 }
 
 impl Site {
@@ -25,12 +67,36 @@ impl Site {
         Self {
             client,
             robots: Mutex::new(None),
+            pages: None,
+            second_way: SecondWay::default(),
+            hits: AtomicI64::new(0),
+            misses: AtomicI64::new(0),
         }
+    }
+
+    /// With a shared cache of pages in front of it, if there is one.
+    #[must_use]
+    pub fn with_pages(mut self, pages: Option<RedisPages>) -> Self {
+        self.pages = pages;
+        self
     }
 
     /// The client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The shared cache of pages.
+    pub(crate) fn pages(&self) -> Option<&RedisPages> {
+        self.pages.as_ref()
+    }
+
+    /// Hits and misses of the shared cache since the last call.
+    pub(crate) fn take_counts(&self) -> (i64, i64) {
+        (
+            self.hits.swap(0, Ordering::Relaxed),
+            self.misses.swap(0, Ordering::Relaxed),
+        )
     }
 
     /// What the site allows; read when there is none, and again every day.
@@ -54,10 +120,184 @@ impl Site {
         Ok(robots)
     }
 
-    /// One request.
-    pub(crate) async fn ask(&self, ask: &Ask, robots: &Robots) -> Answered {
-        self.client.fetch(ask, robots).await
+    /// Runs an errand: from the shared cache, else from the site, one way or the other.
+    pub(crate) async fn run(
+        &self,
+        errand: &Errand,
+        robots: &Robots,
+        choice: SourceChoice,
+    ) -> Landed {
+        if let Some(landed) = self.spared(errand, choice).await {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return landed;
+        }
+        let answer = self.ask(&errand.ask, robots, choice).await;
+        Landed {
+            answer,
+            kept_at: None,
+        }
     }
+
+    /// One answer, by the way that the run wants.
+    pub(crate) async fn ask(&self, ask: &Ask, robots: &Robots, choice: SourceChoice) -> Answered {
+        let page = second_way::page_of(ask);
+        let Some(page) = page.filter(|_| choice != SourceChoice::Api) else {
+            return self.client.fetch(ask, robots).await;
+        };
+        if choice == SourceChoice::Html {
+            return self.client.fetch(&page, robots).await;
+        }
+        if self.second_way.comes_first() {
+            let answer = self.client.fetch(&page, robots).await;
+            if second_way::is_readable(&page, &answer) {
+                return answer;
+            }
+        }
+        let answer = self.client.fetch(ask, robots).await;
+        if !second_way::is_broken(ask, &answer) {
+            if answer.is_ok() {
+                self.second_way.api_works();
+            }
+            return answer;
+        }
+        let instead = self.client.fetch(&page, robots).await;
+        if !second_way::is_readable(&page, &instead) {
+            return answer;
+        }
+        if self.second_way.page_stood_in() {
+            tracing::warn!("the API does not answer as it should; HTML pages are asked first now");
+        }
+        instead
+    }
+
+    /// A kept page that makes a request unnecessary.
+    async fn spared(&self, errand: &Errand, choice: SourceChoice) -> Option<Landed> {
+        let pages = self.pages.as_ref()?;
+        let key = key_of(&errand.ask, choice.page_source())?;
+        if matches!(errand.spare, Spare::No) {
+            return None;
+        }
+        let page = match pages.get(&key).await {
+            Lookup::Hit(page) => page,
+            Lookup::Miss => {
+                self.misses.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            Lookup::Lost => return None,
+        };
+        if !errand.spare.takes(&errand.ask, &page) {
+            self.misses.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        let kept_at = Some(page.fetched_at);
+        if let Some(answer) = answer_of(&errand.ask, key.source, page) {
+            return Some(Landed {
+                answer: Ok(answer),
+                kept_at,
+            });
+        }
+        pages.forget(&key).await;
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// Keeps what the site answered for other processes; only what can be read as what was asked.
+    pub(crate) async fn keep(&self, errand: &Errand, answer: &Answered, now: catalog::Instant) {
+        let (Some(pages), Ok(answer)) = (&self.pages, answer) else {
+            return;
+        };
+        let (status, page) = match answer {
+            Answer::Good(page) if second_way::read(&errand.ask, page).is_ok() => {
+                (Cached::Good, page)
+            }
+            Answer::Good(_) => return,
+            Answer::Gone { page, .. } => (Cached::Gone, page),
+        };
+        let fingerprint = match errand.spare {
+            // What is never taken from the cache tells nothing to others either.
+            Spare::No => return,
+            Spare::Since(_) => None,
+            Spare::NotDue { fingerprint, .. } => fingerprint,
+        };
+        let Some(key) = key_of(&errand.ask, page.source) else {
+            return;
+        };
+        let page = CachedPage {
+            status,
+            encoding: page.encoding,
+            body: page.body.clone(),
+            fetched_at: now,
+            fingerprint,
+        };
+        pages.put(&key, &page).await;
+    }
+}
+
+impl Spare {
+    /// Whether a kept page will do.
+    fn takes(&self, ask: &Ask, page: &CachedPage) -> bool {
+        match *self {
+            Self::No => false,
+            Self::Since(since) => page.fetched_at >= since,
+            Self::NotDue {
+                fingerprint,
+                now,
+                ttl_millis,
+            } => {
+                let Ask::Detail { product, .. } = *ask else {
+                    return false;
+                };
+                let candidate = Candidate {
+                    product_id: product,
+                    listed: true,
+                    fingerprint,
+                    last_detail: Some((page.fetched_at, page.fingerprint)),
+                    first_seen: None,
+                    deferred: false,
+                };
+                page.fetched_at <= now
+                    && catalog::due(&candidate, DetailPolicy::Auto, now, ttl_millis).is_none()
+            }
+        }
+    }
+}
+
+/// The cache's name for an answer.
+fn key_of(ask: &Ask, source: PageSource) -> Option<PageKey> {
+    let (kind, subject, spid) = match *ask {
+        Ask::Categories { parent } => (CachedKind::Categories, parent, None),
+        Ask::Detail { product, spid } => (CachedKind::Detail, product, spid),
+        _ => return None,
+    };
+    Some(PageKey {
+        kind,
+        source: source.as_str(),
+        subject,
+        spid,
+    })
+}
+
+/// The answer that a kept page stands for; `None` if it is none.
+fn answer_of(ask: &Ask, source: &str, cached: CachedPage) -> Option<Answer> {
+    let gone = cached.status == Cached::Gone;
+    let unpacked =
+        catalog::read_body(&cached.body, cached.encoding, &BodyLimits::default()).ok()?;
+    let page = Page {
+        status: if gone { 404 } else { 200 },
+        body: cached.body,
+        encoding: cached.encoding,
+        unpacked: Bytes::from(unpacked),
+        content_type: None,
+        site_date: None,
+        took: Duration::ZERO,
+        source: PageSource::parse(source)?,
+    };
+    if gone {
+        return Some(Answer::Gone { status: 404, page });
+    }
+    second_way::read(ask, &page)
+        .is_ok()
+        .then_some(Answer::Good(page))
 }
 
 /// What came of a request.

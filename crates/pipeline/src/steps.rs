@@ -118,6 +118,11 @@ impl Pipeline {
             .ok_or_else(|| Error::Bug("a step that asks the site without one".into()))
     }
 
+    /// Entries of the shared cache of pages; `None` without one, or while it cannot be asked.
+    pub(crate) async fn shared_entries(&self) -> Option<u64> {
+        self.site.as_ref()?.pages()?.entries().await
+    }
+
     /// Runs one step of a run that exists, and reports. A step that has ended reports again.
     pub async fn step(&self, request: &StepRequest) -> Result<StepReport> {
         let run = self.warehouse.run(&request.run).await?.ok_or_else(|| {
@@ -130,6 +135,9 @@ impl Pipeline {
             .ok_or_else(|| Error::Bug(format!("the scope of run {} cannot be read", run.id)))?;
         if let Some(report) = self.ended(&run, request.step).await? {
             return Ok(report);
+        }
+        if run.state == RunState::Held {
+            return Err(self.held(&run).await?);
         }
         if run.state != RunState::Open {
             return Err(Error::Usage(format!(

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use catalog::{BodyLimits, Detail, Product, Rejection, RejectionReason, Seen, Source};
+use catalog::{BodyLimits, Detail, Product, Rejection, RejectionReason, Seen, Shapes, Source};
 use serde_json::{Map, Value, json};
 use warehouse::{RejectionToStore, StoredPage, ToTransform, Transformed};
 
+use crate::drift::shape_rows;
 use crate::report::{bounded, keys, short};
 use crate::steps::Work;
 use crate::{Exit, Result, Step};
@@ -38,12 +39,14 @@ impl Work<'_> {
                 continue;
             }
             let now = self.pipeline.clock().now();
+            let mut shapes = Shapes::default();
             let transformed: Vec<Transformed> = products
                 .into_iter()
-                .map(|product| transform(product, &leaves))
+                .map(|product| transform(product, &leaves, &mut shapes))
                 .collect();
+            let shapes = shape_rows(&shapes);
             self.warehouse()
-                .commit_transformed(&self.attempt, &transformed, now)
+                .commit_transformed(&self.attempt, &transformed, &shapes, now)
                 .await?;
             done += transformed.len() as u64;
             self.progress(Step::TransformProducts, done, total.max(done));
@@ -83,7 +86,7 @@ impl Work<'_> {
 }
 
 /// One product's record from its pages.
-fn transform(product: ToTransform, leaves: &HashSet<i64>) -> Transformed {
+fn transform(product: ToTransform, leaves: &HashSet<i64>, shapes: &mut Shapes) -> Transformed {
     let ToTransform {
         product_id,
         listed_in,
@@ -94,7 +97,10 @@ fn transform(product: ToTransform, leaves: &HashSet<i64>) -> Transformed {
     } = product;
     let mut detail_rejected = None;
     let mut detail_page_id = None;
-    let seen = page.and_then(|page| match read_detail(&page, product_id) {
+    // A detail that was refused when it came is read for its shape alone.
+    let refused_before = detail == "rejected";
+    let seen = page.and_then(|page| match read_detail(&page, product_id, shapes) {
+        _ if refused_before => None,
         Ok(seen) => {
             detail_page_id = Some(page.id);
             Some(seen)
@@ -117,7 +123,7 @@ fn transform(product: ToTransform, leaves: &HashSet<i64>) -> Transformed {
             (None, None, Some(at)) if detail == "gone" => Transformed::Gone { product_id, at },
             (None, None, _) if detail == "rejected" => Transformed::Rejected {
                 product_id,
-                rejection: kept(product_id, None, None, refused_before()),
+                rejection: kept(product_id, None, None, refusal_of_before()),
             },
             _ => Transformed::Unobserved { product_id },
         };
@@ -171,7 +177,7 @@ fn kept(
 }
 
 /// A recheck whose body was refused when it came: that rejection is already stored with its page.
-fn refused_before() -> Rejection {
+fn refusal_of_before() -> Rejection {
     Rejection::new(
         RejectionReason::Nothing,
         None,
@@ -179,15 +185,21 @@ fn refused_before() -> Rejection {
     )
 }
 
-fn read_detail(page: &StoredPage, product_id: i64) -> std::result::Result<Seen<Detail>, Rejection> {
+fn read_detail(
+    page: &StoredPage,
+    product_id: i64,
+    shapes: &mut Shapes,
+) -> std::result::Result<Seen<Detail>, Rejection> {
     let body = catalog::read_body(&page.body, page.encoding, &BodyLimits::default())
         .map_err(|error| Rejection::new(RejectionReason::NotJson, None, error))?;
-    let value = catalog::parse_detail(&body, product_id)?;
     let source = if page.source == "html" {
         Source::DetailHtml
     } else {
         Source::Detail
     };
+    // Also of a body that is refused: a field that vanished shows there.
+    shapes.add_detail(&body, source);
+    let value = catalog::parse_detail(&body, product_id)?;
     Ok(Seen {
         value,
         at: page.fetched_at,

@@ -19,7 +19,7 @@ Begin with:
   tiki run                      https://tiki.vn, politely (see `tiki plan`)
 
 Exit codes: 0 done, 1 this machine, 2 bad flags or settings, 10 loaded but below the quality limit, \
-20 the site refuses, 30 warehouse unreachable or held, 70 a bug, 99 nothing to do, \
+11 stopped by drift, 20 the site refuses, 30 warehouse unreachable or held, 70 a bug, 99 nothing to do, \
 130 interrupted (the work is kept).";
 
 /// Keeps a clean, current, historical copy of a marketplace's catalogue.
@@ -68,7 +68,7 @@ pub(crate) enum Command {
     /// Run one step of a run, as a task of Airflow does
     Step(StepArguments),
     /// Show what a run would fetch and why, without asking the site
-    Plan(Output),
+    Plan(PlanArguments),
     /// The ledger of runs: list, show, go on with, close
     Runs(RunsArguments),
     /// The category tree
@@ -77,6 +77,8 @@ pub(crate) enum Command {
     Products(ProductsArguments),
     /// Records that were refused, and why
     Rejections(RejectionsArguments),
+    /// What of the site's answers changed its shape, and what becomes of a run that it stopped
+    Drift(DriftArguments),
     /// Write all products to a file
     Export(ExportArguments),
     /// Ask the warehouse a question of your own (reading only)
@@ -116,6 +118,28 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
+/// Categories to take or to leave.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Chosen {
+    /// Take this category instead (id or URL; may be repeated) [setting TIKI_CATEGORIES]
+    #[arg(long, value_name = "ID|URL")]
+    pub(crate) category: Vec<String>,
+    /// Never take this category (id or URL; may be repeated) [setting TIKI_EXCLUDE_CATEGORIES]
+    #[arg(long, value_name = "ID|URL")]
+    pub(crate) exclude_category: Vec<String>,
+}
+
+/// Of `tiki plan`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlanArguments {
+    /// Which categories
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    /// Whose and how
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
 const RUN_AFTER: &str = "\
 Examples:
   tiki run --demo                             a month of a simulated shop
@@ -152,12 +176,9 @@ pub(crate) struct RunArguments {
     /// The run to redo
     #[arg(long, value_name = "ID", requires = "from")]
     pub(crate) run: Option<String>,
-    /// Take this category instead (id or URL; may be repeated) [setting TIKI_CATEGORIES]
-    #[arg(long, value_name = "ID|URL")]
-    pub(crate) category: Vec<String>,
-    /// Never take this category (id or URL; may be repeated) [setting TIKI_EXCLUDE_CATEGORIES]
-    #[arg(long, value_name = "ID|URL")]
-    pub(crate) exclude_category: Vec<String>,
+    /// Which categories
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
     /// The report as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -292,8 +313,15 @@ pub(crate) struct StorefrontArguments {
     /// Prices move as fast as in the demo, not as slowly as on the real site
     #[arg(long)]
     pub(crate) lively: bool,
+    /// Most products cost one of a few round prices, so that single prices are crowded
+    #[arg(long)]
+    pub(crate) round_prices: bool,
+    /// Leaf categories [default: as many as suit the products]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3_000))]
+    pub(crate) leaf_categories: Option<u32>,
     /// Serve bodies that the real site once sent, from this folder
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["products", "seed", "lively"])]
+    #[arg(long, value_name = "FOLDER")]
+    #[arg(conflicts_with_all = ["products", "seed", "lively", "round_prices", "leaf_categories"])]
     pub(crate) replay: Option<PathBuf>,
     /// Its day, YYYY-MM-DD, at noon, standing still [default: the machine's clock]
     #[arg(long, value_name = "DAY")]

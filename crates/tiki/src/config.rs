@@ -39,6 +39,12 @@ pub(crate) struct Config {
     pub(crate) max_products: i64,
     /// `auto`, `always` or `never`.
     pub(crate) details: String,
+    /// `auto`, `api` or `html`.
+    pub(crate) source: String,
+    /// How long the shared cache keeps that a product is gone.
+    pub(crate) gone_ttl: Duration,
+    /// Bytes in use of the Redis server from which on no page is put there.
+    pub(crate) redis_memory: u64,
     /// An instant at which the clock stands still.
     pub(crate) clock: Option<Instant>,
     /// Who crawls.
@@ -47,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) request_timeout: Duration,
     /// Of one connection.
     pub(crate) connect_timeout: Duration,
+    /// Of all processes, after the site was overdone.
+    pub(crate) breaker_pause: Duration,
     /// Of PostgreSQL's pool.
     pub(crate) limits: PoolLimits,
     /// A filter of log lines.
@@ -83,10 +91,14 @@ impl Config {
             max_categories: read.whole("TIKI_MAX_CATEGORIES")?,
             max_products: read.whole("TIKI_MAX_PRODUCTS_PER_CATEGORY")?,
             details: read.text("TIKI_DETAILS")?,
+            source: read.text("TIKI_SOURCE")?,
+            gone_ttl: read.span("TIKI_GONE_TTL")?,
+            redis_memory: read.whole("TIKI_REDIS_MEMORY")?.unsigned_abs() << 20,
             clock: read.clock("TIKI_CLOCK")?,
             contact: Some(read.text("TIKI_USER_AGENT_CONTACT")?).filter(|text| !text.is_empty()),
             request_timeout: read.span("TIKI_REQUEST_TIMEOUT")?,
             connect_timeout: read.span("TIKI_CONNECT_TIMEOUT")?,
+            breaker_pause: read.span("TIKI_BREAKER_PAUSE")?,
             limits: PoolLimits {
                 max_connections: read.size("TIKI_POOL_SIZE")?,
                 wait: read.span("TIKI_POOL_WAIT")?,
@@ -152,6 +164,8 @@ impl Read<'_> {
             max_gone_percent: self.number("TIKI_MAX_GONE_PERCENT")?,
             max_attempts: self.whole("TIKI_MAX_ATTEMPTS")?,
             stall_limit: self.span("TIKI_STALL_LIMIT")?,
+            drift_stops: self.text("TIKI_DRIFT")? == "stop",
+            drift_runs: self.whole("TIKI_DRIFT_RUNS")?,
             list_limit: self.size("TIKI_XCOM_LIST_LIMIT")?,
             batch: self.whole("TIKI_BATCH")?,
             keep: Keep {
@@ -215,11 +229,11 @@ mod tests {
         let before = shown(&[here]);
         for setting in SETTINGS {
             let other = match setting.name {
-                // Both words mean the same for now; `html` is refused (see `value`).
-                "TIKI_SOURCE" => continue,
+                "TIKI_SOURCE" => "html",
+                "TIKI_DRIFT" => "warn",
                 "TIKI_ORIGIN" => "http://127.0.0.1:2",
                 "TIKI_DATABASE_URL" => "postgres://h/d",
-                "TIKI_REDIS_URL" => "redis://h",
+                "TIKI_REDIS_URL" => "redis://h/3",
                 "TIKI_CATEGORIES" | "TIKI_EXCLUDE_CATEGORIES" => "1846",
                 "TIKI_DETAILS" => "always",
                 "TIKI_TIME_ZONE" => "UTC",
@@ -227,7 +241,7 @@ mod tests {
                 "TIKI_LOG_FORMAT" => "json",
                 "TIKI_CLOCK" => "2026-11-24T19:00:00.000Z",
                 name if name.ends_with("TTL") || name.contains("TIMEOUT") => "11s",
-                "TIKI_STALL_LIMIT" | "TIKI_POOL_WAIT" => "11s",
+                "TIKI_STALL_LIMIT" | "TIKI_POOL_WAIT" | "TIKI_BREAKER_PAUSE" => "11s",
                 _ => "11",
             };
             let after = shown(&[(setting.name, other), here]);

@@ -57,6 +57,10 @@ pub(crate) struct Estimate {
     pub(crate) gigabytes: Option<f64>,
 }
 
+/// What a run asks before all else: robots.txt, and of a site that is asked at a rate also a category, a
+/// listing page and a detail.
+const FIRST_ASKS: i64 = 4;
+
 /// The estimate for a scope. A warehouse without runs is as good as none.
 pub(crate) async fn of(
     context: &Context,
@@ -88,7 +92,6 @@ pub(crate) async fn of(
         ..
     } = estimate;
     let all = details.zip(listing_pages).zip(category_requests);
-    estimate.requests = all.map(|((details, pages), tree)| details + pages + tree + 1);
     // The demo goes without a rate unless one is asked for.
     let demo = scope.origin.starts_with("storefront:") && !context.config.origin.is_loopback();
     let rate = if demo && context.config.rate_is_default {
@@ -97,6 +100,8 @@ pub(crate) async fn of(
         context.config.rate
     };
     estimate.seconds_per_request = rate;
+    let before = if rate > 0.0 { FIRST_ASKS } else { 1 };
+    estimate.requests = all.map(|((details, pages), tree)| details + pages + tree + before);
     let minutes = |requests: i64| requests as f64 * rate / 60.0;
     estimate.minutes = estimate
         .requests
@@ -212,6 +217,8 @@ async fn from_run(
                     listed,
                     fingerprint: known.fingerprint,
                     last_detail: known.last_detail,
+                    first_seen: known.first_seen,
+                    deferred: known.deferred,
                 };
                 let reason = due(&candidate, scope.policy(), now, ttl);
                 let word = reason.map_or("none", catalog::Reason::as_str);
@@ -292,11 +299,11 @@ mod tests {
         assert_eq!((first.details, first.listing_pages), (Some(500), Some(20)));
         assert_eq!(
             first.requests,
-            Some(500 + 20 + first.category_requests.unwrap() + 1)
+            Some(500 + 20 + first.category_requests.unwrap() + FIRST_ASKS)
         );
         let line = first.first_line();
         assert!(
-            line.starts_with("one request each 0.5 s, up to about 530 requests, done by "),
+            line.starts_with("one request each 0.5 s, up to about 533 requests, done by "),
             "{line}"
         );
         scope.max_categories = 0;

@@ -147,6 +147,10 @@ fn help(error: &pipeline::Error) -> Option<String> {
              are (TIKI_USER_AGENT_CONTACT)",
             retry_after.as_secs().div_ceil(60)
         ),
+        P::Drift { run, .. } => format!(
+            "look at it with `tiki drift show {run}`; load the run all the same with `tiki drift \
+             accept {run}` (no request is made), or give it up with `tiki drift reject {run}`"
+        ),
         P::Held(_) => {
             "`tiki runs` shows who is at work; the same command may be tried later".into()
         }
@@ -193,6 +197,7 @@ fn warehouse_help(error: &W) -> Option<&'static str> {
         W::Patience(_) => "ask for less (LIMIT, a condition), or allow more with --timeout",
         W::Fenced(_) => "nothing is lost: the other worker goes on",
         W::Address(..) => "write sqlite:<path> or postgres://user:password@host/crawl_data",
+        W::RunState { .. } => "`tiki runs` shows the state of every run",
         W::Schema(_) => return None,
         W::Statement { .. } | W::Stored(_) => {
             "this is a bug of tiki or a warehouse that was changed by hand: please report it with \

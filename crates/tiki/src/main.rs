@@ -19,6 +19,7 @@ mod arguments;
 mod browse;
 mod config;
 mod demo;
+mod drift;
 mod estimate;
 mod export;
 mod failure;
@@ -102,13 +103,17 @@ fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
         return print::text(&String::from_utf8_lossy(&script)).map(|()| Exit::Done);
     }
     let mut layers = read_layers(&arguments.global)?;
-    if let Command::Run(run) = &arguments.command {
-        layers.flags.extend(
-            run.category
-                .iter()
-                .map(|text| ("TIKI_CATEGORIES", text.clone())),
-        );
-        let excluded = run.exclude_category.iter();
+    let chosen = match &arguments.command {
+        Command::Run(run) => Some(&run.chosen),
+        Command::Plan(plan) => Some(&plan.chosen),
+        _ => None,
+    };
+    if let Some(chosen) = chosen {
+        let taken = chosen.category.iter();
+        layers
+            .flags
+            .extend(taken.map(|text| ("TIKI_CATEGORIES", text.clone())));
+        let excluded = chosen.exclude_category.iter();
         layers
             .flags
             .extend(excluded.map(|text| ("TIKI_EXCLUDE_CATEGORIES", text.clone())));
@@ -139,11 +144,12 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         }
         Command::Run(arguments) => run::run(context, &arguments).await,
         Command::Step(arguments) => step::step(context, arguments).await,
-        Command::Plan(output) => plan::plan(context, output).await,
+        Command::Plan(arguments) => plan::plan(context, arguments.output).await,
         Command::Runs(arguments) => runs::runs(context, arguments).await,
         Command::Categories(arguments) => browse::categories(context, arguments).await,
         Command::Products(arguments) => browse::products(context, arguments.command).await,
         Command::Rejections(arguments) => rejections::rejections(context, arguments).await,
+        Command::Drift(arguments) => drift::drift(context, arguments).await,
         Command::Export(arguments) => export::export(context, &arguments).await,
         Command::Sql(arguments) => sql::sql(context, &arguments).await,
         Command::Migrate(reading) => open::migrate(context, reading.demo).await,

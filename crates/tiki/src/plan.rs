@@ -11,6 +11,9 @@ use crate::{Context, open, print, way};
 
 /// `tiki plan`.
 pub(crate) async fn plan(context: &Context, output: Output) -> Outcome {
+    if !output.demo {
+        way::check_rate(context)?;
+    }
     let warehouse = open::ledger(context, output.demo).await?;
     let mut scope = way::scope(context, &context.config.origin.to_string());
     if let Some(warehouse) = &warehouse {

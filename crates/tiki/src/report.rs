@@ -4,7 +4,7 @@
 
 use pipeline::{RunReport, Step, StepReport};
 use serde_json::Value;
-use warehouse::Identities;
+use warehouse::{Completeness, Identities};
 
 use crate::print::table;
 
@@ -157,9 +157,43 @@ pub(crate) fn counts(totals: &Identities) -> String {
     }
     if *incomplete_categories > 0 {
         text += &format!(
-            "categories that hold more than was listed (limit, pages not asked): \
-             {incomplete_categories}\n"
+            "categories that were not listed whole: {incomplete_categories} (`tiki runs show <id>` \
+             says which and why)\n"
         );
+    }
+    text
+}
+
+/// How whole the categories of a run were listed; of those that are whole only how many they are.
+pub(crate) fn categories(all: &[Completeness]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = all
+        .iter()
+        .filter_map(|category| {
+            Some(vec![
+                category.category_id.to_string(),
+                category.name.clone(),
+                category.announced.to_string(),
+                category.listed.to_string(),
+                category.missing.to_string(),
+                category.why.clone()?,
+            ])
+        })
+        .collect();
+    let whole = all.len() - rows.len();
+    let mut text = format!("\ncategories listed whole: {whole} of {}\n", all.len());
+    if !rows.is_empty() {
+        let columns = [
+            "category",
+            "name",
+            "announced",
+            "listed",
+            "missing",
+            "why not whole",
+        ];
+        text += &table(&columns, &rows);
     }
     text
 }

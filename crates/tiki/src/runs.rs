@@ -11,6 +11,9 @@ use crate::failure::{Failure, Outcome};
 use crate::run::{self, OWNER, Shown};
 use crate::{Context, interrupt, open, print, report};
 
+/// Categories that are shown of a run at most; the site has some 3,000.
+const CATEGORIES: i64 = 10_000;
+
 /// `tiki runs`.
 pub(crate) async fn runs(context: &Context, arguments: RunsArguments) -> Outcome {
     let command = arguments.command.unwrap_or(RunsCommand::List {
@@ -99,6 +102,7 @@ async fn show(context: &Context, id: &str, output: Output) -> Outcome {
     let run = run::find(&warehouse, id).await?;
     let steps = warehouse.steps(id).await?;
     let totals = warehouse.identities(id).await?;
+    let categories = warehouse.completeness(id, CATEGORIES).await?;
     let reports: Vec<Option<StepReport>> = steps
         .iter()
         .map(|row| serde_json::from_str(row.report.as_deref()?).ok())
@@ -120,6 +124,7 @@ async fn show(context: &Context, id: &str, output: Output) -> Outcome {
         if let Some(object) = whole.as_object_mut() {
             object.insert("steps".into(), list.into());
             object.insert("counts".into(), json!(totals));
+            object.insert("categories".into(), json!(categories));
         }
         print::json(&whole)?;
         return Ok(Exit::Done);
@@ -155,6 +160,7 @@ async fn show(context: &Context, id: &str, output: Output) -> Outcome {
         })
         .collect();
     text += &print::table(&["step", "state", "attempt", "seconds", "what"], &rows);
+    text += &report::categories(&categories);
     print::text(&text)?;
     Ok(Exit::Done)
 }

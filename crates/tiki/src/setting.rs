@@ -103,7 +103,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "TIKI_REDIS_URL",
         Kind::Text,
         "",
-        "redis://…, from which the permits of all processes come; none: from a row of the warehouse",
+        "redis://…/<number>: shared cache of pages, and the permits of all processes (none: no shared \
+         cache, and permits from a row of the warehouse); the number of a database of its own, 1 if \
+         none is given, never the broker's 0",
     )),
     setting(
         "TIKI_ORIGIN",
@@ -183,10 +185,35 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "TIKI_SOURCE",
-        Kind::Word(&["auto", "api"]),
+        Kind::Word(&["auto", "api", "html"]),
         "auto",
-        "what is asked: the JSON API; auto is the same for now (it will turn to the HTML pages \
-         where the API refuses)",
+        "what is asked: the JSON API, the HTML pages, or the API with the page of the same product \
+         or category where it refuses or cannot be read",
+    ),
+    setting(
+        "TIKI_GONE_TTL",
+        span(SECOND, DAY),
+        "10m",
+        "how long the shared cache keeps that a product is gone",
+    ),
+    setting(
+        "TIKI_REDIS_MEMORY",
+        whole(1, 1_000_000),
+        "400",
+        "megabytes in use of the Redis server from which on no page is put there",
+    ),
+    setting(
+        "TIKI_DRIFT",
+        Kind::Word(&["stop", "warn"]),
+        "stop",
+        "what happens when the shape of what the site sends moves past its limits: the run is held \
+         before anything is loaded, or there is only a warning",
+    ),
+    setting(
+        "TIKI_DRIFT_RUNS",
+        whole(1, 100),
+        "10",
+        "earlier runs that a run's shapes are compared with",
     ),
     setting(
         "TIKI_MAX_REJECTED_PERCENT",
@@ -235,6 +262,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         span(1, DAY),
         "10m",
         "how long a step goes on while the site answers nothing but *too many requests*",
+    ),
+    setting(
+        "TIKI_BREAKER_PAUSE",
+        span(1, HOUR),
+        "30s",
+        "how long all processes stay away at least after the site answered nothing but *too many \
+         requests*; it doubles while that does not help",
     ),
     setting(
         "TIKI_BATCH",

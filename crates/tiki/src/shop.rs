@@ -7,7 +7,7 @@ use std::time::Duration;
 use catalog::{Day, Instant};
 use jiff::tz::{TimeZone, offset};
 use pipeline::Exit;
-use storefront::{Clock, Content, Generated, Pace, Settings, StartError, Storefront};
+use storefront::{Clock, Content, Generated, Pace, Prices, Settings, StartError, Storefront};
 
 use crate::arguments::StorefrontArguments;
 use crate::failure::{Failure, Outcome};
@@ -32,7 +32,12 @@ pub(crate) async fn serve(context: &Context, arguments: StorefrontArguments) -> 
             } else {
                 Pace::Real
             },
-            ..Generated::default()
+            prices: if arguments.round_prices {
+                Prices::Round
+            } else {
+                Prices::Spread
+            },
+            leaf_categories: arguments.leaf_categories,
         }),
     };
     let shop = Storefront::start(Settings {

@@ -96,9 +96,6 @@ impl Kind {
                 span.map(Value::Span).ok_or_else(wrong)
             }
             Self::Word(words) if words.contains(&text) => Ok(Value::Text(text.into())),
-            Self::Word(_) if text == "html" => {
-                Err("is not built yet: only the JSON API is read (api)".into())
-            }
             Self::Word(_) => Err(wrong()),
             Self::Categories => parse_categories(text).map(Value::Ids),
             Self::Zone => TimeZone::get(text).map(Value::Zone).map_err(|_| wrong()),
@@ -256,7 +253,6 @@ mod tests {
                 "NaN",
                 "from 0 to 100",
             ),
-            (Kind::Word(&["auto", "api"]), "html", "not built yet"),
             (Kind::Word(&["auto", "api"]), "xml", "one of auto, api"),
             (Kind::Zone, "Mars/Base", "time zone"),
             (Kind::Clock, "yesterday", "instant"),

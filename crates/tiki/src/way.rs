@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::Instant;
-use crawl::{Client, Gate, Origin, PermitSource, Rate, RedisPermits};
+use crawl::{CacheTtl, Client, Gate, Origin, PermitSource, Rate, RedisPages, RedisPermits};
 use pipeline::{Clock, Exit, Listener, Pipeline, Scope, Site, SitePermits};
 use storefront::{Content, Generated, Pace, Storefront};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,10 +40,11 @@ impl Way {
     pub(crate) async fn to_site(context: &Context, warehouse: &Warehouse) -> Outcome<Self> {
         let config = &context.config;
         config.check_clock()?;
-        let rate = Rate::new(config.rate, &config.origin).map_err(|error| slow_down(&error))?;
+        let rate = check_rate(context)?;
         let origin_id = identity(&config.origin).await?;
         warehouse.bind_origin(&origin_id).await?;
         let site = site(context, warehouse, config.origin.clone(), rate)?;
+        let site = site.with_pages(pages(context, &origin_id)?);
         Ok(Self {
             site,
             origin_id,
@@ -55,7 +56,7 @@ impl Way {
     pub(crate) fn unasked(context: &Context, warehouse: &Warehouse) -> Outcome<Self> {
         let config = &context.config;
         config.check_clock()?;
-        let rate = Rate::new(config.rate, &config.origin).map_err(|error| slow_down(&error))?;
+        let rate = check_rate(context)?;
         let site = site(context, warehouse, config.origin.clone(), rate)?;
         Ok(Self {
             site,
@@ -143,7 +144,7 @@ pub(crate) fn scope(context: &Context, origin_id: &str) -> Scope {
         max_categories: config.max_categories,
         max_products: config.max_products,
         details: config.details.clone(),
-        source: "api".into(),
+        source: config.source.clone(),
     }
 }
 
@@ -153,7 +154,7 @@ fn site(context: &Context, warehouse: &Warehouse, origin: Origin, rate: Rate) ->
         Rate::Off => None,
         Rate::Every(_) => {
             let redis = match &config.redis_url {
-                Some(url) => Some(RedisPermits::new(url, &origin).map_err(|error| {
+                Some(url) => Some(RedisPermits::new(&redis(url)?, &origin).map_err(|error| {
                     Failure::usage("TIKI_REDIS_URL cannot be used").because(&error)
                 })?),
                 None => None,
@@ -166,12 +167,44 @@ fn site(context: &Context, warehouse: &Warehouse, origin: Origin, rate: Rate) ->
         user_agent: crawl::Settings::honest_user_agent(config.contact.as_deref()),
         connect_timeout: config.connect_timeout,
         request_timeout: config.request_timeout,
+        breaker_pause: config.breaker_pause,
         max_in_flight: config.pipeline.workers,
         ..crawl::Settings::new(origin)
     };
     let client = Client::new(settings, Gate::new(rate, source))
         .map_err(|error| Failure::usage("cannot ask the site so").because(&error))?;
     Ok(Site::new(client))
+}
+
+/// The rate of the settings, if the site may be asked so.
+pub(crate) fn check_rate(context: &Context) -> Outcome<Rate> {
+    let config = &context.config;
+    Rate::new(config.rate, &config.origin).map_err(|error| slow_down(&error))
+}
+
+/// The shared cache of pages, where there is a Redis.
+fn pages(context: &Context, origin_id: &str) -> Outcome<Option<RedisPages>> {
+    let config = &context.config;
+    let Some(url) = &config.redis_url else {
+        return Ok(None);
+    };
+    let ttl = CacheTtl {
+        categories: config.pipeline.category_ttl,
+        detail: config.pipeline.detail_ttl,
+        gone: config.gone_ttl,
+    };
+    RedisPages::new(&redis(url)?, origin_id, ttl, config.redis_memory)
+        .map(Some)
+        .map_err(|error| Failure::usage("TIKI_REDIS_URL cannot be used").because(&error))
+}
+
+/// The address with a database of our own.
+fn redis(url: &str) -> Outcome<String> {
+    crawl::own_database(url).map_err(|error| {
+        Failure::usage("TIKI_REDIS_URL cannot be used")
+            .because(&error)
+            .help("name a database of its own at the end, such as redis://host:6379/1")
+    })
 }
 
 fn slow_down(error: &crawl::RateError) -> Failure {

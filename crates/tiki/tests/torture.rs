@@ -182,6 +182,7 @@ async fn torture(times: u32) {
             products: 300,
             leaf_categories: None,
             pace: Pace::Lively,
+            prices: storefront::Prices::Spread,
         }),
         clock: storefront::Clock::frozen_at(
             CLOCK

@@ -1,7 +1,11 @@
 //! Whole runs against the storefront, in both warehouses.
 
 mod days;
+mod less;
 mod rate;
 mod recorded;
 mod refusals;
+mod second_way;
+mod shapes;
+mod whole;
 mod world;

@@ -7,7 +7,12 @@ use crate::world::{Store, World, generated};
 
 fn fault(route: RouteClass, when: When, what: Misbehaviour) -> Faults {
     Faults {
-        rules: vec![Fault { route, when, what }],
+        rules: vec![Fault {
+            route,
+            only: None,
+            when,
+            what,
+        }],
         throttle: None,
     }
 }

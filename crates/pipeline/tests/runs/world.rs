@@ -45,6 +45,7 @@ pub(crate) fn generated(products: u64) -> Content {
         products,
         leaf_categories: None,
         pace: storefront::Pace::Lively,
+        prices: storefront::Prices::Spread,
     })
 }
 

@@ -83,6 +83,46 @@ pub(crate) enum ProductsCommand {
     },
 }
 
+/// Of `tiki drift`.
+#[derive(Debug, Args)]
+pub(crate) struct DriftArguments {
+    /// What about it [default: show]
+    #[command(subcommand)]
+    pub(crate) command: Option<DriftCommand>,
+    /// Whose and how
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// What about drift.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DriftCommand {
+    /// What a run found changed
+    Show {
+        /// The run's id [default: the newest run that is held, else the newest]
+        run: Option<String>,
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Load a run that was stopped, without a request; later runs are compared with it
+    Accept {
+        /// The run's id
+        run: String,
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give a run up that was stopped: nothing of it is loaded
+    Reject {
+        /// The run's id
+        run: String,
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
 /// Of `tiki rejections`.
 #[derive(Debug, Args)]
 pub(crate) struct RejectionsArguments {

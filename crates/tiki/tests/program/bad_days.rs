@@ -106,9 +106,17 @@ fn what_counts_as_low_quality_follows_the_settings() {
 }
 
 #[test]
+fn the_database_of_the_broker_is_refused() {
+    let tiki = home().with("TIKI_REDIS_URL", "redis://127.0.0.1:1/0");
+    let (_, done) = run(&shop(), tiki, &[]);
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.err.contains("broker"), "{}", done.err);
+}
+
+#[test]
 fn permits_come_from_redis_where_it_is_set_and_can_be_reached() {
     let shop = Shop::open(&Tiki::new(), &["--products", "20"]);
-    let unreachable = "redis://127.0.0.1:1/0".to_owned();
+    let unreachable = "redis://127.0.0.1:1/1".to_owned();
     for (redis, granted_by) in [(Redis::shared().fresh_url(), "redis"), (unreachable, "row")] {
         let tiki = Tiki::new()
             .with("TIKI_RATE_LIMIT", "0.02")

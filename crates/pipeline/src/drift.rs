@@ -1,0 +1,168 @@
+//! The shape of what the site sends as a contract: before a run's first merge it is compared with the
+//! runs before, and past the limits the run is held until a person decides.
+//!
+//! Not here: what a shape is and which change is too much (`catalog`).
+
+use std::collections::BTreeMap;
+
+use catalog::{FieldShape, FieldShapes, Finding, Shapes};
+use warehouse::{DriftRow, Run, RunState, ShapeRow};
+
+use crate::steps::Work;
+use crate::{Error, Event, Exit, Pipeline, Result, RunReport};
+
+/// Findings that a message names at most.
+const NAMED: usize = 5;
+
+/// Source, endpoint and root category: what has a shape of its own.
+type Key = (String, String, i64);
+
+impl Work<'_> {
+    /// Compares the run's shapes with those of the runs before, and holds it when they moved too far.
+    /// Decided before anything is loaded, and not again.
+    pub(crate) async fn check_drift(&self) -> Result<()> {
+        let warehouse = self.warehouse();
+        let step = warehouse.step(&self.run.id, &self.attempt.step).await?;
+        let loads_already = step.is_some_and(|step| step.planned_to.is_some());
+        if loads_already || self.run.drift.as_deref() == Some("accepted") {
+            return Ok(());
+        }
+        let now = by_key(warehouse.shapes(&self.run.id).await?);
+        let runs = self.settings().drift_runs;
+        let before: Vec<_> = warehouse
+            .shapes_before(&self.run.id, runs)
+            .await?
+            .into_iter()
+            .map(|(_, rows)| by_key(rows))
+            .collect();
+        let mut rows = Vec::new();
+        for (key, shapes) in &now {
+            let window: Vec<FieldShapes> = before
+                .iter()
+                .filter_map(|run| run.get(key).cloned())
+                .collect();
+            let found = catalog::drift(shapes, &window);
+            rows.extend(found.into_iter().map(|finding| row_of(key, finding)));
+        }
+        rows.sort_by_key(|row| (!row.stops, row.field.clone()));
+        warehouse.store_drift(&self.attempt, &rows).await?;
+        let seen: Vec<String> = rows.iter().take(NAMED).map(in_words).collect();
+        let stops = rows.iter().any(|row| row.stops);
+        if stops && self.settings().drift_stops {
+            warehouse
+                .hold_run(&self.attempt, Exit::Drift.code().into())
+                .await?;
+            let run = self.run.id.clone();
+            return Err(Error::Drift { run, seen });
+        }
+        if !seen.is_empty() {
+            let text = format!(
+                "the shape of what the site sends has changed: {}",
+                seen.join("; ")
+            );
+            self.pipeline.tell(Event::Warning(text));
+        }
+        Ok(())
+    }
+}
+
+impl Pipeline {
+    /// Loads a run that drift had stopped, from what it fetched: the run, open again.
+    pub async fn accept_drift(&self, id: &str) -> Result<Run> {
+        self.must_be_held(id).await?;
+        self.warehouse().accept_drift(id).await?;
+        let run = self.warehouse().run(id).await?;
+        run.ok_or_else(|| Error::Bug(format!("run {id} vanished")))
+    }
+
+    /// Gives up a run that drift had stopped: what it saw is counted as not observed.
+    pub async fn reject_drift(&self, id: &str) -> Result<RunReport> {
+        let run = self.must_be_held(id).await?;
+        self.warehouse().reject_drift(id).await?;
+        self.finish(&run, RunState::Abandoned, Exit::Drift).await
+    }
+
+    async fn must_be_held(&self, id: &str) -> Result<Run> {
+        let run = self.warehouse().run(id).await?;
+        let run = run.ok_or_else(|| Error::Usage(format!("there is no run {id:?}")))?;
+        if run.state == RunState::Held {
+            return Ok(run);
+        }
+        Err(Error::Usage(format!(
+            "run {id} is {}, not held: there is nothing to decide",
+            run.state.as_str()
+        )))
+    }
+
+    /// The error of a run that is held, for whoever wants to work on it.
+    pub(crate) async fn held(&self, run: &Run) -> Result<Error> {
+        let rows = self.warehouse().drift(&run.id).await?;
+        Ok(Error::Drift {
+            run: run.id.clone(),
+            seen: rows.iter().take(NAMED).map(in_words).collect(),
+        })
+    }
+}
+
+/// Shapes as they are stored.
+pub(crate) fn shape_rows(shapes: &Shapes) -> Vec<ShapeRow> {
+    let row = |(key, field, shape): (catalog::ShapeKey, &str, &FieldShape)| ShapeRow {
+        source: key.source.to_owned(),
+        endpoint: key.endpoint.to_owned(),
+        root: key.root,
+        field: field.to_owned(),
+        absent: shape.absent,
+        nulls: shape.nulls,
+        flags: shape.flags,
+        integers: shape.integers,
+        reals: shape.reals,
+        texts: shape.texts,
+        lists: shape.lists,
+        objects: shape.objects,
+        log_sum: shape.log_sum,
+        log_squares: shape.log_squares,
+    };
+    shapes.iter().map(row).collect()
+}
+
+fn by_key(rows: Vec<ShapeRow>) -> BTreeMap<Key, FieldShapes> {
+    let mut all: BTreeMap<Key, FieldShapes> = BTreeMap::new();
+    for row in rows {
+        let shape = FieldShape {
+            absent: row.absent,
+            nulls: row.nulls,
+            flags: row.flags,
+            integers: row.integers,
+            reals: row.reals,
+            texts: row.texts,
+            lists: row.lists,
+            objects: row.objects,
+            log_sum: row.log_sum,
+            log_squares: row.log_squares,
+        };
+        let key = (row.source, row.endpoint, row.root);
+        all.entry(key).or_default().insert(row.field, shape);
+    }
+    all
+}
+
+fn row_of((source, endpoint, root): &Key, finding: Finding) -> DriftRow {
+    DriftRow {
+        source: source.clone(),
+        endpoint: endpoint.clone(),
+        root: *root,
+        field: finding.field,
+        kind: finding.kind.as_str().to_owned(),
+        was: finding.was,
+        now_is: finding.now,
+        sample: finding.sample,
+        stops: finding.stops,
+    }
+}
+
+fn in_words(row: &DriftRow) -> String {
+    format!(
+        "{} of {} {} in category {}: {}",
+        row.field, row.source, row.endpoint, row.root, row.kind
+    )
+}

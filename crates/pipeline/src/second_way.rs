@@ -1,0 +1,179 @@
+//! Which way a run asks for a product or a category: the JSON API, or the HTML page that shows the same.
+//!
+//! Not here: reading either (`catalog`), sending (`crawl`).
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use catalog::{ListingAnswer, Rejection, RejectionReason};
+use crawl::{Answer, Ask, FetchError, FetchErrorKind, Page, PageSource};
+
+use crate::site::Answered;
+
+/// Where a run takes its pages from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SourceChoice {
+    /// The JSON API alone.
+    Api,
+    /// The HTML pages alone; the roots of the tree have none, so they are always asked of the API.
+    Html,
+    /// The API, and the HTML page where the API refuses or cannot be read.
+    Auto,
+}
+
+impl SourceChoice {
+    /// The source of a setting's word; `None` for a word that is none.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "api" => Some(Self::Api),
+            "html" => Some(Self::Html),
+            "auto" => Some(Self::Auto),
+            _ => None,
+        }
+    }
+}
+
+impl SourceChoice {
+    /// The way that is asked first.
+    pub(crate) fn page_source(self) -> PageSource {
+        match self {
+            Self::Api | Self::Auto => PageSource::Api,
+            Self::Html => PageSource::Html,
+        }
+    }
+}
+
+/// So many times in a row the page had to stand in for the API; then the page is asked first.
+const BROKEN_AFTER: u32 = 3;
+
+/// While the page is asked first, every so manieth request tries the API again.
+const TRY_API_EVERY: u32 = 50;
+
+/// Whether the API works, as this process sees it.
+#[derive(Debug, Default)]
+pub(crate) struct SecondWay {
+    broken: AtomicU32,
+    since: AtomicU32,
+}
+
+impl SecondWay {
+    /// Whether the page is asked before the API.
+    pub(crate) fn comes_first(&self) -> bool {
+        self.broken.load(Ordering::Relaxed) >= BROKEN_AFTER
+            && !self
+                .since
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(TRY_API_EVERY)
+    }
+
+    /// The API answered well.
+    pub(crate) fn api_works(&self) {
+        self.broken.store(0, Ordering::Relaxed);
+    }
+
+    /// The page stood in for the API. Whether it comes first from now on.
+    pub(crate) fn page_stood_in(&self) -> bool {
+        let before = self.broken.fetch_add(1, Ordering::Relaxed);
+        if before + 1 == BROKEN_AFTER {
+            self.since.store(1, Ordering::Relaxed);
+            return true;
+        }
+        false
+    }
+}
+
+/// The page that shows what an API request asks for.
+pub(crate) fn page_of(ask: &Ask) -> Option<Ask> {
+    match *ask {
+        Ask::Detail { product, spid } => Some(Ask::ProductPage { product, spid }),
+        Ask::Listing {
+            category,
+            page,
+            slice,
+        } => Some(Ask::CategoryPage {
+            category,
+            page,
+            slice,
+        }),
+        // The site's own root has no page.
+        Ask::Categories { parent } if parent > 2 => {
+            Some(Ask::CategoryChildren { category: parent })
+        }
+        _ => None,
+    }
+}
+
+/// Whether the API's answer leaves something to be learned from the page: it refuses, or its shape
+/// broke. A challenge is a refusal of everything.
+pub(crate) fn is_broken(ask: &Ask, answer: &Answered) -> bool {
+    match answer {
+        Ok(Answer::Good(page)) => read(ask, page).is_err(),
+        Ok(Answer::Gone { .. }) => false,
+        Err(FetchError { kind, .. }) => match kind {
+            FetchErrorKind::Refused {
+                status, challenge, ..
+            } => status.is_some() && !challenge,
+            FetchErrorKind::NotJson { .. } => true,
+            _ => false,
+        },
+    }
+}
+
+/// Whether an answer is good and can be read.
+pub(crate) fn is_readable(ask: &Ask, answer: &Answered) -> bool {
+    match answer {
+        Ok(Answer::Good(page)) => read(ask, page).is_ok(),
+        Ok(Answer::Gone { .. }) => true,
+        Err(_) => false,
+    }
+}
+
+/// Whether a page is what was asked for.
+pub(crate) fn read(ask: &Ask, page: &Page) -> Result<(), Rejection> {
+    match *ask {
+        Ask::Detail { product, .. } | Ask::ProductPage { product, .. } => {
+            catalog::judge_detail(&page.unpacked, product)
+        }
+        Ask::Listing { page: number, .. } | Ask::CategoryPage { page: number, .. } => {
+            let answer = catalog::parse_listing(&page.unpacked)?;
+            check_filled(&answer, number)
+        }
+        Ask::Categories { .. } | Ask::CategoryChildren { .. } => {
+            catalog::parse_categories(&page.unpacked).map(drop)
+        }
+        Ask::Robots => Ok(()),
+    }
+}
+
+/// Whether a page has items where it says that it has some.
+pub(crate) fn check_filled(answer: &ListingAnswer, number: u32) -> Result<(), Rejection> {
+    let says_some = answer
+        .paging
+        .is_some_and(|paging| paging.total > 0 && i64::from(number) <= paging.last_page);
+    if answer.items.is_empty() && says_some {
+        let seen = "an empty page where there are items";
+        return Err(Rejection::new(
+            RejectionReason::WrongShape,
+            Some("data"),
+            seen,
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_comes_first_after_it_stood_in_three_times_and_the_api_is_tried_again() {
+        let way = SecondWay::default();
+        assert!(!way.comes_first());
+        assert!(!way.page_stood_in());
+        assert!(!way.page_stood_in());
+        assert!(way.page_stood_in());
+        let asked: Vec<bool> = (0..100).map(|_| way.comes_first()).collect();
+        assert_eq!(asked.iter().filter(|first| !**first).count(), 2);
+        way.api_works();
+        assert!(!way.comes_first());
+    }
+}

@@ -1,0 +1,107 @@
+//! Products and categories from the HTML pages, where the API refuses or cannot be read.
+
+use storefront::{Faults, Misbehaviour, RouteClass, When};
+
+use crate::world::{STORES, Store, World, generated};
+
+fn forbidden() -> Misbehaviour {
+    Misbehaviour::Status {
+        code: 403,
+        retry_after_s: None,
+    }
+}
+
+/// What the warehouse knows of each product, but for what only one of the two ways tells.
+async fn known(world: &World) -> Vec<Vec<Option<String>>> {
+    world
+        .ask(
+            "SELECT id, spid, name, url, price, original_price, brand, seller_id, seller_name,
+                review_count, rating_average, sales_count, description, stock_status
+             FROM products ORDER BY id",
+        )
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_refuses_is_replaced_by_its_pages_and_history_says_so() {
+    for store in STORES {
+        let world = World::new(store, generated(200)).await;
+        assert_eq!(world.run("api").await.exit_code, 0);
+        let by_api = known(&world).await;
+
+        let mut world = World::new(store, generated(200)).await;
+        world.scope.source = "auto".into();
+        for (route, of) in [
+            (RouteClass::Detail, "detail"),
+            (RouteClass::Listing, "listing"),
+        ] {
+            let rule = Faults::one(route, When::Always, forbidden());
+            world.front.set_faults(&rule).unwrap();
+            let id = format!("auto-{of}");
+            world.day(i64::from(of != "detail"));
+            let report = world.run(&id).await;
+            assert_eq!(report.exit_code, 0, "{store:?} {of}: {:?}", world.notes);
+            assert_eq!(report.totals.details.unfetched, 0, "{store:?} {of}");
+            let pages = world
+                .ask(&format!(
+                    "SELECT DISTINCT source FROM pages WHERE kind = '{of}' AND run_id = '{id}'"
+                ))
+                .await;
+            assert_eq!(pages, [[Some("html".to_owned())]], "{store:?} {of}");
+            let sources = world
+                .ask(&format!(
+                    "SELECT COUNT(*) FROM observations WHERE run_id = '{id}' AND source LIKE '%html%'"
+                ))
+                .await;
+            assert_ne!(sources[0][0].as_deref(), Some("0"), "{store:?} {of}");
+            if of == "detail" {
+                assert_eq!(known(&world).await, by_api, "{store:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_whose_shape_broke_is_replaced_by_its_pages() {
+    let mut world = World::new(Store::Sqlite, generated(200)).await;
+    world.scope.source = "auto".into();
+    let fault = Misbehaviour::ErrorObject { code: 500 };
+    let rule = Faults::one(RouteClass::Detail, When::Always, fault);
+    world.front.set_faults(&rule).unwrap();
+    let report = world.run("broken").await;
+    assert_eq!(report.exit_code, 0, "{:?}", world.notes);
+    assert_eq!(
+        report.totals.details.good, report.totals.details.due,
+        "{:?}",
+        report.totals.details
+    );
+    // After three the page is asked first, so the API is not asked for every product in vain.
+    let counts = world.front.counts();
+    let (api, html) = (counts.routes["detail"], counts.routes["product_page"]);
+    assert!(api < html / 2, "{api} of the API, {html} pages");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_alone_give_a_whole_run_once_the_roots_are_known() {
+    let mut world = World::new(Store::Sqlite, generated(200)).await;
+    world.scope.source = "html".into();
+    let report = world.run("html").await;
+    assert_eq!(report.exit_code, 0, "{:?}", world.notes);
+    assert!(report.totals.products.new > 0);
+    let counts = world.front.counts();
+    assert!(!counts.routes.contains_key("detail"), "{counts:?}");
+    assert!(!counts.routes.contains_key("listing"), "{counts:?}");
+    assert_eq!(counts.routes["categories"], 1, "only the roots");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_is_not_got_around_by_the_pages() {
+    let mut world = World::new(Store::Sqlite, generated(200)).await;
+    world.scope.source = "auto".into();
+    let rule = Faults::one(RouteClass::Detail, When::Always, Misbehaviour::Challenge);
+    world.front.set_faults(&rule).unwrap();
+    let report = world.run("challenged").await;
+    assert_eq!(report.exit_code, 20, "{:?}", world.notes);
+    let counts = world.front.counts();
+    assert!(!counts.routes.contains_key("product_page"), "{counts:?}");
+}
