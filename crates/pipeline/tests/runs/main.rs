@@ -1,5 +1,6 @@
 //! Whole runs against the storefront, in both warehouses.
 
+mod cache;
 mod days;
 mod less;
 mod rate;

@@ -105,6 +105,19 @@ impl World {
         );
     }
 
+    /// The same world with a shared cache of pages.
+    pub(crate) fn share(&mut self, pages: crawl::RedisPages) {
+        let settings = Settings::new(PathBuf::from(self.folder.path()));
+        self.pipeline = pipeline_with(
+            &self.front,
+            &self.warehouse,
+            &self.clock,
+            settings,
+            &self.notes,
+            Some(pages),
+        );
+    }
+
     /// Sets both clocks to a day after the start.
     pub(crate) fn day(&self, day: i64) {
         let at = start().plus_millis(day * DAY);
@@ -153,6 +166,17 @@ fn pipeline_of(
     settings: Settings,
     notes: &Arc<Mutex<Vec<String>>>,
 ) -> Pipeline {
+    pipeline_with(front, warehouse, clock, settings, notes, None)
+}
+
+fn pipeline_with(
+    front: &Storefront,
+    warehouse: &Warehouse,
+    clock: &Clock,
+    settings: Settings,
+    notes: &Arc<Mutex<Vec<String>>>,
+    pages: Option<crawl::RedisPages>,
+) -> Pipeline {
     let origin = Origin::parse(&front.base_url()).expect("an origin");
     let gate = Gate::new(Rate::new(0.0, &origin).expect("a rate"), None);
     let client = Client::new(crawl::Settings::new(origin), gate).expect("a client");
@@ -162,7 +186,7 @@ fn pipeline_of(
             notes.lock().expect("notes").push(text);
         }
     });
-    let site = Some(Site::new(client));
+    let site = Some(Site::new(client).with_pages(pages));
     Pipeline::new(
         warehouse.clone(),
         site,

@@ -4,12 +4,15 @@
 mod bad_days;
 mod data;
 mod demo;
+mod drift;
 mod failures;
+mod first_asks;
 mod help;
 mod interruption;
 mod postgres;
 mod settings;
 mod settings_at_work;
+mod shared_cache;
 mod site;
 mod steps;
 mod tiki;

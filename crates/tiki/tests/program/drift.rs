@@ -1,0 +1,84 @@
+//! A site whose answers change their shape, through the program.
+
+use serde_json::json;
+
+use crate::tiki::{Shop, Tiki};
+
+const START: &str = "2026-10-31T19:00:00.000Z";
+
+/// A home whose warehouse knows the shop, and whose next run is held.
+fn held(shop: &Shop) -> (Tiki, String) {
+    let tiki = Tiki::new()
+        .with("TIKI_ORIGIN", &shop.url)
+        .with("TIKI_CLOCK", START)
+        .with("TIKI_RATE_LIMIT", "0")
+        .with("TIKI_DETAILS", "never")
+        .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0");
+    tiki.ends(0, &["run"]);
+    let rule = json!({ "route": "listing", "when": "always",
+        "what": { "rename_field": { "field": "thumbnail_url", "to": "picture" } } });
+    let faults = json!({ "rules": [rule] }).to_string();
+    shop.control("POST", "faults", &faults);
+    let done = tiki.ends(11, &["run"]);
+    assert!(done.err.contains("thumbnail_url"), "{}", done.err);
+    assert!(done.err.contains("tiki drift accept"), "{}", done.err);
+    let found = tiki.json(&["drift", "--json"]);
+    assert_eq!(found["state"], "held", "{found}");
+    let run = found["run_id"].as_str().expect("an id").to_owned();
+    (tiki, run)
+}
+
+fn shop() -> Shop {
+    Shop::open(&Tiki::new(), &["--products", "300", "--day", "2026-11-01"])
+}
+
+#[test]
+fn what_changed_is_shown_and_accepted_without_a_request() {
+    let shop = shop();
+    let (tiki, run) = held(&shop);
+    let before = tiki.out(&["digest", "--content"]);
+    let text = tiki.out(&["drift", "show", &run]);
+    assert!(
+        text.contains("thumbnail_url") && text.contains("vanished"),
+        "{text}"
+    );
+    // Nobody loads it by the way.
+    let done = tiki.ends(11, &["step", "load-products", "--run", &run]);
+    assert!(done.err.contains("held"), "{}", done.err);
+    let asked = shop.control("GET", "counts", "")["requests"].clone();
+    let report = tiki.json(&["drift", "accept", &run, "--json"]);
+    assert_eq!(report["exit_code"], 0, "{report}");
+    assert_eq!(shop.control("GET", "counts", "")["requests"], asked);
+    assert_eq!(
+        tiki.out(&["digest", "--content"]),
+        before,
+        "nothing but pictures"
+    );
+    tiki.ends(2, &["drift", "accept", &run]);
+    // From here on the new shape is the usual one.
+    tiki.ends(0, &["run"]);
+}
+
+#[test]
+fn a_run_that_is_given_up_leaves_nothing_and_the_next_one_is_well() {
+    let shop = shop();
+    let (tiki, run) = held(&shop);
+    let before = tiki.out(&["digest"]);
+    let done = tiki.ends(11, &["drift", "reject", &run]);
+    assert!(done.out.contains("unobserved"), "{}", done.out);
+    assert_eq!(tiki.out(&["digest"]), before);
+    let runs = tiki.json(&["runs", "--json"]);
+    assert_eq!(runs[0]["state"], "abandoned");
+    shop.control("POST", "faults", r#"{"rules":[]}"#);
+    tiki.ends(0, &["run"]);
+    assert!(tiki.out(&["drift"]).contains("nothing changed"));
+}
+
+#[test]
+fn a_gate_that_only_warns_loads() {
+    let shop = shop();
+    let (tiki, run) = held(&shop);
+    tiki.ends(11, &["drift", "reject", &run]);
+    let done = tiki.with("TIKI_DRIFT", "warn").ends(0, &["run"]);
+    assert!(done.err.contains("has changed"), "{}", done.err);
+}
