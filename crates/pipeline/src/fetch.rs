@@ -185,7 +185,6 @@ fn chance() -> f64 {
 pub(crate) struct Flight<T> {
     tasks: JoinSet<(T, Landed)>,
     site: Arc<crate::Site>,
-    robots: Arc<crawl::Robots>,
     source: SourceChoice,
     clock: crate::Clock,
 }
@@ -193,11 +192,11 @@ pub(crate) struct Flight<T> {
 impl<T: Send + 'static> Flight<T> {
     pub(crate) async fn new(pipeline: &Pipeline, source: SourceChoice) -> Result<Self> {
         let site = pipeline.site()?;
-        let robots = site.robots().await?;
+        // A site that does not say what it allows ends the step before it begins.
+        site.robots().await?;
         Ok(Self {
             tasks: JoinSet::new(),
             site,
-            robots,
             source,
             clock: pipeline.clock().clone(),
         })
@@ -213,10 +212,10 @@ impl<T: Send + 'static> Flight<T> {
 
     /// Sends a request, unless a kept page will do.
     pub(crate) fn send(&mut self, what: T, errand: Errand) {
-        let (site, robots) = (Arc::clone(&self.site), Arc::clone(&self.robots));
+        let site = Arc::clone(&self.site);
         let (source, clock) = (self.source, self.clock.clone());
         self.tasks.spawn(async move {
-            let landed = site.run(&errand, &robots, source).await;
+            let landed = site.run(&errand, source).await;
             if landed.kept_at.is_none() {
                 site.keep(&errand, &landed.answer, clock.now()).await;
             }

@@ -101,37 +101,35 @@ impl Site {
 
     /// What the site allows; read when there is none, and again every day.
     pub async fn robots(&self) -> Result<Arc<Robots>> {
+        self.read_robots().await.map_err(|error| Error::Refused {
+            seen: chain(&error),
+            retry_after: crate::fetch::REFUSED_FOR,
+        })
+    }
+
+    async fn read_robots(&self) -> std::result::Result<Arc<Robots>, FetchError> {
         let mut kept = self.robots.lock().await;
         if let Some((robots, read)) = kept.as_ref()
             && read.elapsed() < ROBOTS_FRESH
         {
             return Ok(Arc::clone(robots));
         }
-        let robots = self
-            .client
-            .read_robots()
-            .await
-            .map_err(|error| Error::Refused {
-                seen: chain(&error),
-                retry_after: crate::fetch::REFUSED_FOR,
-            })?;
-        let robots = Arc::new(robots);
+        let robots = Arc::new(self.client.read_robots().await?);
         *kept = Some((Arc::clone(&robots), Instant::now()));
         Ok(robots)
     }
 
     /// Runs an errand: from the shared cache, else from the site, one way or the other.
-    pub(crate) async fn run(
-        &self,
-        errand: &Errand,
-        robots: &Robots,
-        choice: SourceChoice,
-    ) -> Landed {
+    pub(crate) async fn run(&self, errand: &Errand, choice: SourceChoice) -> Landed {
         if let Some(landed) = self.spared(errand, choice).await {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return landed;
         }
-        let answer = self.ask(&errand.ask, robots, choice).await;
+        // A step may take longer than a day.
+        let answer = match self.read_robots().await {
+            Ok(robots) => self.ask(&errand.ask, &robots, choice).await,
+            Err(error) => Err(error),
+        };
         Landed {
             answer,
             kept_at: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crawl::{Ask, Client, Gate, Origin, Rate, RedisPermits, Robots};
+use crawl::{Ask, Client, FetchErrorKind, Gate, Origin, PermitError, Rate, RedisPermits, Robots};
 use pipeline::SitePermits;
 use testkit::Redis;
 
@@ -85,4 +85,91 @@ async fn a_redis_that_dies_hands_the_permits_to_the_row() {
     );
     let granting = world.ask("SELECT granted_by FROM permits").await;
     assert_eq!(granting[0][0].as_deref(), Some("warehouse"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_was_overdone_is_left_alone_by_every_process_and_tried_by_one() {
+    for store in STORES {
+        let world = World::new(store, generated(100)).await;
+        let throttle = storefront::Throttle {
+            per_second: 100_000,
+            burst: 100_000,
+            sticky_ms: 700,
+            after: Some(30),
+        };
+        world
+            .front
+            .set_faults(&storefront::Faults {
+                rules: Vec::new(),
+                throttle: Some(throttle),
+            })
+            .unwrap();
+        let pause = Duration::from_millis(900);
+        let (one, other) = (patient(&world, pause), patient(&world, pause));
+        let robots = Robots::allow_all();
+        let ask = Ask::Categories { parent: 2 };
+        // One process meets it; the other hears of it before it has asked at all.
+        let mut refused = 0;
+        while refused < 8 {
+            match one.fetch(&ask, &robots).await {
+                Ok(_) => {}
+                Err(error) => {
+                    assert!(
+                        matches!(error.kind, FetchErrorKind::Throttled { .. }),
+                        "{store:?}: {error:?}"
+                    );
+                    refused += 1;
+                }
+            }
+        }
+        let before = world.front.counts().requests;
+        for client in [&one, &other] {
+            let error = client
+                .fetch(&ask, &robots)
+                .await
+                .expect_err("the breaker is open");
+            assert!(
+                matches!(error.kind, FetchErrorKind::Permit(PermitError::Pause(_))),
+                "{store:?}: {error:?}"
+            );
+        }
+        assert_eq!(world.front.counts().requests, before, "{store:?}");
+        tokio::time::sleep(pause + Duration::from_millis(200)).await;
+        // Both try at once; one request finds out, and everybody goes on, more slowly.
+        let (first, second) = tokio::join!(one.fetch(&ask, &robots), other.fetch(&ask, &robots));
+        assert!(
+            first.is_ok() || second.is_ok(),
+            "{store:?}: {first:?} {second:?}"
+        );
+        let paused = [&first, &second]
+            .iter()
+            .filter(|answer| answer.is_err())
+            .count();
+        assert!(paused <= 1, "{store:?}: {first:?} {second:?}");
+        for client in [&one, &other] {
+            client
+                .fetch(&ask, &robots)
+                .await
+                .expect("it is closed again");
+        }
+        let row = world.ask("SELECT share, pause_micros FROM permits").await;
+        let number = |at: usize| -> i64 { row[0][at].as_deref().unwrap().parse().unwrap() };
+        assert!(
+            number(0) <= 500,
+            "{store:?}: half of the rate at most: {row:?}"
+        );
+        assert_eq!(number(1), 0, "{store:?}: {row:?}");
+    }
+}
+
+/// A client that stays away for so long.
+fn patient(world: &World, pause: Duration) -> Client {
+    let origin = Origin::parse(&world.front.base_url()).expect("an origin");
+    let permits = SitePermits::new(world.warehouse.clone(), "the site", None);
+    let rate = Rate::new(0.005, &origin).expect("a rate");
+    let settings = crawl::Settings {
+        breaker_pause: pause,
+        ..crawl::Settings::new(origin)
+    };
+    Client::new(settings, Gate::new(rate, Some(Arc::new(permits)))).expect("a client")
 }
