@@ -1,4 +1,5 @@
-//! `cargo xtask torture`: the tests that kill processes again and again.
+//! `cargo xtask torture`: the tests that kill processes again and again, and those of manners under every
+//! fault.
 
 use crate::test::{Servers, cargo};
 use crate::{Failure, Outcome, setup};
@@ -14,7 +15,8 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
     let forwarded = arguments.iter().filter(|argument| *argument != "--");
     let mut command = cargo(root);
     servers.hand_to(&mut command);
-    command.args(["test", "--release", "-p", "tiki", "--test", "torture", "--"]);
+    command.args(["test", "--release", "-p", "tiki"]);
+    command.args(["--test", "torture", "--test", "polite", "--"]);
     command.args(["--ignored", "--nocapture"]).args(forwarded);
     let status = command.status();
     match status {

@@ -67,12 +67,13 @@ impl SitePermits {
             Breaker::HalfOpen => {
                 // First the slot: a probe without one would keep everybody away for nothing.
                 let mut grant = self.take_slots(1, spacing, &granting, begun).await?;
+                let granted = Instant::now();
                 if grant.count > 0 {
                     if !self.take_probe().await? {
                         return Err(PermitError::Pause(PROBE_PATIENCE));
                     }
                     grant.probe = true;
-                    grant.age = begun.elapsed();
+                    grant.age += granted.elapsed();
                 }
                 Ok(grant)
             }
@@ -87,10 +88,10 @@ impl SitePermits {
         begun: Instant,
     ) -> Result<Grant, PermitError> {
         let Some(redis) = &self.redis else {
-            return self.ask_row(want, spacing, begun).await;
+            return self.ask_row(want, spacing).await;
         };
         if granting != REDIS && !self.may_return(granting) {
-            return self.ask_row(want, spacing, begun).await;
+            return self.ask_row(want, spacing).await;
         }
         match self
             .ask_redis(redis, want, spacing, granting == REDIS)
@@ -104,7 +105,7 @@ impl SitePermits {
             }
             Err(error) => {
                 self.lost(&error, granting);
-                self.ask_row(want, spacing, Instant::now()).await
+                self.ask_row(want, spacing).await
             }
         }
     }
@@ -125,12 +126,7 @@ impl SitePermits {
         redis.take(want, spacing).await
     }
 
-    async fn ask_row(
-        &self,
-        want: u32,
-        spacing: Duration,
-        begun: Instant,
-    ) -> Result<Grant, PermitError> {
+    async fn ask_row(&self, want: u32, spacing: Duration) -> Result<Grant, PermitError> {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         let row = self
             .warehouse
@@ -141,7 +137,7 @@ impl SitePermits {
             count: row.count,
             wait: Duration::from_micros(row.wait_micros.unsigned_abs()),
             spacing,
-            age: begun.elapsed(),
+            age: row.read_at.elapsed(),
             probe: false,
         })
     }

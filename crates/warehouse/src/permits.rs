@@ -6,6 +6,8 @@
 //!
 //! Not here: waiting for the turn, and what makes the pace faster or slower (`crawl`).
 
+use std::time::Instant;
+
 use crate::error::{Error, Result};
 use crate::open::Warehouse;
 use crate::params;
@@ -19,6 +21,8 @@ pub struct PermitRow {
     pub count: u32,
     /// Microseconds from now to the first of them, or to the moment when asking again makes sense.
     pub wait_micros: i64,
+    /// When, at the earliest, the clock was read that `wait_micros` counts from.
+    pub read_at: Instant,
 }
 
 /// How fast an origin is asked by all processes together. Times are the database's, in microseconds
@@ -62,6 +66,8 @@ impl Warehouse {
         let silence = ahead_micros.saturating_add(spacing);
         let mut tx = self.begin().await?;
         let row = locked(&mut tx, origin, "granted_by, next_at_micros").await?;
+        // Only now: the lock may have taken its time.
+        let read_at = Instant::now();
         let now = now_micros(&mut tx).await?;
         let begins_anew = row.text(0)? != "warehouse";
         let stored = if begins_anew {
@@ -88,6 +94,7 @@ impl Warehouse {
         Ok(PermitRow {
             count: u32::try_from(count).unwrap_or(0),
             wait_micros,
+            read_at,
         })
     }
 
