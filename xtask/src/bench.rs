@@ -1,5 +1,10 @@
 //! `cargo xtask bench`: benchmarks by name.
 
+mod build;
+mod crawl;
+mod origin;
+mod process;
+
 use crate::{Failure, Outcome};
 
 /// A benchmark: its name, what it measures, and how it is run with the rest of the arguments.
@@ -10,7 +15,11 @@ struct Bench {
 }
 
 /// A new benchmark is a line here.
-const BENCHES: &[Bench] = &[];
+const BENCHES: &[Bench] = &[Bench {
+    name: "crawl",
+    measures: "crawl-product-details beside a bare client: CPU, rate, memory",
+    run: crawl::run,
+}];
 
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     let (name, rest) = arguments.split_first().unzip();

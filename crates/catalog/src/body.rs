@@ -158,33 +158,26 @@ pub fn read_body(
 }
 
 fn unpack(stored: &[u8], limits: &BodyLimits) -> Result<Vec<u8>, BodyError> {
+    let by_ratio = stored
+        .len()
+        .saturating_mul(limits.max_ratio)
+        .max(RATIO_FREE_BYTES);
+    let most = limits.max_bytes.min(by_ratio);
     let mut unpacked = GzDecoder::new(stored);
-    let mut body = Vec::with_capacity(stored.len().saturating_mul(4).min(limits.max_bytes));
-    let mut piece = vec![0; 16 << 10];
-    loop {
-        let read = match unpacked.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                return Err(BodyError::Truncated);
-            }
-            Err(error) => return Err(BodyError::Corrupt(error.to_string())),
-        };
-        body.extend_from_slice(piece.get(..read).unwrap_or_default());
-        if body.len() > limits.max_bytes {
-            return Err(BodyError::TooLargeUnpacked {
-                max: limits.max_bytes,
-            });
+    let mut body = Vec::with_capacity(stored.len().saturating_mul(4).min(most));
+    let one_more = (most as u64).saturating_add(1);
+    match unpacked.by_ref().take(one_more).read_to_end(&mut body) {
+        Ok(_) if body.len() <= most => {}
+        Ok(_) if most == limits.max_bytes => {
+            return Err(BodyError::TooLargeUnpacked { max: most });
         }
-        let allowed = stored
-            .len()
-            .saturating_mul(limits.max_ratio)
-            .max(RATIO_FREE_BYTES);
-        if body.len() > allowed {
+        Ok(_) => {
             return Err(BodyError::RatioTooHigh {
                 max: limits.max_ratio,
             });
         }
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(BodyError::Truncated),
+        Err(error) => return Err(BodyError::Corrupt(error.to_string())),
     }
     match unpacked.into_inner().len() {
         0 => Ok(body),
@@ -202,19 +195,12 @@ fn begins_as_json(body: &[u8]) -> bool {
 
 /// Whether JSON nests deeper than a limit; brackets in texts do not count.
 pub(crate) fn is_deeper_than(json: &[u8], max_depth: usize) -> bool {
-    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
-    for byte in json {
-        if in_text {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_text = false,
-                _ => {}
-            }
-            continue;
-        }
+    let mut depth = 0_usize;
+    let mut rest = json;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
         match byte {
-            b'"' => in_text = true,
+            b'"' => rest = after_text(after),
             b'{' | b'[' => {
                 depth += 1;
                 if depth > max_depth {
@@ -226,6 +212,36 @@ pub(crate) fn is_deeper_than(json: &[u8], max_depth: usize) -> bool {
         }
     }
     false
+}
+
+/// What follows a text's closing quote; nothing where it has none.
+fn after_text(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    loop {
+        // Most of a body is text, so it is passed over eight bytes at a time.
+        while let Some((eight, after)) = rest.split_first_chunk()
+            && !has_quote_or_backslash(*eight)
+        {
+            rest = after;
+        }
+        let mut bytes = rest.iter();
+        match bytes.position(|byte| matches!(byte, b'"' | b'\\')) {
+            None => return &[],
+            Some(at) if rest.get(at) == Some(&b'"') => return bytes.as_slice(),
+            // What follows a backslash never ends the text.
+            Some(_) => rest = bytes.as_slice().get(1..).unwrap_or_default(),
+        }
+    }
+}
+
+/// Looks at all eight bytes at once: a byte that is zero borrows from its highest bit.
+fn has_quote_or_backslash(eight: [u8; 8]) -> bool {
+    let ones = u64::from_ne_bytes([0x01; 8]);
+    let tops = u64::from_ne_bytes([0x80; 8]);
+    let text = u64::from_ne_bytes(eight);
+    let zeros = |bytes: u64| bytes.wrapping_sub(ones) & !bytes & tops;
+    let is = |byte: u8| zeros(text ^ u64::from_ne_bytes([byte; 8]));
+    is(b'"') | is(b'\\') != 0
 }
 
 /// What [`looks_like_challenge`] says of an HTML page without one of the site's own markers.
@@ -264,4 +280,33 @@ pub(crate) fn contains(body: &[u8], word: &[u8]) -> bool {
         rest = rest.get(1..).unwrap_or_default();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_is_counted_outside_of_texts_only() {
+        for (text, depth) in [
+            (r#"{}"#, 1),
+            (r#"[{"a":[]}]"#, 3),
+            (r#""[[[""#, 0),
+            (r#"["\"[[[", {}]"#, 2),
+            (r#"["\\", [{"x":"\\\""}]]"#, 3),
+            (r#"["[[[["#, 1),
+            (r#"["\"#, 1),
+            (r#"]]][["#, 2),
+        ] {
+            // Wherever in eight bytes the quotes and backslashes stand.
+            for filler in 0..20 {
+                let long = text.replace(r#"""#, &format!(r#""{}"#, "ệ".repeat(filler)));
+                for text in [text, &long, &text.replace(',', &" ".repeat(filler))] {
+                    let body = text.as_bytes();
+                    assert!(!is_deeper_than(body, depth), "{text} {depth}");
+                    assert!(depth == 0 || is_deeper_than(body, depth - 1), "{text}");
+                }
+            }
+        }
+    }
 }

@@ -194,30 +194,44 @@ struct RawSeller<'a> {
 pub fn parse_detail(body: &[u8], asked: i64) -> Result<Detail, Rejection> {
     json::read(body, |body| {
         let raw: RawDetail<'_> = json::object(body)?;
-        let detail = detail(&raw, asked_id(&raw, body, asked)?);
+        let detail = detail(&raw, asked_id(&raw.id, raw.error, body, asked)?);
         detail.check()?;
         Ok(detail)
     })
 }
 
-/// Whether a body is a detail that [`parse_detail`] makes a record of, for a fraction of its cost:
-/// texts are not derived.
+/// Whether a body is a detail that [`parse_detail`] makes a record of, for a fraction of its cost: only
+/// what the rejection rules ask for is looked at. (So a body that says any other field twice is
+/// found out only by `parse_detail`.)
 pub fn judge_detail(body: &[u8], asked: i64) -> Result<(), Rejection> {
     json::read(body, |body| {
-        let raw: RawDetail<'_> = json::object(body)?;
-        let id = asked_id(&raw, body, asked)?;
+        let raw: RawJudged<'_> = json::object(body)?;
+        let id = asked_id(&raw.id, raw.error, body, asked)?;
         let name = clean_some(raw.name.text()).unwrap_or_default();
         columns::check(id, &name, raw.price.money())
     })
 }
 
+/// The fields of [`RawDetail`] that the rejection rules ask for.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RawJudged<'a> {
+    #[serde(borrow)]
+    id: Scalar<'a>,
+    #[serde(borrow)]
+    name: Scalar<'a>,
+    #[serde(borrow)]
+    price: Scalar<'a>,
+    error: Present,
+}
+
 /// The id of the body, which must be the one that was asked.
-fn asked_id(raw: &RawDetail<'_>, body: &[u8], asked: i64) -> Result<i64, Rejection> {
-    let Some(id) = raw.id.id() else {
-        if raw.error.0 {
-            return Err(json::unexpected(raw.error, "error", body));
+fn asked_id(id: &Scalar<'_>, error: Present, body: &[u8], asked: i64) -> Result<i64, Rejection> {
+    let Some(id) = id.id() else {
+        if error.0 {
+            return Err(json::unexpected(error, "error", body));
         }
-        return Err(Rejection::new(RejectionReason::BadId, Some("id"), &raw.id));
+        return Err(Rejection::new(RejectionReason::BadId, Some("id"), id));
     };
     if id == asked {
         return Ok(id);

@@ -1,25 +1,21 @@
 //! `crawl-product-details`: asks the details that are due, in the order of the plan.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
-
-use catalog::DetailPolicy;
-use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
-use warehouse::{DetailAnswer, DetailAsk, DetailOutcome, PageKind};
+use tokio::time::MissedTickBehavior;
+use warehouse::{DetailAnswer, DetailOutcome};
 
-use crate::fetch::{Fare, Flight, Verdict, kept, seen};
+use crate::fetch::{Fare, IDLE, Verdict, seen};
 use crate::report::{bounded, keys, round3};
-use crate::site::{Errand, Landed, Spare, check_clock};
 use crate::steps::Work;
 use crate::{Error, Event, Exit, Result, Step};
+use crew::{Crew, Landed};
+use store::Store;
 
-/// Answers that one transaction stores at most, and how long an answer waits for others.
-const BATCH: usize = 100;
-const PATIENCE: Duration = Duration::from_millis(300);
+mod crew;
+mod store;
 
-/// Details claimed at once.
-const CLAIM: i64 = 200;
+/// More is claimed as soon as no more than this waits for a worker.
+const LOW: usize = 100;
 
 impl Work<'_> {
     /// Makes the plan and asks until nothing is due.
@@ -46,125 +42,85 @@ impl Work<'_> {
     }
 
     async fn ask_details(&self, fare: &mut Fare, total: u64) -> Result<()> {
-        let mut flight = Flight::new(self.pipeline, self.scope.source()).await?;
-        let mut queue: VecDeque<DetailAsk> = VecDeque::new();
-        let mut batch = Batch::new();
+        let mut store = Store::new(self.warehouse(), &self.attempt);
+        let asked = self.ask_and_store(&mut store, fare, total).await;
+        // A transaction under way ends before the attempt does.
+        let stored = store.ended().await;
+        asked.and(stored.map(drop))
+    }
+
+    /// Keeps the workers busy while the warehouse stores and claims.
+    async fn ask_and_store(&self, store: &mut Store, fare: &mut Fare, total: u64) -> Result<()> {
+        let mut crew = Crew::new(self).await?;
         let mut ending: Option<Error> = None;
-        let mut more = true;
         let mut done = 0;
+        // Few answers ring no bell, and neither do the wish to stop and the end of a wait.
+        let mut tick = tokio::time::interval(IDLE);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ending = ending.or_else(|| self.check_stop().err());
-            if ending.is_some() {
-                // What is in flight is still stored; what was only claimed goes back.
-                queue.clear();
-            } else if more && queue.is_empty() && flight.len() < self.settings().workers {
-                match self.warehouse().next_details(&self.attempt, CLAIM).await? {
-                    Some(asks) => queue.extend(asks),
-                    None => more = false,
-                }
-            }
-            while flight.len() < self.settings().workers
-                && let Some(ask) = queue.pop_front()
-            {
-                let errand = self.errand(&ask);
-                flight.send(ask, errand);
-            }
-            if let Some((ask, answer)) = flight.land().await? {
-                let (answer, refusal) = self.judge(ask, answer, fare)?;
-                batch.add(answer);
+            let mut idle = crew.is_at_rest();
+            for landed in crew.landed() {
+                let (answer, refusal) = self.judge(landed, fare)?;
+                store.add(answer);
                 ending = ending.or(refusal);
                 done += 1;
             }
-            let idle = flight.is_empty() && queue.is_empty();
-            if batch.is_ripe() || idle {
-                self.warehouse()
-                    .commit_details(&self.attempt, batch.take())
-                    .await?;
-                self.progress(Step::CrawlProductDetails, done, total.max(done));
+            ending = ending.or_else(|| self.check_stop().err());
+            if ending.is_some() {
+                // What is in flight is still stored; what was only claimed goes back.
+                crew.recall();
             }
-            match (idle, ending) {
-                (true, Some(error)) => return Err(error),
-                (true, None) if !more => return Ok(()),
-                (true, None) => {
-                    self.idle().await?;
-                    ending = None;
+            crew.work();
+            idle &= crew.is_at_rest();
+            store.begin(idle, ending.is_none() && crew.queued() <= LOW);
+            if idle && store.is_at_rest() {
+                match ending {
+                    Some(error) => return Err(error),
+                    None if store.is_nothing_left() => return Ok(()),
+                    None => {
+                        self.idle().await?;
+                        continue;
+                    }
                 }
-                (false, kept) => ending = kept,
+            }
+            tokio::select! {
+                news = crew.news() => news?,
+                claimed = store.ended(), if !store.is_at_rest() => {
+                    crew.add(claimed?);
+                    self.progress(Step::CrawlProductDetails, done, total.max(done));
+                }
+                _ = tick.tick() => {}
             }
         }
     }
 
-    /// A request, which a page of the shared cache may make unnecessary; never that of a recheck.
-    fn errand(&self, ask: &DetailAsk) -> Errand {
-        let (product, spid) = (ask.product_id, ask.spid);
-        let spare = if ask.fingerprint.is_some() && self.scope.policy() == DetailPolicy::Auto {
-            Spare::NotDue {
-                fingerprint: ask.fingerprint,
-                now: self.pipeline.clock().now(),
-                ttl_millis: self.settings().detail_ttl_millis(),
-            }
-        } else {
-            Spare::No
-        };
-        let ask = Ask::Detail { product, spid };
-        Errand { ask, spare }
-    }
-
     /// What became of a detail, and whether the site refuses.
-    fn judge(
-        &self,
-        ask: DetailAsk,
-        landed: Landed,
-        fare: &mut Fare,
-    ) -> Result<(DetailAnswer, Option<Error>)> {
-        let at = landed
-            .kept_at
-            .unwrap_or_else(|| self.pipeline.clock().now());
-        let page = match landed.answer {
-            Ok(answer) => {
-                check_clock(&answer, self.pipeline.clock())?;
+    fn judge(&self, landed: Landed, fare: &mut Fare) -> Result<(DetailAnswer, Option<Error>)> {
+        let Landed { ask, at, found } = landed;
+        let error = match found? {
+            Err(error) => error,
+            Ok(outcome) => {
                 fare.answered();
-                match answer {
-                    Answer::Good(page) => page,
-                    Answer::Gone { .. } => {
-                        return Ok((
-                            DetailAnswer {
-                                ask,
-                                at,
-                                outcome: DetailOutcome::Gone,
-                            },
-                            None,
-                        ));
-                    }
-                }
-            }
-            Err(error) => {
-                let text = seen(&error);
-                let verdict = fare.failed(&error.kind, text.clone(), ask.attempts, self.settings());
-                let refusal = (verdict == Verdict::Stop).then(|| fare.refusal());
-                let outcome = match verdict {
-                    Verdict::GiveUp => DetailOutcome::Unfetched(text),
-                    Verdict::Again { seconds, counts } => DetailOutcome::Later {
-                        seconds,
-                        counts,
-                        error: text,
-                    },
-                    Verdict::Stop => DetailOutcome::Later {
-                        seconds: 0.0,
-                        counts: false,
-                        error: text,
-                    },
-                };
-                return Ok((DetailAnswer { ask, at, outcome }, refusal));
+                return Ok((DetailAnswer { ask, at, outcome }, None));
             }
         };
-        let judged = catalog::judge_detail(&page.unpacked, ask.product_id);
-        let page = kept(PageKind::Detail, ask.product_id, &page, at);
-        let outcome = match judged {
-            Ok(()) => DetailOutcome::Good(page),
-            Err(rejection) => DetailOutcome::Rejected(rejection, page),
+        let text = seen(&error);
+        let verdict = fare.failed(&error.kind, text.clone(), ask.attempts, self.settings());
+        let refusal = (verdict == Verdict::Stop).then(|| fare.refusal());
+        let outcome = match verdict {
+            Verdict::GiveUp => DetailOutcome::Unfetched(text),
+            Verdict::Again { seconds, counts } => DetailOutcome::Later {
+                seconds,
+                counts,
+                error: text,
+            },
+            Verdict::Stop => DetailOutcome::Later {
+                seconds: 0.0,
+                counts: false,
+                error: text,
+            },
         };
-        Ok((DetailAnswer { ask, at, outcome }, None))
+        Ok((DetailAnswer { ask, at, outcome }, refusal))
     }
 
     /// Ends the asking and reports what became of each product.
@@ -206,35 +162,5 @@ impl Work<'_> {
             .map(|(id, detail)| json!({ "id": id, "detail": detail }));
         let list = bounded(list, self.settings().list_limit);
         Ok(keys([("crawled_products", list), ("crawl_stats", stats)]))
-    }
-}
-
-/// Answers that wait to be stored together.
-struct Batch {
-    answers: Vec<DetailAnswer>,
-    since: Instant,
-}
-
-impl Batch {
-    fn new() -> Self {
-        Self {
-            answers: Vec::new(),
-            since: Instant::now(),
-        }
-    }
-
-    fn add(&mut self, answer: DetailAnswer) {
-        if self.answers.is_empty() {
-            self.since = Instant::now();
-        }
-        self.answers.push(answer);
-    }
-
-    fn is_ripe(&self) -> bool {
-        self.answers.len() >= BATCH || (!self.answers.is_empty() && self.since.elapsed() > PATIENCE)
-    }
-
-    fn take(&mut self) -> Vec<DetailAnswer> {
-        std::mem::take(&mut self.answers)
     }
 }

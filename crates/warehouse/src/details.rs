@@ -112,7 +112,8 @@ impl Warehouse {
         for answer in answers {
             batch.add(attempt, answer);
         }
-        let ids = pages::insert(&mut tx, &attempt.run, &batch.pages).await?;
+        let kept = std::mem::take(&mut batch.pages);
+        let ids = pages::insert_many(&mut tx, &attempt.run, kept).await?;
         for row in &mut batch.rows {
             if let Value::Int(product) = row[1]
                 && matches!(&row[3], Value::Text(word) if word == "good" || word == "rejected")
@@ -120,13 +121,20 @@ impl Warehouse {
                 row[4] = ids.get(&product).copied().into();
             }
         }
+        // Every row is given back, whatever became of it.
         let count = tx
-            .update("run_products", ANSWER_COLUMNS, 3, &batch.rows)
+            .update_and(
+                "run_products",
+                ANSWER_COLUMNS,
+                3,
+                ", claim = NULL",
+                &batch.rows,
+            )
             .await?;
         if count != batch.rows.len() as u64 {
             return Err(Error::Fenced(attempt.epoch));
         }
-        release(&mut tx, &batch).await?;
+        postpone(&mut tx, &batch.later).await?;
         remember(&mut tx, &batch.states).await?;
         let at = batch.at;
         for rejected in &mut batch.rejections {
@@ -236,17 +244,9 @@ impl Batch {
     }
 }
 
-/// Gives the rows of a batch back; those to be asked again with the time of their next try.
-async fn release(tx: &mut Tx, batch: &Batch) -> Result<()> {
-    let columns: &Columns = &[
-        ("run_id", "text"),
-        ("product_id", "bigint"),
-        ("claim", "bigint"),
-    ];
-    let free = |row: &Vec<Value>| vec![row[0].clone(), row[1].clone(), Value::Null];
-    let rows: Vec<Vec<Value>> = batch.rows.iter().map(free).collect();
-    tx.update("run_products", columns, 2, &rows).await?;
-    for (run, product, seconds) in &batch.later {
+/// Sets the time of the next try of what is to be asked again.
+async fn postpone(tx: &mut Tx, later: &[(String, i64, f64)]) -> Result<()> {
+    for (run, product, seconds) in later {
         tx.execute(
             "UPDATE run_products SET next_at = {later:$3} WHERE run_id = $1 AND product_id = $2",
             params![run, *product, *seconds],

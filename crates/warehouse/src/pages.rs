@@ -79,15 +79,24 @@ const COLUMNS: &Columns = &[
 
 /// Keeps pages of different subjects; their ids by subject.
 pub(crate) async fn insert(tx: &mut Tx, run: &str, pages: &[NewPage]) -> Result<HashMap<i64, i64>> {
+    insert_many(tx, run, pages.to_vec()).await
+}
+
+/// The same, without a copy of every body.
+pub(crate) async fn insert_many(
+    tx: &mut Tx,
+    run: &str,
+    pages: Vec<NewPage>,
+) -> Result<HashMap<i64, i64>> {
     let rows: Vec<Vec<Value>> = pages
-        .iter()
+        .into_iter()
         .map(|page| {
             vec![
                 page.kind.as_str().into(),
                 page.subject.into(),
                 page.source.into(),
                 page.encoding.as_str().into(),
-                Value::Bytes(page.body.clone()),
+                page.body.into(),
                 page.fetched_at.into(),
                 run.into(),
             ]

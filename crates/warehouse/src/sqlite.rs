@@ -91,7 +91,7 @@ impl Pool {
             .execute_batch(
                 "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
                  PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000;
-                 PRAGMA journal_size_limit = 67108864;",
+                 PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000;",
             )
             .map_err(fail)?;
         Ok(connection)

@@ -240,11 +240,7 @@ impl Tx {
             let marks: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
             let marks = marks.join(", ");
             let sql = format!("INSERT INTO {table} ({names}) VALUES ({marks}) {tail}");
-            let mut answer = Vec::with_capacity(rows.len());
-            for row in rows {
-                answer.extend(self.rows(&sql, row).await?);
-            }
-            return Ok(answer);
+            return self.each_sqlite_rows(&sql, rows);
         }
         let from = unnest(columns, &names);
         let sql = format!("INSERT INTO {table} ({names}) SELECT {names} FROM {from} {tail}");
@@ -271,11 +267,7 @@ impl Tx {
             .map(|(n, name)| format!("${n} AS {name}"))
             .collect();
         let sql = sql.replace("{keys}", &format!("(SELECT {}) AS d", marks.join(", ")));
-        let mut answer = Vec::with_capacity(rows.len());
-        for row in rows {
-            answer.extend(self.rows(&sql, row).await?);
-        }
-        Ok(answer)
+        self.each_sqlite_rows(&sql, rows)
     }
 
     /// Deletes the rows with some keys.
@@ -334,6 +326,18 @@ impl Tx {
         keys: usize,
         rows: &[Vec<Value>],
     ) -> Result<u64> {
+        self.update_and(table, columns, keys, "", rows).await
+    }
+
+    /// The same, and `also` sets what is the same in every row (`, claim = NULL`).
+    pub(crate) async fn update_and(
+        &mut self,
+        table: &str,
+        columns: &Columns,
+        keys: usize,
+        also: &str,
+        rows: &[Vec<Value>],
+    ) -> Result<u64> {
         let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
         let pairs = |range: std::ops::Range<usize>, left: &str, join: &str| {
             let of = |n: usize| match self.dialect() {
@@ -346,12 +350,12 @@ impl Tx {
         let found = pairs(0..keys, "t.", " AND ");
         match self.dialect() {
             Dialect::Sqlite => {
-                let sql = format!("UPDATE {table} AS t SET {set} WHERE {found}");
+                let sql = format!("UPDATE {table} AS t SET {set}{also} WHERE {found}");
                 self.each_sqlite(&sql, rows)
             }
             Dialect::Postgres => {
                 let from = unnest(columns, &names.join(", "));
-                let sql = format!("UPDATE {table} AS t SET {set} FROM {from} WHERE {found}");
+                let sql = format!("UPDATE {table} AS t SET {set}{also} FROM {from} WHERE {found}");
                 self.bulk_postgres(&sql, columns.len(), rows).await
             }
         }
@@ -373,6 +377,23 @@ impl Tx {
                     .map_err(fail)? as u64;
             }
             Ok(count)
+        })
+    }
+
+    fn each_sqlite_rows(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<Row>> {
+        let text = self.dialect().translate(sql);
+        let Inner::Sqlite(loan) = &self.inner else {
+            return Err(Error::Stored("row by row is for SQLite".into()));
+        };
+        blocking(|| {
+            let fail = |e| Error::sqlite(&text, e);
+            let connection = loan.connection()?;
+            let mut statement = connection.prepare_cached(&text).map_err(fail)?;
+            let mut answer = Vec::with_capacity(rows.len());
+            for row in rows {
+                read_all(&mut statement, row, &mut answer).map_err(fail)?;
+            }
+            Ok(answer)
         })
     }
 
@@ -445,18 +466,26 @@ fn sqlite_rows(loan: &Loan, text: &str, params: &[Value]) -> Result<Vec<Row>> {
     let fail = |e| Error::sqlite(text, e);
     let connection = loan.connection()?;
     let mut statement = connection.prepare_cached(text).map_err(fail)?;
-    let width = statement.column_count();
-    let mut answer = statement
-        .query(rusqlite::params_from_iter(params))
-        .map_err(fail)?;
     let mut rows = Vec::new();
-    while let Some(row) = answer.next().map_err(fail)? {
+    read_all(&mut statement, params, &mut rows).map_err(fail)?;
+    Ok(rows)
+}
+
+/// Adds every row that a statement answers.
+fn read_all(
+    statement: &mut rusqlite::Statement<'_>,
+    params: &[Value],
+    rows: &mut Vec<Row>,
+) -> rusqlite::Result<()> {
+    let width = statement.column_count();
+    let mut answer = statement.query(rusqlite::params_from_iter(params))?;
+    while let Some(row) = answer.next()? {
         let values: rusqlite::Result<Vec<Value>> = (0..width)
             .map(|n| row.get_ref(n).map(Value::from_sqlite))
             .collect();
-        rows.push(Row(values.map_err(fail)?));
+        rows.push(Row(values?));
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// SQLite works in the calling thread; the runtime is told, so that other tasks move on.
