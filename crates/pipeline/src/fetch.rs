@@ -216,9 +216,7 @@ impl<T: Send + 'static> Flight<T> {
         let (source, clock) = (self.source, self.clock.clone());
         self.tasks.spawn(async move {
             let landed = site.run(&errand, source).await;
-            if landed.kept_at.is_none() {
-                site.keep(&errand, &landed.answer, clock.now()).await;
-            }
+            site.keep(&errand, &landed, clock.now()).await;
             (what, landed)
         });
     }

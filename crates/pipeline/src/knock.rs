@@ -35,7 +35,7 @@ impl Work<'_> {
         let mut asked = vec!["robots.txt answers".to_owned()];
         let parent = self.scope.categories.first().copied().unwrap_or(ROOT);
         let ask = Ask::Categories { parent };
-        let answer = site.ask(&ask, &robots, source).await;
+        let (answer, _) = site.ask(&ask, &robots, source).await;
         heard(&mut asked, "a category", &answer)?;
         self.keep_children(parent, &answer).await?;
         let Some(category) = first_child(&answer).or(self.scope.categories.first().copied()) else {
@@ -47,13 +47,13 @@ impl Work<'_> {
             page: 1,
             slice,
         };
-        let answer = site.ask(&ask, &robots, source).await;
+        let (answer, _) = site.ask(&ask, &robots, source).await;
         heard(&mut asked, "a listing page", &answer)?;
         let Some((product, spid)) = first_product(&answer) else {
             return Ok(());
         };
         let ask = Ask::Detail { product, spid };
-        let answer = site.ask(&ask, &robots, source).await;
+        let (answer, _) = site.ask(&ask, &robots, source).await;
         heard(&mut asked, "a detail", &answer)
     }
 

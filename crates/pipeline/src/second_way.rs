@@ -102,12 +102,22 @@ pub(crate) fn page_of(ask: &Ask) -> Option<Ask> {
     }
 }
 
+/// Whether a good answer can be read as what was asked for; `None` for any other answer.
+pub(crate) type Judged = Option<Result<(), Rejection>>;
+
+/// Reads a good answer.
+pub(crate) fn judge(ask: &Ask, answer: &Answered) -> Judged {
+    match answer {
+        Ok(Answer::Good(page)) => Some(read(ask, page)),
+        _ => None,
+    }
+}
+
 /// Whether the API's answer leaves something to be learned from the page: it refuses, or its shape
 /// broke. A challenge is a refusal of everything.
-pub(crate) fn is_broken(ask: &Ask, answer: &Answered) -> bool {
+pub(crate) fn is_broken(answer: &Answered, judged: &Judged) -> bool {
     match answer {
-        Ok(Answer::Good(page)) => read(ask, page).is_err(),
-        Ok(Answer::Gone { .. }) => false,
+        Ok(_) => matches!(judged, Some(Err(_))),
         Err(FetchError { kind, .. }) => match kind {
             FetchErrorKind::Refused {
                 status, challenge, ..
@@ -118,13 +128,9 @@ pub(crate) fn is_broken(ask: &Ask, answer: &Answered) -> bool {
     }
 }
 
-/// Whether an answer is good and can be read.
-pub(crate) fn is_readable(ask: &Ask, answer: &Answered) -> bool {
-    match answer {
-        Ok(Answer::Good(page)) => read(ask, page).is_ok(),
-        Ok(Answer::Gone { .. }) => true,
-        Err(_) => false,
-    }
+/// Whether an answer is one, and can be read.
+pub(crate) fn is_readable(answer: &Answered, judged: &Judged) -> bool {
+    answer.is_ok() && !matches!(judged, Some(Err(_)))
 }
 
 /// Whether a page is what was asked for.

@@ -15,7 +15,7 @@ use crawl::{
 };
 use tokio::sync::Mutex;
 
-use crate::second_way::{self, SecondWay, SourceChoice};
+use crate::second_way::{self, Judged, SecondWay, SourceChoice};
 use crate::{Clock, Error, Result};
 
 /// The clocks may differ so much, in minutes.
@@ -57,6 +57,8 @@ pub(crate) enum Spare {
 #[derive(Debug)]
 pub(crate) struct Landed {
     pub(crate) answer: Answered,
+    /// Whether it can be read; `None`: nobody has looked.
+    pub(crate) judged: Judged,
     /// When a kept page was fetched; `None`: it came from the site, now.
     pub(crate) kept_at: Option<catalog::Instant>,
 }
@@ -126,46 +128,58 @@ impl Site {
             return landed;
         }
         // A step may take longer than a day.
-        let answer = match self.read_robots().await {
+        let (answer, judged) = match self.read_robots().await {
             Ok(robots) => self.ask(&errand.ask, &robots, choice).await,
-            Err(error) => Err(error),
+            Err(error) => (Err(error), None),
         };
         Landed {
             answer,
+            judged,
             kept_at: None,
         }
     }
 
-    /// One answer, by the way that the run wants.
-    pub(crate) async fn ask(&self, ask: &Ask, robots: &Robots, choice: SourceChoice) -> Answered {
+    /// One answer, by the way that the run wants, and whether it can be read where that was looked at.
+    pub(crate) async fn ask(
+        &self,
+        ask: &Ask,
+        robots: &Robots,
+        choice: SourceChoice,
+    ) -> (Answered, Judged) {
         let page = second_way::page_of(ask);
         let Some(page) = page.filter(|_| choice != SourceChoice::Api) else {
-            return self.client.fetch(ask, robots).await;
+            return (self.client.fetch(ask, robots).await, None);
         };
         if choice == SourceChoice::Html {
-            return self.client.fetch(&page, robots).await;
+            return (self.client.fetch(&page, robots).await, None);
         }
         if self.second_way.comes_first() {
-            let answer = self.client.fetch(&page, robots).await;
-            if second_way::is_readable(&page, &answer) {
-                return answer;
+            let (answer, judged) = self.fetch_and_judge(&page, robots).await;
+            if second_way::is_readable(&answer, &judged) {
+                return (answer, judged);
             }
         }
-        let answer = self.client.fetch(ask, robots).await;
-        if !second_way::is_broken(ask, &answer) {
+        let (answer, judged) = self.fetch_and_judge(ask, robots).await;
+        if !second_way::is_broken(&answer, &judged) {
             if answer.is_ok() {
                 self.second_way.api_works();
             }
-            return answer;
+            return (answer, judged);
         }
-        let instead = self.client.fetch(&page, robots).await;
-        if !second_way::is_readable(&page, &instead) {
-            return answer;
+        let (instead, judged_instead) = self.fetch_and_judge(&page, robots).await;
+        if !second_way::is_readable(&instead, &judged_instead) {
+            return (answer, judged);
         }
         if self.second_way.page_stood_in() {
             tracing::warn!("the API does not answer as it should; HTML pages are asked first now");
         }
-        instead
+        (instead, judged_instead)
+    }
+
+    async fn fetch_and_judge(&self, ask: &Ask, robots: &Robots) -> (Answered, Judged) {
+        let answer = self.client.fetch(ask, robots).await;
+        let judged = second_way::judge(ask, &answer);
+        (answer, judged)
     }
 
     /// A kept page that makes a request unnecessary.
@@ -191,6 +205,7 @@ impl Site {
         if let Some(answer) = answer_of(&errand.ask, key.source, page) {
             return Some(Landed {
                 answer: Ok(answer),
+                judged: Some(Ok(())),
                 kept_at,
             });
         }
@@ -200,8 +215,8 @@ impl Site {
     }
 
     /// Keeps what the site answered for other processes; only what can be read as what was asked.
-    pub(crate) async fn keep(&self, errand: &Errand, answer: &Answered, now: catalog::Instant) {
-        let (Some(pages), Ok(answer)) = (&self.pages, answer) else {
+    pub(crate) async fn keep(&self, errand: &Errand, landed: &Landed, now: catalog::Instant) {
+        let (Some(pages), Ok(answer), None) = (&self.pages, &landed.answer, landed.kept_at) else {
             return;
         };
         let (status, page) = match answer {

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use catalog::{BodyLimits, Facets, ListingAnswer, Slice, Split};
+use catalog::{BodyLimits, Facet, Facets, ListingAnswer, Slice, Split};
 
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced};
@@ -299,9 +299,13 @@ async fn list_crowded(
         return Ok(false);
     }
     let tried: HashSet<Slice> = slices.iter().map(|known| known.slice).collect();
+    let brands = brands_of(tx, slices).await?;
     let mut planned = false;
     for known in slices.iter().filter(|known| known.split == CROWDED) {
-        let facets = facets_of(tx, known.page_id).await?;
+        let facets = Facets {
+            brands: brands.clone(),
+            ..facets_of(tx, known.page_id).await?
+        };
         for level in 1..=LEVELS {
             let mut more = catalog::crowded_more(&known.slice, &facets, level);
             more.retain(|slice| !tried.contains(slice));
@@ -313,6 +317,19 @@ async fn list_crowded(
         }
     }
     Ok(planned)
+}
+
+/// The brands that the windows of a category offered, all together: each offers those of its best
+/// sellers alone.
+async fn brands_of(tx: &mut Tx, slices: &[Known]) -> Result<Vec<Facet>> {
+    let mut all = Facets::default();
+    for known in slices {
+        let slice = &known.slice;
+        if slice.brand.is_none() && slice.seller.is_none() {
+            all.merge(&facets_of(tx, known.page_id).await?);
+        }
+    }
+    Ok(all.brands)
 }
 
 /// The brands and sellers that a kept page offered to choose from.

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use warehouse::{DetailAsk, DetailOutcome, PageKind};
 
 use crate::fetch::kept;
+use crate::second_way::Judged;
 use crate::site::{Errand, Spare, check_clock};
 use crate::steps::Work;
 use crate::{Clock, Error, Result, Site, SourceChoice};
@@ -170,12 +171,13 @@ impl Desk {
         let landed = self.site.run(&errand, self.source).await;
         let now = self.clock.now();
         let at = landed.kept_at.unwrap_or(now);
-        if landed.kept_at.is_none() {
-            self.site.keep(&errand, &landed.answer, now).await;
-        }
+        self.site.keep(&errand, &landed, now).await;
+        let judged = landed.judged;
         let found = match landed.answer {
             Err(error) => Ok(Err(error)),
-            Ok(answer) => check_clock(&answer, &self.clock).map(|()| Ok(outcome(answer, &ask, at))),
+            Ok(answer) => {
+                check_clock(&answer, &self.clock).map(|()| Ok(outcome(answer, judged, &ask, at)))
+            }
         };
         Landed { ask, at, found }
     }
@@ -197,12 +199,12 @@ impl Desk {
 }
 
 /// What an answer of the site says of a detail.
-fn outcome(answer: Answer, ask: &DetailAsk, at: Instant) -> DetailOutcome {
+fn outcome(answer: Answer, judged: Judged, ask: &DetailAsk, at: Instant) -> DetailOutcome {
     let page = match answer {
         Answer::Good(page) => page,
         Answer::Gone { .. } => return DetailOutcome::Gone,
     };
-    let judged = catalog::judge_detail(&page.unpacked, ask.product_id);
+    let judged = judged.unwrap_or_else(|| catalog::judge_detail(&page.unpacked, ask.product_id));
     let page = kept(PageKind::Detail, ask.product_id, &page, at);
     match judged {
         Ok(()) => DetailOutcome::Good(page),
