@@ -102,7 +102,7 @@ pub enum PermitError {
     #[error("no permit: the source answered after {} ms, and a slot is void after {}", .0.as_millis(), PERMIT_VALID.as_millis())]
     Late(Duration),
     /// The breaker is open: nobody may ask for so long. The source does not fail; it says so.
-    #[error("the site is left alone for another {} ms", .0.as_millis())]
+    #[error("the site is left alone for another {} s", .0.as_secs_f64().ceil())]
     Pause(Duration),
     /// This process slept through each slot that it was given.
     #[error("no permit could be used in time: this machine is too busy")]

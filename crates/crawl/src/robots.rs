@@ -30,13 +30,16 @@ pub struct RobotsError(String);
 
 impl Robots {
     /// The rules in a text for a user agent: those of the group that names its product (the part
-    /// before the first `/`), else those for `*`. Reads [`ROBOTS_MAX_BYTES`], down to the last whole line.
+    /// before the first `/`), else those for `*`. A page of HTML or JSON is no robots.txt. Reads [`ROBOTS_MAX_BYTES`], down to the last whole line.
     pub fn parse(user_agent: &str, text: &[u8]) -> Result<Self, RobotsError> {
         let mut text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
         if text.len() > ROBOTS_MAX_BYTES {
             text = &text[..ROBOTS_MAX_BYTES];
             let whole = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
             text = &text[..whole];
+        }
+        if matches!(text.trim_ascii_start().first(), Some(b'<' | b'{')) {
+            return Err(RobotsError("it is a page or JSON, and no rules".to_owned()));
         }
         let product = user_agent.split(['/', ' ']).next().unwrap_or_default();
         let rules = Robot::new(product, text).map_err(|error| RobotsError(format!("{error:#}")))?;
@@ -140,6 +143,14 @@ mod tests {
             assert_eq!(robots.allows(&DETAIL), allowed, "{}", robots.text());
         }
         assert!(Robots::allow_all().allows(&LISTING));
+    }
+
+    #[test]
+    fn what_is_no_robots_txt_at_all_allows_nothing() {
+        for text in ["<!DOCTYPE html><html></html>", " {\"error\": {}}"] {
+            let error = Robots::parse(AGENT, text.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains("no rules"), "{error}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use warehouse::{DetailAnswer, DetailOutcome};
 use crate::fetch::{Fare, IDLE, Verdict, seen};
 use crate::report::{bounded, keys, round3};
 use crate::steps::Work;
-use crate::{Error, Event, Exit, Result, Step};
+use crate::{Error, Exit, Result, Step};
 use crew::{Crew, Landed};
 use store::Store;
 
@@ -36,7 +36,7 @@ impl Work<'_> {
         fare.verdict()?;
         if fare.given_up() > 0 {
             let text = format!("{} details could not be fetched", fare.given_up());
-            self.pipeline.tell(Event::Warning(text));
+            self.warn(text);
         }
         Ok(Exit::Done)
     }

@@ -9,7 +9,7 @@ use catalog::{FieldShape, FieldShapes, Finding, Shapes};
 use warehouse::{DriftRow, Run, RunState, ShapeRow};
 
 use crate::steps::Work;
-use crate::{Error, Event, Exit, Pipeline, Result, RunReport};
+use crate::{Error, Exit, Pipeline, Result, RunReport, Step};
 
 /// Findings that a message names at most.
 const NAMED: usize = 5;
@@ -60,7 +60,7 @@ impl Work<'_> {
                 "the shape of what the site sends has changed: {}",
                 seen.join("; ")
             );
-            self.pipeline.tell(Event::Warning(text));
+            self.warn(text);
         }
         Ok(())
     }
@@ -71,6 +71,14 @@ impl Pipeline {
     pub async fn accept_drift(&self, id: &str) -> Result<Run> {
         self.must_be_held(id).await?;
         self.warehouse().accept_drift(id).await?;
+        // A program that has learnt the new shape reads the pages anew.
+        let names: Vec<&str> = Step::ALL
+            .into_iter()
+            .filter(|step| *step >= Step::TransformProducts)
+            .map(Step::name)
+            .collect();
+        let from = Step::TransformProducts.name();
+        self.warehouse().redo(id, from, &names).await?;
         let run = self.warehouse().run(id).await?;
         run.ok_or_else(|| Error::Bug(format!("run {id} vanished")))
     }

@@ -13,7 +13,7 @@ use crate::report::{bounded, keys};
 use crate::second_way::check_filled;
 use crate::site::{Errand, Landed, Spare, check_clock};
 use crate::steps::Work;
-use crate::{Error, Event, Exit, Result, Step};
+use crate::{Error, Exit, Result, Step};
 
 impl Work<'_> {
     /// Asks for listing pages until none is left.
@@ -73,7 +73,7 @@ impl Work<'_> {
         fare.verdict()?;
         if fare.given_up() > 0 {
             let text = format!("{} listing pages could not be fetched", fare.given_up());
-            self.pipeline.tell(Event::Warning(text));
+            self.warn(text);
         }
         Ok(Exit::Done)
     }

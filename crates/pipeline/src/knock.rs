@@ -19,8 +19,9 @@ const ROOT: i64 = 2;
 
 /// What a person may choose when the site refuses.
 const CHOICES: &str = "choices: wait and run again (it goes on from here); be slower \
-    (TIKI_RATE_LIMIT); say who you are (TIKI_CONTACT) and ask the site for leave; take the HTML pages \
-    where only the API refuses (TIKI_SOURCE=html). A challenge is never answered";
+    (TIKI_RATE_LIMIT); say who you are (TIKI_USER_AGENT_CONTACT) and ask the site for leave; where only the \
+    API refuses, take the HTML pages of categories that you name (TIKI_SOURCE=html with --category: the \
+    roots of the tree have no page). A challenge is never answered";
 
 impl Work<'_> {
     /// Asks the site four things once, when the run has asked nothing yet. Only where a rate is kept: a

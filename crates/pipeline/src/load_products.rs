@@ -5,7 +5,7 @@ use warehouse::Merge;
 
 use crate::report::{keys, round3};
 use crate::steps::Work;
-use crate::{Event, Exit, Result, Step};
+use crate::{Exit, Result, Step};
 
 /// Under so many known products a run may believe this many 404s.
 const FEW_KNOWN: i64 = 50;
@@ -40,24 +40,43 @@ impl Work<'_> {
             }
             self.progress(Step::LoadProducts, done, total.max(done));
         }
-        let totals = self.warehouse().identities(&self.run.id).await?.products;
-        let all = totals.listed + totals.rechecked;
-        let percent = if all > 0 {
-            totals.rejected as f64 * 100.0 / all as f64
-        } else {
-            0.0
-        };
+        self.quality(believe_gone).await
+    }
+
+    /// Whether what was loaded is as good as it should be.
+    async fn quality(&self, believe_gone: bool) -> Result<Exit> {
+        let totals = self.warehouse().identities(&self.run.id).await?;
+        let (products, details) = (totals.products, totals.details);
+        let limit = self.settings().max_rejected_percent;
         let mut exit = Exit::Done;
-        if percent > self.settings().max_rejected_percent {
-            let limit = self.settings().max_rejected_percent;
-            let text = format!("{percent:.1} % of the products were rejected (limit {limit} %)");
-            self.pipeline.tell(Event::Warning(text));
-            exit = Exit::Quality;
+        for (what, rejected, all) in [
+            (
+                "products",
+                products.rejected,
+                products.listed + products.rechecked,
+            ),
+            (
+                "details that were answered",
+                details.rejected,
+                details.good + details.gone + details.rejected,
+            ),
+        ] {
+            let percent = rejected as f64 * 100.0 / all.max(1) as f64;
+            if percent > limit {
+                self.warn(format!(
+                    "{percent:.1} % of the {what} were rejected (limit {limit} %, \
+                     TIKI_MAX_REJECTED_PERCENT): see `tiki rejections`"
+                ));
+                exit = Exit::Quality;
+            }
         }
         if !believe_gone {
-            let text = "the site answers 404 for too many products to be believed: none of them \
-                        was marked as delisted";
-            self.pipeline.tell(Event::Warning(text.into()));
+            self.warn(format!(
+                "the site answers 404 for too many products to be believed ({} of this run's; limit {} \
+                 % of the known ones, TIKI_MAX_GONE_PERCENT): none of them was marked as delisted",
+                details.gone,
+                self.settings().max_gone_percent
+            ));
             exit = Exit::Quality;
         }
         Ok(exit)

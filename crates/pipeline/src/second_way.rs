@@ -48,7 +48,25 @@ const BROKEN_AFTER: u32 = 3;
 /// While the page is asked first, every so manieth request tries the API again.
 const TRY_API_EVERY: u32 = 50;
 
-/// Whether the API works, as this process sees it.
+/// Whether the API works, as this process sees it: one for each kind of request.
+#[derive(Debug, Default)]
+pub(crate) struct SecondWays {
+    children: SecondWay,
+    listings: SecondWay,
+    details: SecondWay,
+}
+
+impl SecondWays {
+    pub(crate) fn of(&self, ask: &Ask) -> &SecondWay {
+        match ask {
+            Ask::Listing { .. } | Ask::CategoryPage { .. } => &self.listings,
+            Ask::Detail { .. } | Ask::ProductPage { .. } => &self.details,
+            Ask::Robots | Ask::Categories { .. } | Ask::CategoryChildren { .. } => &self.children,
+        }
+    }
+}
+
+/// Whether the API works for one kind of request.
 #[derive(Debug, Default)]
 pub(crate) struct SecondWay {
     broken: AtomicU32,
@@ -131,6 +149,25 @@ pub(crate) fn is_broken(answer: &Answered, judged: &Judged) -> bool {
 /// Whether an answer is one, and can be read.
 pub(crate) fn is_readable(answer: &Answered, judged: &Judged) -> bool {
     answer.is_ok() && !matches!(judged, Some(Err(_)))
+}
+
+/// Whether an answer is about more than what was asked, so that no other way is to be tried: a
+/// challenge, a site that wants to be left alone or is in trouble, no answer at all.
+pub(crate) fn says_stop(answer: &Answered) -> bool {
+    let Err(FetchError { kind, .. }) = answer else {
+        return false;
+    };
+    !matches!(
+        kind,
+        FetchErrorKind::NoState(_)
+            | FetchErrorKind::NotJson { .. }
+            | FetchErrorKind::Redirect { .. }
+            | FetchErrorKind::Status(_)
+            | FetchErrorKind::Refused {
+                challenge: false,
+                ..
+            }
+    )
 }
 
 /// Whether a page is what was asked for.

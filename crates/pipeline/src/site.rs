@@ -11,11 +11,11 @@ use bytes::Bytes;
 use catalog::{BodyLimits, Candidate, DetailPolicy};
 use crawl::{
     Answer, Ask, Cached, CachedKind, CachedPage, Client, FetchError, Lookup, Page, PageKey,
-    PageSource, ROBOTS_FRESH, RedisPages, Robots,
+    PageSource, ROBOTS_FRESH, RedisPages, Retry, Robots,
 };
 use tokio::sync::Mutex;
 
-use crate::second_way::{self, Judged, SecondWay, SourceChoice};
+use crate::second_way::{self, Judged, SecondWays, SourceChoice};
 use crate::{Clock, Error, Result};
 
 /// The clocks may differ so much, in minutes.
@@ -26,7 +26,7 @@ pub struct Site {
     client: Client,
     robots: Mutex<Option<(Arc<Robots>, Instant)>>,
     pages: Option<RedisPages>,
-    second_way: SecondWay,
+    second_ways: SecondWays,
     hits: AtomicI64,
     misses: AtomicI64,
 }
@@ -70,7 +70,7 @@ impl Site {
             client,
             robots: Mutex::new(None),
             pages: None,
-            second_way: SecondWay::default(),
+            second_ways: SecondWays::default(),
             hits: AtomicI64::new(0),
             misses: AtomicI64::new(0),
         }
@@ -105,7 +105,10 @@ impl Site {
     pub async fn robots(&self) -> Result<Arc<Robots>> {
         self.read_robots().await.map_err(|error| Error::Refused {
             seen: chain(&error),
-            retry_after: crate::fetch::REFUSED_FOR,
+            retry_after: match error.kind.retry() {
+                Retry::After(wait) => wait,
+                _ => crate::fetch::REFUSED_FOR,
+            },
         })
     }
 
@@ -153,24 +156,32 @@ impl Site {
         if choice == SourceChoice::Html {
             return (self.client.fetch(&page, robots).await, None);
         }
-        if self.second_way.comes_first() {
+        let way = self.second_ways.of(ask);
+        let page_first = way.comes_first();
+        if page_first {
             let (answer, judged) = self.fetch_and_judge(&page, robots).await;
-            if second_way::is_readable(&answer, &judged) {
+            if second_way::is_readable(&answer, &judged) || second_way::says_stop(&answer) {
                 return (answer, judged);
             }
         }
         let (answer, judged) = self.fetch_and_judge(ask, robots).await;
         if !second_way::is_broken(&answer, &judged) {
             if answer.is_ok() {
-                self.second_way.api_works();
+                way.api_works();
             }
             return (answer, judged);
         }
+        if page_first {
+            return (answer, judged);
+        }
         let (instead, judged_instead) = self.fetch_and_judge(&page, robots).await;
+        if second_way::says_stop(&instead) {
+            return (instead, judged_instead);
+        }
         if !second_way::is_readable(&instead, &judged_instead) {
             return (answer, judged);
         }
-        if self.second_way.page_stood_in() {
+        if way.page_stood_in() {
             tracing::warn!("the API does not answer as it should; HTML pages are asked first now");
         }
         (instead, judged_instead)

@@ -2,7 +2,7 @@
 //!
 //! Not here: what a step does (its own module), a whole run (`runs`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use warehouse::{Attempt, AttemptRequest, Run, RunState, Warehouse};
@@ -66,6 +66,7 @@ pub(crate) struct Work<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) attempt: Attempt,
     deadline: Option<(Instant, Duration)>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Pipeline {
@@ -187,7 +188,11 @@ impl Pipeline {
                 self.attempt(run, scope, &request).await?;
                 continue;
             }
+            let row = self.warehouse.step(&run.id, earlier.name()).await?;
             let work = self.begin(run, scope, &request).await?;
+            if let Some(seen) = row.and_then(|row| row.error) {
+                work.note(format!("it was not tried again after: {seen}"));
+            }
             let done = self.settle(&work, earlier, Exit::Done).await;
             self.end(&work, done.as_ref().err()).await?;
             done?;
@@ -220,6 +225,7 @@ impl Pipeline {
                 scope,
                 attempt,
                 deadline: request.timeout.map(|limit| (Instant::now() + limit, limit)),
+                warnings: Mutex::default(),
             }),
             Err(host) => Err(Error::Held(format!(
                 "another process ({} on {}) works on {} of run {}",
@@ -270,6 +276,7 @@ impl Pipeline {
             Step::SendNotification => work.notify().await?,
         };
         let mut report = StepReport::new(step, &work.run.id, keys);
+        report.warnings = work.take_warnings();
         report.exit_code = exit.code().into();
         let row = self.warehouse.step(&work.run.id, step.name()).await?;
         let started = row.map(|row| row.started_at);
@@ -337,6 +344,23 @@ impl Work<'_> {
             Some((end, limit)) if Instant::now() > end => Err(Error::Overtime(limit.as_secs())),
             _ => Ok(()),
         }
+    }
+
+    /// Tells of something that went wrong and was survived, now and in the step's report.
+    pub(crate) fn warn(&self, text: String) {
+        self.pipeline.tell(Event::Warning(text.clone()));
+        self.note(text);
+    }
+
+    /// The same in the report alone.
+    pub(crate) fn note(&self, text: String) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.push(text);
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *warnings)
     }
 
     pub(crate) fn progress(&self, step: Step, done: u64, total: u64) {

@@ -249,10 +249,10 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// One run: its steps, counts, times, errors
+    /// One run: its steps, counts, times, errors, and how whole its categories were listed
     Show {
-        /// Its id
-        id: String,
+        /// Its id [default: the newest]
+        id: Option<String>,
         /// Whose and how
         #[command(flatten)]
         output: Output,
@@ -294,7 +294,10 @@ Example:
   tiki storefront --port 8080 --products 5000
   TIKI_ORIGIN=http://127.0.0.1:8080 TIKI_RATE_LIMIT=0 tiki run       (in another terminal)
 
-GET /__storefront/counts tells what was asked; POST /__storefront/clock?day=N moves its day.";
+GET /__storefront/counts tells what was asked; POST /__storefront/clock?day=N moves its day; POST \
+/__storefront/faults makes it misbehave (crates/tiki/tests/faults/table.rs has many samples):
+  curl -d '{\"rules\":[{\"route\":\"detail\",\"when\":{\"every\":5},\"what\":{\"status\":{\"code\":503}}}]}' \
+http://127.0.0.1:8080/__storefront/faults";
 
 /// Of `tiki storefront`.
 #[derive(Debug, Args)]

@@ -82,7 +82,10 @@ impl Config {
         };
         Ok(Self {
             database_url,
-            redis_url: Some(read.text("TIKI_REDIS_URL")?).filter(|url| !url.is_empty()),
+            redis_url: match read.text("TIKI_REDIS_URL")?.as_str() {
+                "" => None,
+                url => Some(own_redis(url)?),
+            },
             origin: read.origin("TIKI_ORIGIN")?,
             rate: read.number("TIKI_RATE_LIMIT")?,
             rate_is_default: read.is_default("TIKI_RATE_LIMIT"),
@@ -130,6 +133,15 @@ impl Config {
     pub(crate) fn zone(&self) -> &TimeZone {
         &self.pipeline.zone
     }
+}
+
+/// The address of a Redis with a database of our own.
+fn own_redis(url: &str) -> Result<String, Failure> {
+    crawl::own_database(url).map_err(|error| {
+        Failure::usage("TIKI_REDIS_URL cannot be used")
+            .because(&error)
+            .help("name a database of its own at the end, such as redis://host:6379/1")
+    })
 }
 
 /// A path without `.` in it, as people would write it.

@@ -4,7 +4,7 @@
 
 use pipeline::{Exit, Scope, StepReport};
 use serde_json::{Value, json};
-use warehouse::{Run, RunState, StepRow, Warehouse};
+use warehouse::{Completeness, Identities, Run, RunState, StepRow, Warehouse};
 
 use crate::arguments::{Output, RunsArguments, RunsCommand};
 use crate::failure::{Failure, Outcome};
@@ -22,7 +22,7 @@ pub(crate) async fn runs(context: &Context, arguments: RunsArguments) -> Outcome
     });
     match command {
         RunsCommand::List { limit, output } => list(context, limit, output).await,
-        RunsCommand::Show { id, output } => show(context, &id, output).await,
+        RunsCommand::Show { id, output } => show(context, id.as_deref(), output).await,
         RunsCommand::Resume { id, output } => resume(context, id.as_deref(), output).await,
         RunsCommand::Close { id, output } => close(context, &id, output).await,
     }
@@ -95,20 +95,53 @@ fn as_json(run: &Run) -> Value {
     })
 }
 
-async fn show(context: &Context, id: &str, output: Output) -> Outcome {
+async fn show(context: &Context, id: Option<&str>, output: Output) -> Outcome {
     let Some(warehouse) = open::ledger(context, output.demo).await? else {
         return Err(open::empty(context, output.demo, false).await);
     };
-    let run = run::find(&warehouse, id).await?;
+    let run = match id {
+        Some(id) => run::find(&warehouse, id).await?,
+        None => warehouse
+            .runs(1)
+            .await?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Failure::usage("no runs yet").help("`tiki run` begins one"))?,
+    };
+    let id = &run.id;
     let steps = warehouse.steps(id).await?;
-    let totals = warehouse.identities(id).await?;
-    let categories = warehouse.completeness(id, CATEGORIES).await?;
-    let reports: Vec<Option<StepReport>> = steps
+    let reports = steps
         .iter()
         .map(|row| serde_json::from_str(row.report.as_deref()?).ok())
         .collect();
+    let whole = Whole {
+        steps,
+        reports,
+        totals: warehouse.identities(id).await?,
+        categories: warehouse.completeness(id, CATEGORIES).await?,
+        run,
+    };
     if output.json {
-        let mut whole = as_json(&run);
+        print::json(&whole.as_json())?;
+    } else {
+        print::text(&whole.as_text())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// All that is known of a run.
+struct Whole {
+    run: Run,
+    steps: Vec<StepRow>,
+    /// In the order of the steps.
+    reports: Vec<Option<StepReport>>,
+    totals: Identities,
+    categories: Vec<Completeness>,
+}
+
+impl Whole {
+    fn as_json(&self) -> Value {
+        let mut whole = as_json(&self.run);
         let of = |(row, report): (&StepRow, &Option<StepReport>)| {
             json!({
                 "step": row.step,
@@ -120,49 +153,57 @@ async fn show(context: &Context, id: &str, output: Output) -> Outcome {
                 "report": report,
             })
         };
-        let list: Vec<Value> = steps.iter().zip(&reports).map(of).collect();
+        let list: Vec<Value> = self.steps.iter().zip(&self.reports).map(of).collect();
         if let Some(object) = whole.as_object_mut() {
             object.insert("steps".into(), list.into());
-            object.insert("counts".into(), json!(totals));
-            object.insert("categories".into(), json!(categories));
+            object.insert("counts".into(), json!(self.totals));
+            object.insert("categories".into(), json!(self.categories));
         }
-        print::json(&whole)?;
-        return Ok(Exit::Done);
+        whole
     }
-    let columns = [
-        "id", "owner", "state", "exit", "clock", "seconds", "products",
-    ];
-    let scope = Scope::from_json(&run.scope)
-        .map(|scope| scope.to_json())
-        .unwrap_or_default();
-    let mut text = print::table(&columns, &[row(&run)]);
-    text += &format!("\nscope     {scope}\n\n{}\n", report::counts(&totals));
-    let rows: Vec<Vec<String>> = steps
-        .iter()
-        .zip(&reports)
-        .map(|(row, report)| {
-            let what = match (report, &row.error) {
-                (Some(report), _) => report::key_numbers(report),
-                (None, Some(error)) => error.clone(),
-                (None, None) => String::new(),
-            };
-            let state = if row.closed { "done" } else { "open" };
-            let seconds = report
-                .as_ref()
-                .map_or(String::new(), |r| format!("{:.1}", r.seconds));
-            vec![
-                row.step.clone(),
-                state.into(),
-                row.attempt.to_string(),
-                seconds,
-                what,
-            ]
-        })
-        .collect();
-    text += &print::table(&["step", "state", "attempt", "seconds", "what"], &rows);
-    text += &report::categories(&categories);
-    print::text(&text)?;
-    Ok(Exit::Done)
+
+    fn as_text(&self) -> String {
+        let columns = [
+            "id", "owner", "state", "exit", "clock", "seconds", "products",
+        ];
+        let scope = Scope::from_json(&self.run.scope)
+            .map(|scope| scope.to_json())
+            .unwrap_or_default();
+        let mut text = print::table(&columns, &[row(&self.run)]);
+        text += &format!("\nscope     {scope}\n\n{}\n", report::counts(&self.totals));
+        let both = self.steps.iter().zip(&self.reports);
+        let rows: Vec<Vec<String>> = both.clone().map(step_cells).collect();
+        text += &print::table(&["step", "state", "attempt", "seconds", "what"], &rows);
+        for (row, report) in both {
+            for warning in report.iter().flat_map(|report| &report.warnings) {
+                text += &format!("warning of {}: {warning}\n", row.step);
+            }
+        }
+        if self.run.state == RunState::Held {
+            let id = &self.run.id;
+            text += &format!("held: `tiki drift show {id}` says why, and what can be done\n");
+        }
+        text + &report::categories(&self.categories)
+    }
+}
+
+fn step_cells((row, report): (&StepRow, &Option<StepReport>)) -> Vec<String> {
+    let what = match (report, &row.error) {
+        (Some(report), _) => report::key_numbers(report),
+        (None, Some(error)) => error.clone(),
+        (None, None) => String::new(),
+    };
+    let state = if row.closed { "done" } else { "open" };
+    let seconds = report
+        .as_ref()
+        .map_or(String::new(), |r| format!("{:.1}", r.seconds));
+    vec![
+        row.step.clone(),
+        state.into(),
+        row.attempt.to_string(),
+        seconds,
+        what,
+    ]
 }
 
 async fn resume(context: &Context, id: Option<&str>, output: Output) -> Outcome {

@@ -187,8 +187,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "TIKI_SOURCE",
         Kind::Word(&["auto", "api", "html"]),
         "auto",
-        "what is asked: the JSON API, the HTML pages, or the API with the page of the same product \
-         or category where it refuses or cannot be read",
+        "what is asked: the JSON API, the HTML pages (the roots of the tree have none, so name \
+         categories where the API is closed), or the API with the page of the same product or \
+         category where it refuses or cannot be read",
     ),
     setting(
         "TIKI_GONE_TTL",
@@ -219,7 +220,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "TIKI_MAX_REJECTED_PERCENT",
         PERCENT,
         "5",
-        "rejected products in percent above which a load ends with 10",
+        "rejected products, or rejected details among those answered, in percent above which a load ends \
+         with 10",
     ),
     setting(
         "TIKI_MAX_GONE_PERCENT",

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::Instant;
-use crawl::{CacheTtl, Client, Gate, Origin, PermitSource, Rate, RedisPages, RedisPermits};
+use crawl::{
+    CacheTtl, Client, ClientError, Gate, Origin, PermitSource, Rate, RedisPages, RedisPermits,
+};
 use pipeline::{Clock, Exit, Listener, Pipeline, Scope, Site, SitePermits};
 use storefront::{Content, Generated, Pace, Storefront};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -154,7 +156,7 @@ fn site(context: &Context, warehouse: &Warehouse, origin: Origin, rate: Rate) ->
         Rate::Off => None,
         Rate::Every(_) => {
             let redis = match &config.redis_url {
-                Some(url) => Some(RedisPermits::new(&redis(url)?, &origin).map_err(|error| {
+                Some(url) => Some(RedisPermits::new(url, &origin).map_err(|error| {
                     Failure::usage("TIKI_REDIS_URL cannot be used").because(&error)
                 })?),
                 None => None,
@@ -171,8 +173,12 @@ fn site(context: &Context, warehouse: &Warehouse, origin: Origin, rate: Rate) ->
         max_in_flight: config.pipeline.workers,
         ..crawl::Settings::new(origin)
     };
-    let client = Client::new(settings, Gate::new(rate, source))
-        .map_err(|error| Failure::usage("cannot ask the site so").because(&error))?;
+    let client = Client::new(settings, Gate::new(rate, source)).map_err(|error| match error {
+        ClientError::UserAgent => {
+            Failure::usage("TIKI_USER_AGENT_CONTACT cannot be so").because(&error)
+        }
+        _ => Failure::usage("cannot ask the site so").because(&error),
+    })?;
     Ok(Site::new(client))
 }
 
@@ -193,18 +199,9 @@ fn pages(context: &Context, origin_id: &str) -> Outcome<Option<RedisPages>> {
         detail: config.pipeline.detail_ttl,
         gone: config.gone_ttl,
     };
-    RedisPages::new(&redis(url)?, origin_id, ttl, config.redis_memory)
+    RedisPages::new(url, origin_id, ttl, config.redis_memory)
         .map(Some)
         .map_err(|error| Failure::usage("TIKI_REDIS_URL cannot be used").because(&error))
-}
-
-/// The address with a database of our own.
-fn redis(url: &str) -> Outcome<String> {
-    crawl::own_database(url).map_err(|error| {
-        Failure::usage("TIKI_REDIS_URL cannot be used")
-            .because(&error)
-            .help("name a database of its own at the end, such as redis://host:6379/1")
-    })
 }
 
 fn slow_down(error: &crawl::RateError) -> Failure {

@@ -177,7 +177,8 @@ impl Warehouse {
                 "DELETE FROM staged_products WHERE run_id = $1",
                 "DELETE FROM rejections WHERE run_id = $1 AND step = 'transform-products'",
                 "DELETE FROM shapes WHERE run_id = $1 AND endpoint = 'detail'",
-                "DELETE FROM drift WHERE run_id = $1",
+                "DELETE FROM drift WHERE run_id = $1 AND NOT EXISTS (
+                    SELECT 1 FROM runs WHERE id = $1 AND drift = 'accepted')",
             ],
         ];
         for sql in resets.iter().skip(depth).flat_map(|group| group.iter()) {

@@ -229,7 +229,7 @@ fn bare_numbers(used: Used) -> Result<Measured, String> {
 }
 
 fn complete(details: f64, seconds: f64, used: Used) -> Result<Measured, String> {
-    if details == DETAILS as f64 && seconds > 0.0 {
+    if (details - DETAILS as f64).abs() < 0.5 && seconds > 0.0 {
         return Ok(Measured {
             details,
             seconds,
@@ -348,7 +348,7 @@ mod tests {
         let few = whole.replace("5000", "4999");
         assert!(step_numbers(used(&few)).is_err());
         let bare = bare_numbers(used("5000 1 2 2.5\n")).expect("a count");
-        assert_eq!(bare.rate(), 2000.0);
+        assert!((bare.rate() - 2000.0).abs() < 0.1);
         assert!(bare_numbers(used("4999 1 2 2.5\n")).is_err());
         assert!(bare_numbers(used("")).is_err());
     }

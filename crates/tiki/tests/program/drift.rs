@@ -64,7 +64,7 @@ fn a_run_that_is_given_up_leaves_nothing_and_the_next_one_is_well() {
     let shop = shop();
     let (tiki, run) = held(&shop);
     let before = tiki.out(&["digest"]);
-    let done = tiki.ends(11, &["drift", "reject", &run]);
+    let done = tiki.ends(0, &["drift", "reject", &run]);
     assert!(done.out.contains("unobserved"), "{}", done.out);
     assert_eq!(tiki.out(&["digest"]), before);
     let runs = tiki.json(&["runs", "--json"]);
@@ -78,7 +78,7 @@ fn a_run_that_is_given_up_leaves_nothing_and_the_next_one_is_well() {
 fn a_gate_that_only_warns_loads() {
     let shop = shop();
     let (tiki, run) = held(&shop);
-    tiki.ends(11, &["drift", "reject", &run]);
+    tiki.ends(0, &["drift", "reject", &run]);
     let done = tiki.with("TIKI_DRIFT", "warn").ends(0, &["run"]);
     assert!(done.err.contains("has changed"), "{}", done.err);
 }

@@ -52,7 +52,7 @@ fn no_secret_is_ever_shown() {
         .with("TIKI_DATABASE_URL", &url)
         .with(
             "TIKI_REDIS_URL",
-            &format!("redis://:{secret}@127.0.0.1:1/0"),
+            &format!("redis://:{secret}@127.0.0.1:1/1"),
         )
         .with("TIKI_POOL_WAIT", "1s");
     for arguments in [
@@ -71,7 +71,7 @@ fn no_secret_is_ever_shown() {
     assert_eq!(shown(&tiki, &[], "TIKI_DATABASE_URL").0, masked);
     assert_eq!(
         shown(&tiki, &[], "TIKI_REDIS_URL").0,
-        "redis://***@127.0.0.1:1/0"
+        "redis://***@127.0.0.1:1/1"
     );
 }
 
