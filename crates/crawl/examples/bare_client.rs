@@ -5,6 +5,7 @@
 //! each detail (`-` for no spid). Prints `<details> <bytes received> <bytes unpacked> <seconds>`.
 //!
 //! Not here: permits, robots.txt, limits, any judgement, any second try.
+#![allow(clippy::print_stdout, reason = "what it counted is its answer")]
 
 use std::error::Error;
 use std::io::{BufRead, Read, stdin};
