@@ -168,13 +168,13 @@ async fn fifty_shops_of_other_categories_and_ages_stop_nothing() {
     for seed in 0..50 {
         let content = storefront::Content::Generated(storefront::Generated {
             seed,
-            products: 500,
+            products: 300,
             pace: storefront::Pace::Real,
             ..storefront::Generated::default()
         });
         let mut world = World::new(Store::Sqlite, content).await;
         world.scope.max_products = 60;
-        for day in 0..6 {
+        for day in 0..5 {
             // Other categories every other day.
             world.scope.max_categories = 2 + (day % 3) * 2;
             world.day(day * 20);
