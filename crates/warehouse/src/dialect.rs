@@ -15,6 +15,8 @@
 //!
 //! Not here: running a statement (`tx`).
 
+use crate::tx::Columns;
+
 /// Which database speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Dialect {
@@ -90,6 +92,22 @@ impl Dialect {
             _ => format!("{{{word}}}"),
         }
     }
+}
+
+/// SQLite's parameters of one row.
+pub(crate) fn marks(columns: &Columns) -> String {
+    let marks: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
+    marks.join(", ")
+}
+
+/// PostgreSQL's rows of a batch: a parameter is a column of it.
+pub(crate) fn unnest(columns: &Columns, names: &str) -> String {
+    let arrays: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(n, (_, ty))| format!("${}::{}[]", n + 1, Dialect::Postgres.translate(ty)))
+        .collect();
+    format!("UNNEST({}) AS d({names})", arrays.join(", "))
 }
 
 #[cfg(test)]

@@ -77,6 +77,9 @@ const COLUMNS: &Columns = &[
     ("run_id", "text"),
 ];
 
+/// Which of the columns is the subject.
+const SUBJECT: usize = 1;
+
 /// Keeps pages of different subjects; their ids by subject.
 pub(crate) async fn insert(tx: &mut Tx, run: &str, pages: &[NewPage]) -> Result<HashMap<i64, i64>> {
     insert_many(tx, run, pages.to_vec()).await
@@ -102,9 +105,7 @@ pub(crate) async fn insert_many(
             ]
         })
         .collect();
-    let answer = tx
-        .insert_returning("pages", COLUMNS, "RETURNING id, subject", &rows)
-        .await?;
+    let answer = tx.insert_serial("pages", COLUMNS, SUBJECT, &rows).await?;
     answer
         .iter()
         .map(|row| Ok((row.int(1)?, row.int(0)?)))

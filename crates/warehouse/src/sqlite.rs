@@ -17,6 +17,9 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const IDLE_CONNECTIONS: usize = 4;
 const STATEMENT_CACHE: usize = 128;
 
+/// Of a new file; an old one keeps its own.
+const PAGE_BYTES: u32 = 8192;
+
 /// File systems (magic number, name) on which SQLite's locks do not hold.
 const NETWORK_FILE_SYSTEMS: [(i64, &str); 8] = [
     (0x6969, "NFS"),
@@ -80,6 +83,9 @@ impl Pool {
         let connection = Connection::open_with_flags(&self.path, flags).map_err(fail)?;
         connection.busy_timeout(self.busy).map_err(fail)?;
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        // Of a file that is not there yet; pages hold a body of the usual size, or two.
+        let page_size = format!("PRAGMA page_size = {PAGE_BYTES}");
+        connection.execute_batch(&page_size).map_err(fail)?;
         let mode = self.journal_mode(&connection)?;
         if mode != "wal" {
             return Err(Error::ReadOnly(format!(
@@ -91,7 +97,7 @@ impl Pool {
             .execute_batch(
                 "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
                  PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000;
-                 PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000;",
+                 PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 2000;",
             )
             .map_err(fail)?;
         Ok(connection)

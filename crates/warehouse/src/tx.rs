@@ -8,7 +8,7 @@ use deadpool_postgres::Object;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::ToSql;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, marks, unnest};
 use crate::error::{Error, Result};
 use crate::sqlite::Loan;
 use crate::value::{Column, Row, Value};
@@ -212,9 +212,8 @@ impl Tx {
         let names = names.join(", ");
         match self.dialect() {
             Dialect::Sqlite => {
-                let marks: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
-                let marks = marks.join(", ");
-                let sql = format!("INSERT INTO {table} ({names}) VALUES ({marks}) {tail}");
+                let values = marks(columns);
+                let sql = format!("INSERT INTO {table} ({names}) VALUES ({values}) {tail}");
                 self.each_sqlite(&sql, rows)
             }
             Dialect::Postgres => {
@@ -226,24 +225,33 @@ impl Tx {
         }
     }
 
-    /// As [`Tx::insert`], for a tail that ends with `RETURNING`.
-    pub(crate) async fn insert_returning(
+    /// Inserts rows into a table with a serial `id`; each id, with the value of the column number `key`
+    /// of its row.
+    pub(crate) async fn insert_serial(
         &mut self,
         table: &str,
         columns: &Columns,
-        tail: &str,
+        key: usize,
         rows: &[Vec<Value>],
     ) -> Result<Vec<Row>> {
         let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-        let names = names.join(", ");
+        let (key_name, names) = (names[key], names.join(", "));
         if self.dialect() == Dialect::Sqlite {
-            let marks: Vec<String> = (1..=columns.len()).map(|n| format!("${n}")).collect();
-            let marks = marks.join(", ");
-            let sql = format!("INSERT INTO {table} ({names}) VALUES ({marks}) {tail}");
-            return self.each_sqlite_rows(&sql, rows);
+            let values = marks(columns);
+            let sql = format!("INSERT INTO {table} ({names}) VALUES ({values})");
+            // RETURNING would make a table for the answer of every row.
+            return self.on_sqlite(&sql, |statement| {
+                let insert = |row: &Vec<Value>| {
+                    let id = statement.insert(rusqlite::params_from_iter(row))?;
+                    Ok(Row(vec![Value::Int(id), row[key].clone()]))
+                };
+                rows.iter().map(insert).collect()
+            });
         }
         let from = unnest(columns, &names);
-        let sql = format!("INSERT INTO {table} ({names}) SELECT {names} FROM {from} {tail}");
+        let sql = format!(
+            "INSERT INTO {table} ({names}) SELECT {names} FROM {from} RETURNING id, {key_name}"
+        );
         self.bulk_rows(&sql, columns.len(), rows).await
     }
 
@@ -362,25 +370,29 @@ impl Tx {
     }
 
     fn each_sqlite(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<u64> {
-        let text = self.dialect().translate(sql);
-        let Inner::Sqlite(loan) = &self.inner else {
-            return Err(Error::Stored("row by row is for SQLite".into()));
-        };
-        blocking(|| {
-            let fail = |e| Error::sqlite(&text, e);
-            let connection = loan.connection()?;
-            let mut statement = connection.prepare_cached(&text).map_err(fail)?;
-            let mut count = 0;
-            for row in rows {
-                count += statement
-                    .execute(rusqlite::params_from_iter(row))
-                    .map_err(fail)? as u64;
-            }
-            Ok(count)
+        self.on_sqlite(sql, |statement| {
+            let mut execute = |row| statement.execute(rusqlite::params_from_iter(row));
+            rows.iter()
+                .try_fold(0, |n, row: &Vec<Value>| Ok(n + execute(row)? as u64))
         })
     }
 
     fn each_sqlite_rows(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<Vec<Row>> {
+        self.on_sqlite(sql, |statement| {
+            let mut answer = Vec::with_capacity(rows.len());
+            for row in rows {
+                read_all(statement, row, &mut answer)?;
+            }
+            Ok(answer)
+        })
+    }
+
+    /// Works with one statement of SQLite.
+    fn on_sqlite<T>(
+        &mut self,
+        sql: &str,
+        work: impl FnOnce(&mut rusqlite::Statement<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
         let text = self.dialect().translate(sql);
         let Inner::Sqlite(loan) = &self.inner else {
             return Err(Error::Stored("row by row is for SQLite".into()));
@@ -389,11 +401,7 @@ impl Tx {
             let fail = |e| Error::sqlite(&text, e);
             let connection = loan.connection()?;
             let mut statement = connection.prepare_cached(&text).map_err(fail)?;
-            let mut answer = Vec::with_capacity(rows.len());
-            for row in rows {
-                read_all(&mut statement, row, &mut answer).map_err(fail)?;
-            }
-            Ok(answer)
+            work(&mut statement).map_err(fail)
         })
     }
 
@@ -440,15 +448,6 @@ impl Drop for Tx {
             drop(Object::take(object));
         }
     }
-}
-
-fn unnest(columns: &Columns, names: &str) -> String {
-    let arrays: Vec<String> = columns
-        .iter()
-        .enumerate()
-        .map(|(n, (_, ty))| format!("${}::{}[]", n + 1, Dialect::Postgres.translate(ty)))
-        .collect();
-    format!("UNNEST({}) AS d({names})", arrays.join(", "))
 }
 
 fn postgres_row(row: &tokio_postgres::Row) -> std::result::Result<Row, tokio_postgres::Error> {

@@ -73,7 +73,9 @@ impl Store {
     pub(super) fn begin(&mut self, all: bool, wants: bool) {
         let few = self.landed.len() < BATCH && !all && self.since.elapsed() < PATIENCE;
         let stores = !self.landed.is_empty() && !few;
-        let claims = wants && !self.nothing_left && Instant::now() >= self.claim_from;
+        // What is stored may be the last that kept a claim from finding that nothing is left.
+        let may_find = Instant::now() >= self.claim_from || (stores && all);
+        let claims = wants && !self.nothing_left && may_find;
         if self.under_way.is_some() || !(stores || claims) {
             return;
         }
