@@ -31,11 +31,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         .iter()
         .map(|b| format!("  {:<20} {}", b.name, b.measures))
         .collect();
-    let list = if list.is_empty() {
-        "  (none yet)".to_owned()
-    } else {
-        list.join("\n")
-    };
+    let list = list.join("\n");
     let what = name.map_or("which benchmark?".to_owned(), |name| {
         format!("no benchmark '{name}'")
     });

@@ -14,13 +14,14 @@ mod samples;
 mod schema;
 
 /// The pages, below the project's folder.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "STYLE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/SCHEMA.md",
+    "docs/BENCHMARKS.md",
     "docs/PARAMETERS.md",
     "docs/RUNBOOK.md",
 ];

@@ -64,7 +64,8 @@ pub(super) fn run(arguments: &[String]) -> Outcome {
     }
     let programs = build::release(&root())?;
     let (fast, slow) = rounds(&programs).map_err(Failure::Work)?;
-    println!("\nlatency    client  products/s  CPU s per 1,000  peak MB");
+    println!("\n{}", size(&fast));
+    println!("latency    client  products/s  CPU s per 1,000  peak MB");
     print_rows("0 ms", &fast);
     print_rows(&format!("{LATENCY_MS} ms"), &slow);
     verdict(&fast, &slow)
@@ -265,6 +266,23 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// How large the details were, as the bare client counted them.
+fn size(pairs: &Pairs) -> String {
+    let said = pairs.bare.first().map_or("", |bare| &bare.used.said);
+    let words: Vec<f64> = said
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    match words[..] {
+        [details, received, unpacked, _] => format!(
+            "{details} details of {:.1} kB, {:.1} kB unpacked\n",
+            received / details / 1000.0,
+            unpacked / details / 1000.0
+        ),
+        _ => String::new(),
+    }
 }
 
 fn print_rows(latency: &str, pairs: &Pairs) {
