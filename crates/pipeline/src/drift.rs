@@ -72,15 +72,7 @@ impl Pipeline {
         self.must_be_held(id).await?;
         self.warehouse().accept_drift(id).await?;
         // A program that has learnt the new shape reads the pages anew.
-        let names: Vec<&str> = Step::ALL
-            .into_iter()
-            .filter(|step| *step >= Step::TransformProducts)
-            .map(Step::name)
-            .collect();
-        let from = Step::TransformProducts.name();
-        self.warehouse().redo(id, from, &names).await?;
-        let run = self.warehouse().run(id).await?;
-        run.ok_or_else(|| Error::Bug(format!("run {id} vanished")))
+        self.redo(id, Step::TransformProducts).await
     }
 
     /// Gives up a run that drift had stopped: what it saw is counted as not observed.
@@ -119,16 +111,7 @@ pub(crate) fn shape_rows(shapes: &Shapes) -> Vec<ShapeRow> {
         endpoint: key.endpoint.to_owned(),
         root: key.root,
         field: field.to_owned(),
-        absent: shape.absent,
-        nulls: shape.nulls,
-        flags: shape.flags,
-        integers: shape.integers,
-        reals: shape.reals,
-        texts: shape.texts,
-        lists: shape.lists,
-        objects: shape.objects,
-        log_sum: shape.log_sum,
-        log_squares: shape.log_squares,
+        shape: *shape,
     };
     shapes.iter().map(row).collect()
 }
@@ -136,20 +119,8 @@ pub(crate) fn shape_rows(shapes: &Shapes) -> Vec<ShapeRow> {
 fn by_key(rows: Vec<ShapeRow>) -> BTreeMap<Key, FieldShapes> {
     let mut all: BTreeMap<Key, FieldShapes> = BTreeMap::new();
     for row in rows {
-        let shape = FieldShape {
-            absent: row.absent,
-            nulls: row.nulls,
-            flags: row.flags,
-            integers: row.integers,
-            reals: row.reals,
-            texts: row.texts,
-            lists: row.lists,
-            objects: row.objects,
-            log_sum: row.log_sum,
-            log_squares: row.log_squares,
-        };
         let key = (row.source, row.endpoint, row.root);
-        all.entry(key).or_default().insert(row.field, shape);
+        all.entry(key).or_default().insert(row.field, row.shape);
     }
     all
 }

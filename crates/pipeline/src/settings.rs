@@ -56,7 +56,7 @@ pub(crate) const LIST_MAX_BYTES: usize = 48_000;
 
 impl Settings {
     /// The time between two boundaries of a product's detail, milliseconds.
-    pub(crate) fn detail_ttl_millis(&self) -> i64 {
+    pub fn detail_ttl_millis(&self) -> i64 {
         i64::try_from(self.detail_ttl.as_millis()).unwrap_or(i64::MAX)
     }
 

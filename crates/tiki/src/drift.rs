@@ -9,7 +9,8 @@ use warehouse::{DriftRow, Run, RunState, Warehouse};
 use crate::arguments::{DriftArguments, DriftCommand, Output};
 use crate::failure::Outcome;
 use crate::run::{self, Shown};
-use crate::{Context, interrupt, open, print, report};
+use crate::runs::{self, ByHand};
+use crate::{Context, interrupt, open, print};
 
 /// Runs among which the newest is looked for.
 const NEWEST: i64 = 1;
@@ -133,21 +134,7 @@ async fn accept(context: &Context, id: &str, output: Output) -> Outcome {
 }
 
 async fn reject(context: &Context, id: &str, output: Output) -> Outcome {
-    if open::ledger(context, output.demo).await?.is_none() {
-        return Err(open::empty(context, output.demo, false).await);
-    }
-    let warehouse = open::to_write(context, output.demo).await?;
-    let run = run::find(&warehouse, id).await?;
-    let (pipeline, progress, _shop) =
-        run::pipeline_for(context, &warehouse, &run, output.demo, false).await?;
-    let done = pipeline.reject_drift(id).await;
-    progress.clear();
-    let report = done?;
-    if output.json {
-        print::json(&report)?;
-    } else {
-        print::text(&report::people(&report))?;
-    }
+    runs::end_by_hand(context, id, output, ByHand::Reject).await?;
     // The run ended with 11; this command did what it was told.
     Ok(Exit::Done)
 }

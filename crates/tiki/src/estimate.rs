@@ -194,7 +194,7 @@ async fn from_run(
     run: &Run,
 ) -> Outcome<Estimate> {
     let now = clock(context).now();
-    let ttl = i64::try_from(context.config.pipeline.detail_ttl.as_millis()).unwrap_or(i64::MAX);
+    let ttl = context.config.pipeline.detail_ttl_millis();
     let mut counts: Vec<(String, i64)> = ["new", "changed", "recheck", "aged", "none"]
         .map(|word| (word.to_owned(), 0))
         .into();

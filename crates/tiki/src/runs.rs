@@ -2,7 +2,7 @@
 //!
 //! Not here: beginning a run (`run`).
 
-use pipeline::{Exit, Scope, StepReport};
+use pipeline::{Exit, RunReport, Scope, StepReport};
 use serde_json::{Value, json};
 use warehouse::{Completeness, Identities, Run, RunState, StepRow, Warehouse};
 
@@ -257,6 +257,26 @@ async fn resumable(warehouse: &Warehouse, id: &str) -> Outcome<Run> {
 }
 
 async fn close(context: &Context, id: &str, output: Output) -> Outcome {
+    let report = end_by_hand(context, id, output, ByHand::Close).await?;
+    Ok(Exit::from_code(report.exit_code))
+}
+
+/// How a person ends a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ByHand {
+    /// What it fetched is loaded.
+    Close,
+    /// Nothing of it is loaded, because drift had stopped it.
+    Reject,
+}
+
+/// Ends a run without a request and shows its report.
+pub(crate) async fn end_by_hand(
+    context: &Context,
+    id: &str,
+    output: Output,
+    how: ByHand,
+) -> Outcome<RunReport> {
     if open::ledger(context, output.demo).await?.is_none() {
         return Err(open::empty(context, output.demo, false).await);
     }
@@ -264,7 +284,10 @@ async fn close(context: &Context, id: &str, output: Output) -> Outcome {
     let run = run::find(&warehouse, id).await?;
     let (pipeline, progress, _shop) =
         run::pipeline_for(context, &warehouse, &run, output.demo, false).await?;
-    let done = pipeline.close_run(id).await;
+    let done = match how {
+        ByHand::Close => pipeline.close_run(id).await,
+        ByHand::Reject => pipeline.reject_drift(id).await,
+    };
     progress.clear();
     let report = done?;
     if output.json {
@@ -272,5 +295,5 @@ async fn close(context: &Context, id: &str, output: Output) -> Outcome {
     } else {
         print::text(&report::people(&report))?;
     }
-    Ok(Exit::from_code(report.exit_code))
+    Ok(report)
 }

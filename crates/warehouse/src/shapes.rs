@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use catalog::FieldShape;
+
 use crate::error::Result;
 use crate::open::Warehouse;
 use crate::params;
@@ -24,26 +26,8 @@ pub struct ShapeRow {
     pub root: i64,
     /// The site's name of the field.
     pub field: String,
-    /// Objects without the field.
-    pub absent: i64,
-    /// Objects where it is null.
-    pub nulls: i64,
-    /// Objects where it is true or false.
-    pub flags: i64,
-    /// Objects where it is a whole number.
-    pub integers: i64,
-    /// Objects where it is another number.
-    pub reals: i64,
-    /// Objects where it is text.
-    pub texts: i64,
-    /// Objects where it is a list.
-    pub lists: i64,
-    /// Objects where it is an object.
-    pub objects: i64,
-    /// Of the numbers: the sum of ln(1 + |n|).
-    pub log_sum: f64,
-    /// Of the numbers: the sum of the squares of ln(1 + |n|).
-    pub log_squares: f64,
+    /// What was counted.
+    pub shape: FieldShape,
 }
 
 const COLUMNS: &Columns = &[
@@ -128,35 +112,21 @@ pub(crate) async fn add(tx: &mut Tx, run: &str, shapes: &[ShapeRow]) -> Result<(
             shape.field.as_str(),
         );
         sums.entry(key)
-            .and_modify(|sum| sum.add(shape))
+            .and_modify(|sum| sum.shape.add(&shape.shape))
             .or_insert_with(|| shape.clone());
     }
     let rows: Vec<Vec<Value>> = sums.values().map(|shape| values(run, shape)).collect();
     tx.insert("shapes", COLUMNS, ADD_UP, &rows).await.map(drop)
 }
 
-impl ShapeRow {
-    fn add(&mut self, other: &Self) {
-        self.absent += other.absent;
-        self.nulls += other.nulls;
-        self.flags += other.flags;
-        self.integers += other.integers;
-        self.reals += other.reals;
-        self.texts += other.texts;
-        self.lists += other.lists;
-        self.objects += other.objects;
-        self.log_sum += other.log_sum;
-        self.log_squares += other.log_squares;
-    }
-}
-
-fn values(run: &str, shape: &ShapeRow) -> Vec<Value> {
+fn values(run: &str, row: &ShapeRow) -> Vec<Value> {
+    let shape = &row.shape;
     params![
         run,
-        &shape.source,
-        &shape.endpoint,
-        shape.root,
-        &shape.field,
+        &row.source,
+        &row.endpoint,
+        row.root,
+        &row.field,
         shape.absent,
         shape.nulls,
         shape.flags,
@@ -182,15 +152,17 @@ fn shape(row: &Row) -> Result<ShapeRow> {
         endpoint: row.text(1)?,
         root: row.int(2)?,
         field: row.text(3)?,
-        absent: row.int(4)?,
-        nulls: row.int(5)?,
-        flags: row.int(6)?,
-        integers: row.int(7)?,
-        reals: row.int(8)?,
-        texts: row.int(9)?,
-        lists: row.int(10)?,
-        objects: row.int(11)?,
-        log_sum: row.real(12)?,
-        log_squares: row.real(13)?,
+        shape: FieldShape {
+            absent: row.int(4)?,
+            nulls: row.int(5)?,
+            flags: row.int(6)?,
+            integers: row.int(7)?,
+            reals: row.int(8)?,
+            texts: row.int(9)?,
+            lists: row.int(10)?,
+            objects: row.int(11)?,
+            log_sum: row.real(12)?,
+            log_squares: row.real(13)?,
+        },
     })
 }

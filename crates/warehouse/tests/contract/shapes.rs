@@ -1,5 +1,6 @@
 //! What the objects of a run look like, and which runs it is compared with.
 
+use catalog::FieldShape;
 use warehouse::{Error, RunState, ShapeRow, Transformed};
 
 use crate::store::{Store, at, wish};
@@ -27,9 +28,12 @@ fn shape(endpoint: &str, root: i64, field: &str) -> ShapeRow {
 /// Numbers of a field, all the same.
 fn numbers(root: i64, field: &str, count: i64, log: f64) -> ShapeRow {
     ShapeRow {
-        integers: count,
-        log_sum: log * count as f64,
-        log_squares: log * log * count as f64,
+        shape: FieldShape {
+            integers: count,
+            log_sum: log * count as f64,
+            log_squares: log * log * count as f64,
+            ..FieldShape::default()
+        },
         ..shape("detail", root, field)
     }
 }
@@ -63,36 +67,43 @@ async fn shapes_of_batches_add_up(store: Store) {
     store.create_run("r").await;
     store.plan("r", &[1, 2], None).await;
     let every = ShapeRow {
-        absent: 1,
-        nulls: 2,
-        flags: 3,
-        integers: 4,
-        reals: 5,
-        texts: 6,
-        lists: 7,
-        objects: 8,
-        log_sum: 0.5,
-        log_squares: 0.25,
+        shape: FieldShape {
+            absent: 1,
+            nulls: 2,
+            flags: 3,
+            integers: 4,
+            reals: 5,
+            texts: 6,
+            lists: 7,
+            objects: 8,
+            log_sum: 0.5,
+            log_squares: 0.25,
+        },
         ..shape("detail", 8322, "price")
     };
     let name = ShapeRow {
-        texts: 40,
+        shape: FieldShape {
+            texts: 40,
+            ..FieldShape::default()
+        },
         ..shape("detail", 8322, "name")
     };
     // The same key twice in one batch, and again in the next.
     let first = [every.clone(), name.clone(), every.clone()];
     transform(&store, "r", &[&first, std::slice::from_ref(&every)]).await;
     let thrice = ShapeRow {
-        absent: 3,
-        nulls: 6,
-        flags: 9,
-        integers: 12,
-        reals: 15,
-        texts: 18,
-        lists: 21,
-        objects: 24,
-        log_sum: 1.5,
-        log_squares: 0.75,
+        shape: FieldShape {
+            absent: 3,
+            nulls: 6,
+            flags: 9,
+            integers: 12,
+            reals: 15,
+            texts: 18,
+            lists: 21,
+            objects: 24,
+            log_sum: 1.5,
+            log_squares: 0.75,
+        },
         ..every
     };
     assert_eq!(shapes(&store, "r").await, [name, thrice]);
@@ -135,7 +146,11 @@ async fn workers_that_add_at_the_same_time_lose_nothing(store: Store) {
         task.await.expect("no panic");
     }
     for shape in shapes(&store, "r").await {
-        assert_eq!((shape.integers, shape.log_sum), (120, 240.0), "{shape:?}");
+        assert_eq!(
+            (shape.shape.integers, shape.shape.log_sum),
+            (120, 240.0),
+            "{shape:?}"
+        );
     }
 }
 
@@ -182,7 +197,10 @@ async fn shaped_run(store: &Store, run: &str, state: RunState, texts: i64) {
     if texts > 0 {
         store.plan(run, &[1], None).await;
         let name = ShapeRow {
-            texts,
+            shape: FieldShape {
+                texts,
+                ..FieldShape::default()
+            },
             ..shape("detail", 1, "name")
         };
         transform(store, run, &[&[name]]).await;
@@ -198,7 +216,7 @@ async fn before(store: &Store, run: &str, runs: i64) -> Vec<(i64, i64)> {
     let before = store.warehouse.shapes_before(run, runs).await;
     let brief = |(number, shapes): (i64, Vec<ShapeRow>)| {
         assert_eq!(shapes.len(), 1, "{shapes:?}");
-        (number, shapes[0].texts)
+        (number, shapes[0].shape.texts)
     };
     before.expect("shapes").into_iter().map(brief).collect()
 }
