@@ -1,5 +1,5 @@
-//! The schema, step by step. Every file under `migrations/` is applied once, in order, under a lock;
-//! a file that was changed after it had been applied, or a schema newer than this program, is refused.
+//! The schema, step by step. Every file under `migrations/` is applied once, in order, under a lock
+//! (what is for one database alone is nothing in the other); a file that was changed after it had been applied, or a schema newer than this program, is refused.
 //!
 //! Not here: the meaning of any table (docs/SCHEMA.md).
 
@@ -10,13 +10,30 @@ use crate::error::{Error, Result};
 use crate::params;
 use crate::tx::Tx;
 
-const MIGRATIONS: [(&str, &str); 3] = [
+/// A file, and the database that it is for; `None`: both.
+type Migration = (&'static str, &'static str, Option<Dialect>);
+
+const MIGRATIONS: [Migration; 4] = [
     (
         "0001_catalogue",
         include_str!("../migrations/0001_catalogue.sql"),
+        None,
     ),
-    ("0002_runs", include_str!("../migrations/0002_runs.sql")),
-    ("0003_crawl", include_str!("../migrations/0003_crawl.sql")),
+    (
+        "0002_runs",
+        include_str!("../migrations/0002_runs.sql"),
+        None,
+    ),
+    (
+        "0003_crawl",
+        include_str!("../migrations/0003_crawl.sql"),
+        None,
+    ),
+    (
+        "0004_keys",
+        include_str!("../migrations/0004_keys.sql"),
+        Some(Dialect::Sqlite),
+    ),
 ];
 
 /// Any number that is ours alone: two programs that migrate one database take turns.
@@ -59,7 +76,7 @@ pub(crate) async fn migrate(tx: &mut Tx) -> Result<Migrated> {
             row.text(0)?
         )));
     }
-    for ((name, sql), row) in MIGRATIONS.iter().zip(&rows) {
+    for ((name, sql, _), row) in MIGRATIONS.iter().zip(&rows) {
         if row.text(0)? != *name || row.text(1)? != checksum(sql) {
             return Err(Error::Schema(format!(
                 "the schema step {} of the warehouse is not this program's {name}: use the tiki \
@@ -69,8 +86,10 @@ pub(crate) async fn migrate(tx: &mut Tx) -> Result<Migrated> {
         }
     }
     let mut applied = Vec::new();
-    for (name, sql) in MIGRATIONS.iter().skip(rows.len()) {
-        tx.batch(sql).await?;
+    for (name, sql, only) in MIGRATIONS.iter().skip(rows.len()) {
+        if only.is_none_or(|dialect| dialect == tx.dialect()) {
+            tx.batch(sql).await?;
+        }
         tx.execute(
             "INSERT INTO schema_migrations (name, checksum, applied_at) VALUES ($1, $2, {now})",
             params![*name, checksum(sql)],
@@ -80,7 +99,7 @@ pub(crate) async fn migrate(tx: &mut Tx) -> Result<Migrated> {
     }
     let version = MIGRATIONS
         .last()
-        .map(|(name, _)| (*name).to_owned())
+        .map(|(name, ..)| (*name).to_owned())
         .unwrap_or_default();
     Ok(Migrated { applied, version })
 }

@@ -54,6 +54,17 @@ const COLUMNS: &Columns = &[
     ("stage", "text"),
 ];
 
+/// Products of a run by where they were listed, the first in walk order first.
+const LISTED: &str = "SELECT l.product_id, l.category_id, l.fingerprint, l.spid, s.detail_at,
+        s.fingerprint, p.created_at, b.detail
+    FROM listings l
+    JOIN run_categories c ON c.run_id = l.run_id AND c.category_id = l.category_id
+    LEFT JOIN product_state s ON s.product_id = l.product_id
+    LEFT JOIN products p ON p.id = l.product_id
+    LEFT JOIN run_products b ON b.product_id = l.product_id AND b.run_id = $4
+    WHERE l.run_id = $1 AND l.product_id > $2 AND l.product_id <= $3 AND NOT l.beyond
+    ORDER BY l.product_id, c.walk_order";
+
 impl Warehouse {
     /// Listed products of a run with ids above `after`, in id order, `limit` rows at most.
     pub async fn listed_products(
@@ -64,31 +75,26 @@ impl Warehouse {
     ) -> Result<Vec<KnownProduct>> {
         let mut tx = self.read().await?;
         let before = run_before(&mut tx, run).await?;
-        let ids = tx
-            .rows(
-                "SELECT product_id FROM listings
-                 WHERE run_id = $1 AND product_id > $2 AND NOT beyond
-                 ORDER BY product_id, category_id LIMIT $3",
-                params![run, after, limit],
-            )
-            .await?;
-        let mut ids: Vec<i64> = ids.iter().map(|row| row.int(0)).collect::<Result<_>>()?;
-        ids.dedup();
-        let rows = tx
-            .lookup(
-                CANDIDATE,
-                "SELECT l.product_id, l.category_id, l.fingerprint, l.spid, s.detail_at,
-                    s.fingerprint, p.created_at, b.detail
-                 FROM {keys} JOIN listings l ON l.run_id = d.run_id
-                    AND l.product_id = d.product_id AND NOT l.beyond
-                 JOIN run_categories c ON c.run_id = l.run_id AND c.category_id = l.category_id
-                 LEFT JOIN product_state s ON s.product_id = l.product_id
-                 LEFT JOIN products p ON p.id = l.product_id
-                 LEFT JOIN run_products b ON b.product_id = l.product_id AND b.run_id = d.run_before
-                 ORDER BY l.product_id, c.walk_order",
-                &candidates(run, &before, &ids),
-            )
-            .await?;
+        let mut after = after;
+        let rows = loop {
+            // A stretch of the key first, so that no plan of the database reads them all for it.
+            let last = tx
+                .row(
+                    "SELECT MAX(product_id) FROM (SELECT product_id FROM listings
+                        WHERE run_id = $1 AND product_id > $2
+                        ORDER BY product_id, category_id LIMIT $3) AS stretch",
+                    params![run, after, limit],
+                )
+                .await?;
+            let Some(last) = last.map(|row| row.opt_int(0)).transpose()?.flatten() else {
+                break Vec::new();
+            };
+            let rows = tx.rows(LISTED, params![run, after, last, &before]).await?;
+            after = last;
+            if !rows.is_empty() {
+                break rows;
+            }
+        };
         tx.commit().await?;
         let mut products: Vec<KnownProduct> = Vec::with_capacity(rows.len());
         for row in &rows {
@@ -219,18 +225,6 @@ impl Warehouse {
         }
         commit_fenced(tx, attempt.epoch).await
     }
-}
-
-/// Run, product and the run before.
-const CANDIDATE: &Columns = &[
-    ("run_id", "text"),
-    ("product_id", "bigint"),
-    ("run_before", "text"),
-];
-
-fn candidates(run: &str, before: &str, ids: &[i64]) -> Vec<Vec<Value>> {
-    let row = |id: &i64| vec![run.into(), (*id).into(), before.into()];
-    ids.iter().map(row).collect()
 }
 
 /// The newest run before a run that planned anything; an empty text for the first.

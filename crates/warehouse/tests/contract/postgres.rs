@@ -172,7 +172,7 @@ async fn the_demo_lives_in_a_schema_of_its_own() {
         .expect("a warehouse");
     assert_eq!(
         demo.migrate("demo").await.expect("a schema").applied.len(),
-        3
+        4
     );
     store.create_run("r").await;
     assert!(demo.runs(10).await.expect("runs").is_empty());
