@@ -95,13 +95,13 @@ pub(crate) fn short_description(product: Draw) -> String {
     )
 }
 
-/// HTML of 0.3 to 10 kB; one in 200 is empty but for the notice at the end.
+/// HTML of 1 to 25 kB, so that a whole detail has about 12 kB as on the site; one in 200 is empty but for the notice at the end.
 pub(crate) fn description(product: Draw, name: &str, image: &str) -> String {
     let draw = product.of(Topic::Text);
     let paragraphs = match draw.below(200) {
         0 => 0,
-        1..=9 => draw.at(1).between(30, 60),
-        _ => draw.at(1).between(1, 12),
+        1..=9 => draw.at(1).between(40, 70),
+        _ => draw.at(1).between(4, 36),
     };
     let mut parts = Vec::new();
     if paragraphs > 0 {
