@@ -218,30 +218,39 @@ pub(crate) fn is_deeper_than(json: &[u8], max_depth: usize) -> bool {
 fn after_text(text: &[u8]) -> &[u8] {
     let mut rest = text;
     loop {
-        // Most of a body is text, so it is passed over eight bytes at a time.
-        while let Some((eight, after)) = rest.split_first_chunk()
-            && !has_quote_or_backslash(*eight)
-        {
-            rest = after;
-        }
-        let mut bytes = rest.iter();
-        match bytes.position(|byte| matches!(byte, b'"' | b'\\')) {
-            None => return &[],
-            Some(at) if rest.get(at) == Some(&b'"') => return bytes.as_slice(),
+        let Some(at) = first_of_text(rest) else {
+            return &[];
+        };
+        match rest.get(at) {
+            Some(b'"') => return rest.get(at + 1..).unwrap_or_default(),
             // What follows a backslash never ends the text.
-            Some(_) => rest = bytes.as_slice().get(1..).unwrap_or_default(),
+            Some(b'\\') => rest = rest.get(at + 2..).unwrap_or_default(),
+            _ => rest = rest.get(at + 1..).unwrap_or_default(),
         }
     }
 }
 
-/// Looks at all eight bytes at once: a byte that is zero borrows from its highest bit.
-fn has_quote_or_backslash(eight: [u8; 8]) -> bool {
+/// Where a JSON text has its first quote, backslash or control character. Most of a body is text, so it
+/// is looked at eight bytes at a time.
+pub(crate) fn first_of_text(text: &[u8]) -> Option<usize> {
     let ones = u64::from_ne_bytes([0x01; 8]);
     let tops = u64::from_ne_bytes([0x80; 8]);
-    let text = u64::from_ne_bytes(eight);
-    let zeros = |bytes: u64| bytes.wrapping_sub(ones) & !bytes & tops;
-    let is = |byte: u8| zeros(text ^ u64::from_ne_bytes([byte; 8]));
-    is(b'"') | is(b'\\') != 0
+    let (chunks, left) = text.as_chunks::<8>();
+    for (number, chunk) in chunks.iter().enumerate() {
+        let eight = u64::from_le_bytes(*chunk);
+        // A byte below the subtracted one borrows from its highest bit. What stands after such a byte may
+        // be wrong by that borrow; the first is not.
+        let below = |bytes: u64, least: u64| bytes.wrapping_sub(ones * least) & !bytes & tops;
+        let is = |byte: u8| below(eight ^ u64::from_ne_bytes([byte; 8]), 1);
+        let found = is(b'"') | is(b'\\') | below(eight, 0x20);
+        if found != 0 {
+            return Some(number * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = left
+        .iter()
+        .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    Some(chunks.len() * 8 + at)
 }
 
 /// What [`looks_like_challenge`] says of an HTML page without one of the site's own markers.

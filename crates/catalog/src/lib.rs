@@ -21,6 +21,7 @@ mod json;
 mod listing;
 mod look;
 mod next_data;
+mod outline;
 mod product;
 mod quantity;
 mod rejection;
