@@ -37,15 +37,15 @@ pub(crate) struct Head {
 impl Head {
     pub(crate) fn of(response: &Response) -> Self {
         let headers = response.headers();
-        let date = text(headers, &DATE).and_then(|date| httpdate::parse_http_date(&date).ok());
-        let encoding = text(headers, &CONTENT_ENCODING).map(|name| name.to_ascii_lowercase());
+        let date = text(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+        let encoding = text(headers, &CONTENT_ENCODING).map(str::to_ascii_lowercase);
         Self {
             status: response.status().as_u16(),
             content_encoding: encoding.filter(|name| !name.is_empty() && name != "identity"),
-            content_type: text(headers, &CONTENT_TYPE),
+            content_type: text(headers, &CONTENT_TYPE).map(str::to_owned),
             site_date: date.and_then(instant),
-            retry_after: text(headers, &RETRY_AFTER).and_then(|value| retry_after(&value, date)),
-            location: text(headers, &LOCATION).map(|to| place(response.url(), &to)),
+            retry_after: text(headers, &RETRY_AFTER).and_then(|value| retry_after(value, date)),
+            location: text(headers, &LOCATION).map(|to| place(response.url(), to)),
         }
     }
 }
@@ -93,9 +93,9 @@ pub(crate) fn transport(error: reqwest::Error) -> FetchErrorKind {
 }
 
 /// A header as text, cut; `None` if it is absent or not ASCII.
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let value = headers.get(name)?.to_str().ok()?;
-    Some(value.trim().chars().take(MOST_CHARS).collect())
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let value = headers.get(name)?.to_str().ok()?.trim();
+    Some(value.get(..MOST_CHARS).unwrap_or(value))
 }
 
 fn instant(time: SystemTime) -> Option<Instant> {

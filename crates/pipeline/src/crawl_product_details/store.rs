@@ -9,17 +9,19 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
-use warehouse::{Attempt, DetailAnswer, DetailAsk, Warehouse};
+use warehouse::{Attempt, DetailAnswer, DetailAsk, DetailOutcome, Warehouse};
 
 use crate::fetch::IDLE;
 use crate::{Error, Result};
 
-/// Answers that are worth a transaction, and how long fewer wait for others.
-const BATCH: usize = 200;
-const PATIENCE: Duration = Duration::from_millis(300);
+/// Answers that are worth a transaction, also by the bytes of their bodies, and how long fewer wait for
+/// others.
+const BATCH: usize = 1000;
+const BATCH_BYTES: usize = 32 << 20;
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Details claimed at once.
-const CLAIM: i64 = 300;
+const CLAIM: i64 = 500;
 
 /// What was claimed; the inner `None`: nothing is left; the outer: nothing was wanted.
 type Claimed = Option<Option<Vec<DetailAsk>>>;
@@ -29,6 +31,7 @@ pub(super) struct Store {
     warehouse: Warehouse,
     attempt: Attempt,
     landed: Vec<DetailAnswer>,
+    landed_bytes: usize,
     /// When the first of `landed` came.
     since: Instant,
     /// When it makes sense to claim again.
@@ -43,6 +46,7 @@ impl Store {
             warehouse: warehouse.clone(),
             attempt: attempt.clone(),
             landed: Vec::new(),
+            landed_bytes: 0,
             since: Instant::now(),
             claim_from: Instant::now(),
             nothing_left: false,
@@ -54,6 +58,9 @@ impl Store {
     pub(super) fn add(&mut self, answer: DetailAnswer) {
         if self.landed.is_empty() {
             self.since = Instant::now();
+        }
+        if let DetailOutcome::Good(page) | DetailOutcome::Rejected(_, page) = &answer.outcome {
+            self.landed_bytes += page.body.len();
         }
         self.landed.push(answer);
     }
@@ -71,7 +78,8 @@ impl Store {
     /// Begins what there is to do, if it is at rest: to store (`all`: however little has landed), and
     /// to claim where that is wanted and may find something.
     pub(super) fn begin(&mut self, all: bool, wants: bool) {
-        let few = self.landed.len() < BATCH && !all && self.since.elapsed() < PATIENCE;
+        let many = self.landed.len() >= BATCH || self.landed_bytes >= BATCH_BYTES;
+        let few = !many && !all && self.since.elapsed() < PATIENCE;
         let stores = !self.landed.is_empty() && !few;
         // What is stored may be the last that kept a claim from finding that nothing is left.
         let may_find = Instant::now() >= self.claim_from || (stores && all);
@@ -80,6 +88,7 @@ impl Store {
             return;
         }
         let landed = if stores {
+            self.landed_bytes = 0;
             std::mem::take(&mut self.landed)
         } else {
             Vec::new()
