@@ -56,6 +56,11 @@ use crate::failure::{Failure, Outcome};
 use crate::layers::{Layers, Resolved};
 use crate::screen::{LogLine, Screen};
 
+/// Threads fill what others empty, page after page: glibc's allocator gives memory back and takes it again
+/// all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What every command works with.
 pub(crate) struct Context {
     /// The settings as types.
