@@ -40,10 +40,12 @@ pub enum RejectionReason {
     Nothing,
     /// A staged record that no version of this crate printed.
     BadStaged,
+    /// The warehouse refuses the record.
+    Unstorable,
 }
 
 impl RejectionReason {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::BadId,
         Self::NoName,
         Self::NoPrice,
@@ -59,6 +61,7 @@ impl RejectionReason {
         Self::Corrupt,
         Self::Nothing,
         Self::BadStaged,
+        Self::Unstorable,
     ];
 
     /// The word stored in `rejections.reason`.
@@ -79,6 +82,7 @@ impl RejectionReason {
             Self::Corrupt => "corrupt",
             Self::Nothing => "nothing",
             Self::BadStaged => "bad-staged",
+            Self::Unstorable => "unstorable",
         }
     }
 

@@ -94,6 +94,6 @@ fn warehouse_exit(error: &warehouse::Error) -> Exit {
         | W::RunState { .. }
         | W::Patience(_) => Exit::Usage,
         W::Full | W::ReadOnly(_) | W::Damaged(_) => Exit::Machine,
-        W::Statement { .. } | W::Stored(_) => Exit::Bug,
+        W::Statement { .. } | W::Row(_) | W::Stored(_) => Exit::Bug,
     }
 }

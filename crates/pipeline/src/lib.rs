@@ -17,6 +17,7 @@ mod fetch;
 mod housekeeping;
 mod knock;
 mod load_products;
+mod outage;
 mod permits;
 mod plan;
 mod process;

@@ -35,6 +35,8 @@ pub struct Settings {
     pub max_attempts: i64,
     /// How long a step goes on while the site answers nothing but *too many requests*.
     pub stall_limit: Duration,
+    /// How long a step waits for a warehouse that is lost in the middle of it (zero: not at all).
+    pub warehouse_patience: Duration,
     /// Whether a run is held when the shape of what the site sends moves past its limits.
     pub drift_stops: bool,
     /// Earlier runs that a run's shapes are compared with.
@@ -71,6 +73,7 @@ impl Settings {
             max_gone_percent: 10.0,
             max_attempts: 4,
             stall_limit: Duration::from_mins(10),
+            warehouse_patience: Duration::from_mins(1),
             drift_stops: true,
             drift_runs: 10,
             list_limit: 200,

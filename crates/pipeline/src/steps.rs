@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use warehouse::{Attempt, AttemptRequest, Run, RunState, Warehouse};
 
+use crate::outage::{FIRST_WAIT, Outages};
 use crate::report::round3;
 use crate::site::check_database_clock;
 use crate::{
@@ -238,16 +239,46 @@ impl Pipeline {
     }
 
     async fn attempt(&self, run: &Run, scope: &Scope, request: &StepRequest) -> Result<StepReport> {
-        let begun = Instant::now();
-        let work = self.begin(run, scope, request).await?;
-        let keeper = self.keep_lease(&work.attempt);
-        let mut outcome = self.work(&work, request).await;
-        keeper.abort();
-        if let Ok(report) = &mut outcome {
-            report.seconds = round3(begun.elapsed().as_secs_f64());
+        let (begun, mut outages) = (Instant::now(), Outages::default());
+        let mut notes = Vec::new();
+        loop {
+            let work = match self.begin(run, scope, request).await {
+                Ok(work) => work,
+                // It came back for a moment.
+                Err(error) if outages.is_over_one() => {
+                    if !outages.may_outlive(&error, self.settings()) {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(FIRST_WAIT).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            notes.drain(..).for_each(|text| work.note(text));
+            let keeper = self.keep_lease(&work.attempt);
+            let mut outcome = self.work(&work, request).await;
+            keeper.abort();
+            if let Err(error) = &outcome
+                && outages.may_outlive(error, self.settings())
+                && self.outlast(&work, error).await
+            {
+                // The answer that it was closed may be all that was lost.
+                if let Some(report) = self.ended(run, request.step).await? {
+                    return Ok(StepReport {
+                        already_done: false,
+                        hint: None,
+                        ..report
+                    });
+                }
+                notes = work.take_warnings();
+                continue;
+            }
+            if let Ok(report) = &mut outcome {
+                report.seconds = round3(begun.elapsed().as_secs_f64());
+            }
+            self.end(&work, outcome.as_ref().err()).await?;
+            return outcome;
         }
-        self.end(&work, outcome.as_ref().err()).await?;
-        outcome
     }
 
     async fn work(&self, work: &Work<'_>, request: &StepRequest) -> Result<StepReport> {

@@ -176,6 +176,7 @@ impl Read<'_> {
             max_gone_percent: self.number("TIKI_MAX_GONE_PERCENT")?,
             max_attempts: self.whole("TIKI_MAX_ATTEMPTS")?,
             stall_limit: self.span("TIKI_STALL_LIMIT")?,
+            warehouse_patience: self.span("TIKI_WAREHOUSE_PATIENCE")?,
             drift_stops: self.text("TIKI_DRIFT")? == "stop",
             drift_runs: self.whole("TIKI_DRIFT_RUNS")?,
             list_limit: self.size("TIKI_XCOM_LIST_LIMIT")?,
@@ -253,7 +254,10 @@ mod tests {
                 "TIKI_LOG_FORMAT" => "json",
                 "TIKI_CLOCK" => "2026-11-24T19:00:00.000Z",
                 name if name.ends_with("TTL") || name.contains("TIMEOUT") => "11s",
-                "TIKI_STALL_LIMIT" | "TIKI_POOL_WAIT" | "TIKI_BREAKER_PAUSE" => "11s",
+                "TIKI_STALL_LIMIT"
+                | "TIKI_POOL_WAIT"
+                | "TIKI_BREAKER_PAUSE"
+                | "TIKI_WAREHOUSE_PATIENCE" => "11s",
                 _ => "11",
             };
             let after = shown(&[(setting.name, other), here]);

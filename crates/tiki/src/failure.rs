@@ -199,7 +199,7 @@ fn warehouse_help(error: &W) -> Option<&'static str> {
         W::Address(..) => "write sqlite:<path> or postgres://user:password@host/crawl_data",
         W::RunState { .. } => "`tiki runs` shows the state of every run",
         W::Schema(_) => return None,
-        W::Statement { .. } | W::Stored(_) => {
+        W::Statement { .. } | W::Row(_) | W::Stored(_) => {
             "this is a bug of tiki or a warehouse that was changed by hand: please report it with \
              the lines above"
         }

@@ -1,12 +1,12 @@
-//! `tiki rejections`: records that were refused, and why.
+//! `tiki rejections`: records that were refused, why, and trying them again.
 
 use pipeline::Exit;
 use serde_json::{Value, json};
-use warehouse::RejectionRow;
+use warehouse::{RejectionRow, Warehouse};
 
-use crate::arguments::{RejectionsArguments, RejectionsCommand};
+use crate::arguments::{Output, RejectionsArguments, RejectionsCommand};
 use crate::failure::{Failure, Outcome};
-use crate::{Context, open, print};
+use crate::{Context, interrupt, open, print, run};
 
 /// `tiki rejections`.
 pub(crate) async fn rejections(context: &Context, arguments: RejectionsArguments) -> Outcome {
@@ -16,43 +16,106 @@ pub(crate) async fn rejections(context: &Context, arguments: RejectionsArguments
         limit: 20,
         output: arguments.output,
     });
-    let output = match &command {
-        RejectionsCommand::List { output, .. } | RejectionsCommand::Show { output, .. } => *output,
-    };
-    let Some(warehouse) = open::ledger(context, output.demo).await? else {
-        return Err(open::empty(context, output.demo, false).await);
-    };
-    let (rows, one) = match command {
+    match command {
         RejectionsCommand::List {
-            run, reason, limit, ..
-        } => (
-            warehouse
-                .rejections(run.as_deref(), reason.as_deref(), limit)
-                .await?,
-            false,
-        ),
-        RejectionsCommand::Show { id, .. } => {
-            let row = warehouse.rejection(id).await?;
+            run,
+            reason,
+            limit,
+            output,
+        } => {
+            let warehouse = ledger(context, output).await?;
+            let rows = warehouse.rejections(run.as_deref(), reason.as_deref(), limit);
+            show(context, &rows.await?, output)
+        }
+        RejectionsCommand::Show { id, output } => {
+            let row = ledger(context, output).await?.rejection(id).await?;
             let row = row.ok_or_else(|| {
                 Failure::usage(format!("there is no rejection {id}"))
                     .help("`tiki rejections` lists them")
             })?;
-            (vec![row], true)
+            if output.json {
+                print::json(&as_json(&row))?;
+                return Ok(Exit::Done);
+            }
+            show(context, &[row], output)
         }
-    };
-    match (output.json, one) {
-        (true, true) => print::json(&rows.first().map(as_json))?,
-        (true, false) => print::json(&rows.iter().map(as_json).collect::<Vec<_>>())?,
-        (false, _) if rows.is_empty() => context.screen.say("nothing was refused"),
-        (false, _) => {
-            let columns = [
-                "id", "run", "step", "product", "reason", "field", "seen", "when",
-            ];
-            let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
-            print::text(&print::table(&columns, &cells))?;
+        RejectionsCommand::Replay {
+            run,
+            reason,
+            id,
+            output,
+        } => {
+            let wanted = (run.as_deref(), reason.as_deref(), id);
+            replay(context, wanted, output).await
         }
     }
+}
+
+async fn ledger(context: &Context, output: Output) -> Outcome<Warehouse> {
+    match open::ledger(context, output.demo).await? {
+        Some(warehouse) => Ok(warehouse),
+        None => Err(open::empty(context, output.demo, false).await),
+    }
+}
+
+fn show(context: &Context, rows: &[RejectionRow], output: Output) -> Outcome {
+    if output.json {
+        print::json(&rows.iter().map(as_json).collect::<Vec<_>>())?;
+    } else if rows.is_empty() {
+        context.screen.say("nothing was refused");
+    } else {
+        let columns = [
+            "id", "run", "step", "product", "reason", "field", "seen", "when",
+        ];
+        let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+        print::text(&print::table(&columns, &cells))?;
+    }
     Ok(Exit::Done)
+}
+
+/// Derives the runs of some rejections anew, the oldest first, and tells how many are left of each. Ends
+/// with the first exit code that is not 0.
+async fn replay(
+    context: &Context,
+    (id, reason, rejection): (Option<&str>, Option<&str>, Option<i64>),
+    output: Output,
+) -> Outcome {
+    let warehouse = open::to_write(context, output.demo).await?;
+    if let Some(id) = id {
+        run::find(&warehouse, id).await?;
+    }
+    let runs = warehouse.runs_to_replay(id, reason, rejection).await?;
+    if runs.is_empty() {
+        context
+            .screen
+            .say("no finished run has such a rejection of a product: nothing to do");
+        return Ok(Exit::Nothing);
+    }
+    interrupt::listen(context.stop.clone(), context.screen.clone())?;
+    let (mut exit, mut told) = (Exit::Done, Vec::new());
+    for id in runs {
+        let before = warehouse.rejection_count(&id).await?;
+        let code = run::derive_anew(context, &warehouse, &id, output.demo).await?;
+        let after = warehouse.rejection_count(&id).await?;
+        if exit == Exit::Done {
+            exit = code;
+        }
+        if !output.json {
+            print::text(&format!(
+                "run {id}: {before} rejections before, {after} now\n"
+            ))?;
+        }
+        told.push(json!({
+            "run_id": id,
+            "before": before,
+            "after": after,
+            "exit_code": code.code(),
+        }));
+    }
+    if output.json {
+        print::json(&told)?;
+    }
+    Ok(exit)
 }
 
 fn cells(row: &RejectionRow) -> Vec<String> {

@@ -100,6 +100,21 @@ async fn redo(
     finish(context, &pipeline, &run, &progress, Shown { demo, json }).await
 }
 
+/// Derives a finished run anew from its stored pages, without showing its report.
+pub(crate) async fn derive_anew(
+    context: &Context,
+    warehouse: &Warehouse,
+    id: &str,
+    demo: bool,
+) -> Outcome<Exit> {
+    let run = find(warehouse, id).await?;
+    let (pipeline, progress, _shop) = pipeline_for(context, warehouse, &run, demo, false).await?;
+    let run = pipeline.redo(id, Step::TransformProducts).await?;
+    let done = pipeline.run(&run).await;
+    progress.clear();
+    Ok(Exit::from_code(done?.exit_code))
+}
+
 /// A run that must exist.
 pub(crate) async fn find(warehouse: &Warehouse, id: &str) -> Outcome<Run> {
     warehouse.run(id).await?.ok_or_else(|| {

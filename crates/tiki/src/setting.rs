@@ -273,6 +273,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
          requests*; it doubles while that does not help",
     ),
     setting(
+        "TIKI_WAREHOUSE_PATIENCE",
+        span(0, HOUR),
+        "1m",
+        "how long a step waits for a warehouse that is lost or held in the middle of it, before it \
+         ends with 30",
+    ),
+    setting(
         "TIKI_BATCH",
         whole(1, 5000),
         "500",

@@ -49,6 +49,10 @@ pub enum Error {
         /// The state that it should have.
         wanted: &'static str,
     },
+    /// A row that the schema does not take: a constraint, a range, a text that is none. The statement
+    /// is as it should be, and goes through for other rows.
+    #[error("the warehouse refuses a row: {0}")]
+    Row(String),
     /// A statement failed in a way that has no name above.
     #[error("the warehouse refused a statement ({statement})")]
     Statement {
@@ -85,6 +89,7 @@ impl Error {
                 Self::ReadOnly("only reading statements are answered".into())
             }
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged(text),
+            Some(Code::ConstraintViolation | Code::TypeMismatch | Code::TooBig) => Self::Row(text),
             _ => Self::Statement {
                 statement: first_words(statement),
                 source: error.into(),
@@ -113,6 +118,8 @@ impl Error {
             // Canceled: the time limit of statements, or of waiting for a lock.
             (_, "57014" | "55P03" | "40001" | "40P01") => Self::Busy(text),
             ("08" | "57" | "53", _) => Self::Unreachable(error.into()),
+            // Data exceptions and integrity constraints.
+            ("22" | "23", _) => Self::Row(text),
             _ => Self::refused(statement, error),
         }
     }

@@ -13,13 +13,14 @@ use catalog::Instant;
 
 use crate::decide::{self, Arrivals, Folded};
 use crate::dialect::Dialect;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced, note_claim};
-use crate::merge_read::{self as read, Current, Staged};
+use crate::merge_read::{self as read, Broken, Current, Staged};
 use crate::merge_write::{self as write, Writes};
 use crate::open::Warehouse;
 use crate::params;
 use crate::present::Present;
+use crate::rejections::{self, RejectionToStore};
 use crate::tx::Tx;
 
 /// What became of a product in a load.
@@ -37,6 +38,8 @@ pub enum Outcome {
     Gone,
     /// Found gone, but the run does not believe its 404s.
     Unobserved,
+    /// The warehouse does not take the record; it is a rejection now.
+    Rejected,
 }
 
 impl Outcome {
@@ -49,6 +52,7 @@ impl Outcome {
             Self::Late => "late",
             Self::Gone => "gone",
             Self::Unobserved => "unobserved",
+            Self::Rejected => "rejected",
         }
     }
 }
@@ -72,26 +76,24 @@ const LOADS_LOCK: i64 = 0x7469_6b6b;
 
 impl Warehouse {
     /// Loads one batch of staged products. `None`: nothing is left; an empty list: others hold the
-    /// rest. Otherwise what became of each.
+    /// rest. Otherwise what became of each. A row that cannot be loaded becomes a rejection and
+    /// keeps no other from being loaded.
     pub async fn load_batch(
         &self,
         attempt: &Attempt,
         merge: &Merge,
     ) -> Result<Option<Vec<(i64, Outcome)>>> {
         let mut tx = self.begin_load(attempt).await?;
-        let staged = read::take(&mut tx, &attempt.run, merge.batch.clamp(1, MAX_BATCH)).await?;
-        if staged.is_empty() {
+        let most = merge.batch.clamp(1, MAX_BATCH);
+        let (staged, mut broken) = read::take(&mut tx, &attempt.run, most).await?;
+        if staged.is_empty() && broken.is_empty() {
             tx.end().await?;
             return Ok((self.open_rows(attempt).await? > 0).then(Vec::new));
         }
         note_claim(&mut tx, attempt.epoch).await?;
-        let ids: Vec<i64> = staged.iter().map(|row| row.product_id).collect();
-        let current = read::current(&mut tx, &ids).await?;
-        let folded = fold_all(&mut tx, merge, &staged, &current).await?;
-        let present = read_told(&mut tx, &staged, &folded, &current).await?;
-        let (writes, outcomes) = decide_all(merge, &staged, folded, &current, &present);
-        write::write(&mut tx, attempt, &writes, merge.now).await?;
-        write::memberships(&mut tx, &attempt.run, &ids).await?;
+        let mut outcomes = merge_all(&mut tx, attempt, merge, &staged, &mut broken).await?;
+        outcomes.extend(broken.iter().map(|row| (row.product_id, Outcome::Rejected)));
+        quarantine(&mut tx, attempt, broken, merge.now).await?;
         write::finish(&mut tx, &attempt.run, &outcomes).await?;
         commit_fenced(tx, attempt.epoch).await?;
         Ok(Some(outcomes))
@@ -139,6 +141,76 @@ impl Warehouse {
             .map(|row| Ok((row.text(0)?, row.int(1)?)))
             .collect()
     }
+}
+
+/// Merges rows; where the database refuses some, in halves down to the single row, which is added to
+/// `broken`. For `n` rows that is fewer than 2 `n` tries.
+async fn merge_all(
+    tx: &mut Tx,
+    attempt: &Attempt,
+    merge: &Merge,
+    staged: &[Staged],
+    broken: &mut Vec<Broken>,
+) -> Result<Vec<(i64, Outcome)>> {
+    let mut outcomes = Vec::with_capacity(staged.len());
+    let mut parts = vec![staged];
+    while let Some(part) = parts.pop() {
+        if part.is_empty() {
+            continue;
+        }
+        tx.batch("SAVEPOINT part").await?;
+        match merge_part(tx, attempt, merge, part).await {
+            Ok(merged) => {
+                tx.batch("RELEASE SAVEPOINT part").await?;
+                outcomes.extend(merged);
+            }
+            Err(Error::Row(said)) => {
+                tx.batch("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")
+                    .await?;
+                if let [row] = part {
+                    broken.push(row.refused(&said));
+                } else {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(outcomes)
+}
+
+async fn merge_part(
+    tx: &mut Tx,
+    attempt: &Attempt,
+    merge: &Merge,
+    staged: &[Staged],
+) -> Result<Vec<(i64, Outcome)>> {
+    let ids: Vec<i64> = staged.iter().map(|row| row.product_id).collect();
+    let current = read::current(tx, &ids).await?;
+    let folded = fold_all(tx, merge, staged, &current).await?;
+    let present = read_told(tx, staged, &folded, &current).await?;
+    let (writes, outcomes) = decide_all(merge, staged, folded, &current, &present);
+    write::write(tx, attempt, &writes, merge.now).await?;
+    write::memberships(tx, &attempt.run, &ids).await?;
+    Ok(outcomes)
+}
+
+/// Keeps rows that cannot be loaded, with their reasons and pages.
+async fn quarantine(
+    tx: &mut Tx,
+    attempt: &Attempt,
+    broken: Vec<Broken>,
+    now: Instant,
+) -> Result<()> {
+    let kept = |row: Broken| RejectionToStore {
+        product_id: Some(row.product_id),
+        category_id: None,
+        page_id: row.page_id,
+        rejection: row.rejection,
+    };
+    let rejections: Vec<RejectionToStore> = broken.into_iter().map(kept).collect();
+    rejections::insert(tx, &attempt.run, &attempt.step, &rejections, now).await
 }
 
 /// Whether the row is a 404 that the run does not believe, or of a product that was never loaded

@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 
-use catalog::{Identity, Instant, Known, Look, Product, Source, Values};
+use catalog::{
+    Identity, Instant, Known, Look, Product, Rejection, RejectionReason, Source, Values,
+};
 
 use crate::error::{Error, Result};
 use crate::params;
@@ -38,6 +40,15 @@ impl Staged {
             .collect()
     }
 
+    /// The row as one that the warehouse refuses.
+    pub(crate) fn refused(&self, said: &str) -> Broken {
+        Broken {
+            product_id: self.product_id,
+            page_id: self.detail_page_id.or(self.listing_page_id),
+            rejection: Rejection::new(RejectionReason::Unstorable, None, said),
+        }
+    }
+
     fn page_of(&self, source: Source) -> Option<i64> {
         match source {
             Source::Listing | Source::ListingHtml => self.listing_page_id,
@@ -66,8 +77,15 @@ pub(crate) struct Before {
     pub(crate) last_change: Instant,
 }
 
+/// A staged row that no record can be made of.
+pub(crate) struct Broken {
+    pub(crate) product_id: i64,
+    pub(crate) page_id: Option<i64>,
+    pub(crate) rejection: Rejection,
+}
+
 /// Takes a batch; the rows stay locked until the transaction ends.
-pub(crate) async fn take(tx: &mut Tx, run: &str, n: i64) -> Result<Vec<Staged>> {
+pub(crate) async fn take(tx: &mut Tx, run: &str, n: i64) -> Result<(Vec<Staged>, Vec<Broken>)> {
     let rows = tx
         .rows(
             "SELECT product_id, record, gone_at, listing_page_id, detail_page_id
@@ -75,29 +93,37 @@ pub(crate) async fn take(tx: &mut Tx, run: &str, n: i64) -> Result<Vec<Staged>> 
             params![run, n],
         )
         .await?;
-    let read = |row: &Row| -> Result<Staged> {
+    let (mut staged, mut broken) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in &rows {
         let product_id = row.int(0)?;
-        let product = match row.opt_text(1)? {
-            Some(record) => Some(Product::from_json(&record).map_err(|rejection| {
-                Error::Stored(format!("staged product {product_id}: {rejection}"))
-            })?),
-            None => None,
-        };
+        let (listing_page_id, detail_page_id) = (row.opt_int(3)?, row.opt_int(4)?);
+        let product = row.opt_text(1)?.map(|record| Product::from_json(&record));
         let gone_at = row.opt_time(2)?;
-        if product.is_none() == gone_at.is_none() {
-            return Err(Error::Stored(format!(
-                "staged product {product_id} is neither a record nor gone, or both"
-            )));
+        let product = match product.transpose() {
+            Ok(product) if product.is_none() != gone_at.is_none() => Ok(product),
+            Ok(_) => Err(Rejection::new(
+                RejectionReason::BadStaged,
+                None,
+                "neither a record nor gone, or both",
+            )),
+            Err(rejection) => Err(rejection),
+        };
+        match product {
+            Ok(product) => staged.push(Staged {
+                product_id,
+                product,
+                gone_at,
+                listing_page_id,
+                detail_page_id,
+            }),
+            Err(rejection) => broken.push(Broken {
+                product_id,
+                page_id: detail_page_id.or(listing_page_id),
+                rejection,
+            }),
         }
-        Ok(Staged {
-            product_id,
-            product,
-            gone_at,
-            listing_page_id: row.opt_int(3)?,
-            detail_page_id: row.opt_int(4)?,
-        })
-    };
-    rows.iter().map(read).collect()
+    }
+    Ok((staged, broken))
 }
 
 /// What the warehouse holds of some products.

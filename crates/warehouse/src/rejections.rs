@@ -106,6 +106,39 @@ impl Warehouse {
         rows.iter().map(rejection).collect()
     }
 
+    /// Finished runs with rejections of products, the oldest first: those that deriving the run anew may
+    /// mend. Of one run, reason or id where given.
+    pub async fn runs_to_replay(
+        &self,
+        run: Option<&str>,
+        reason: Option<&str>,
+        id: Option<i64>,
+    ) -> Result<Vec<String>> {
+        let mut tx = self.read().await?;
+        let rows = tx
+            .rows(
+                "SELECT u.id FROM runs u WHERE u.finished_at IS NOT NULL AND EXISTS (
+                    SELECT 1 FROM rejections r WHERE r.run_id = u.id AND r.product_id IS NOT NULL
+                        AND r.step IN ('crawl-product-details', 'transform-products', 'load-products')
+                        AND r.run_id = COALESCE($1, r.run_id) AND r.reason = COALESCE($2, r.reason)
+                        AND r.id = COALESCE($3, r.id))
+                 ORDER BY u.number",
+                params![run, reason, id],
+            )
+            .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
+    /// How many rejections a run has.
+    pub async fn rejection_count(&self, run: &str) -> Result<i64> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT COUNT(*) FROM rejections WHERE run_id = $1";
+        let row = tx.row(sql, params![run]).await?;
+        tx.commit().await?;
+        row.map_or(Ok(0), |row| row.int(0))
+    }
+
     /// A rejection by its id.
     pub async fn rejection(&self, id: i64) -> Result<Option<RejectionRow>> {
         let mut tx = self.read().await?;

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
+use crate::tx::Tx;
 use crate::value::Value;
 
 /// What a run's 404s are judged by.
@@ -129,8 +130,9 @@ impl Warehouse {
 
     /// Opens a run again from a step on (`steps`: that one and those after it). What failed or was
     /// not asked is asked again; from `transform-products` on, everything is derived anew from the
-    /// stored pages. A held run is refused ([`crate::Error::RunState`]); that a person had rejected its
-    /// drift is forgotten, for the drift is judged anew.
+    /// stored pages, also from bodies that were refused. A held run is refused
+    /// ([`crate::Error::RunState`]), and one whose listings were cleaned away; that a person had rejected
+    /// its drift is forgotten, for the drift is judged anew.
     pub async fn redo(&self, run: &str, from: &str, steps: &[&str]) -> Result<()> {
         let mut tx = self.begin().await?;
         let count = tx
@@ -142,6 +144,7 @@ impl Warehouse {
             )
             .await?;
         in_state(count, run, "one that may be redone")?;
+        still_listed(&mut tx, run).await?;
         // Whoever still works on the run must not write into what is made anew.
         tx.execute(
             "UPDATE attempts SET state = 'fenced', ended_at = {now}
@@ -172,10 +175,13 @@ impl Warehouse {
                 WHERE run_id = $1 AND detail IN ('unfetched', 'deferred')",
             ],
             &[
-                "UPDATE run_products SET stage = 'waiting', outcome = NULL, claim = NULL
+                "UPDATE run_products SET stage = 'waiting', outcome = NULL, claim = NULL,
+                    detail = CASE WHEN detail = 'rejected' AND page_id IS NOT NULL THEN 'good'
+                        ELSE detail END
                     WHERE run_id = $1",
                 "DELETE FROM staged_products WHERE run_id = $1",
-                "DELETE FROM rejections WHERE run_id = $1 AND step = 'transform-products'",
+                "DELETE FROM rejections WHERE run_id = $1 AND product_id IS NOT NULL
+                    AND step IN ('crawl-product-details', 'transform-products', 'load-products')",
                 "DELETE FROM shapes WHERE run_id = $1 AND endpoint = 'detail'",
                 "DELETE FROM drift WHERE run_id = $1 AND NOT EXISTS (
                     SELECT 1 FROM runs WHERE id = $1 AND drift = 'accepted')",
@@ -200,4 +206,22 @@ impl Warehouse {
         tx.commit().await?;
         row.map_or(Ok(0), |row| row.int(0))
     }
+}
+
+/// Without its listings a run would be derived to less than it was.
+async fn still_listed(tx: &mut Tx, run: &str) -> Result<()> {
+    let cleaned = tx
+        .row(
+            "SELECT 1 FROM run_products p WHERE p.run_id = $1 AND p.listed_in IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM listings l WHERE l.run_id = p.run_id
+                    AND l.product_id = p.product_id AND l.category_id = p.listed_in)
+             LIMIT 1",
+            params![run],
+        )
+        .await?;
+    in_state(
+        u64::from(cleaned.is_none()),
+        run,
+        "one whose listings are still kept, so it cannot be derived anew",
+    )
 }

@@ -160,6 +160,22 @@ pub(crate) enum RejectionsCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Transforms and loads the kept pages of their runs again, without asking the site: for after a
+    /// newer tiki, or whoever refused, has been mended
+    Replay {
+        /// Only of this run
+        #[arg(long, value_name = "ID")]
+        run: Option<String>,
+        /// Only runs with a rejection for this reason
+        #[arg(long)]
+        reason: Option<String>,
+        /// Only the run of this rejection
+        #[arg(long, value_name = "REJECTION")]
+        id: Option<i64>,
+        /// Whose and how
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 const EXPORT_AFTER: &str = "\

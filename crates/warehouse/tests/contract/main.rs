@@ -38,6 +38,7 @@ mod permits;
 mod planning;
 mod postgres;
 mod products;
+mod quarantine;
 mod reading;
 mod retention;
 mod rivals;

@@ -25,7 +25,7 @@ pub(crate) enum Arrival {
 }
 
 impl Arrival {
-    fn id(&self) -> i64 {
+    pub(crate) fn id(&self) -> i64 {
         match self {
             Self::Product(product) => product.id(),
             Self::Gone(id, _) => *id,

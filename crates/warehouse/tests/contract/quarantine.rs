@@ -1,0 +1,164 @@
+//! A row that cannot be loaded keeps no other from it.
+
+use warehouse::Outcome;
+
+use crate::products::{listed, listing};
+use crate::store::{Arrival, Store, at, merge};
+
+on_both!(
+    refused_rows_are_set_aside_and_the_rest_is_loaded,
+    a_known_product_stays_as_it_was,
+    a_batch_of_nothing_but_refused_rows_ends,
+    a_staged_row_that_is_no_record_is_set_aside,
+    redoing_forgets_what_was_set_aside,
+    a_run_without_its_listings_is_not_derived_anew,
+);
+
+/// A price that the schema of a test refuses.
+const REFUSED: i64 = 13;
+
+async fn refuse(store: &Store) {
+    let sql = if store.folder.is_some() {
+        "CREATE TRIGGER refuse_new BEFORE INSERT ON products WHEN NEW.price = 13
+            BEGIN SELECT RAISE(ABORT, 'thirteen'); END;
+         CREATE TRIGGER refuse_changed BEFORE UPDATE ON products WHEN NEW.price = 13
+            BEGIN SELECT RAISE(ABORT, 'thirteen'); END;"
+    } else {
+        "ALTER TABLE products ADD CONSTRAINT thirteen CHECK (price <> 13)"
+    };
+    store.seed(sql).await;
+}
+
+fn shelf(ids: std::ops::Range<i64>, price: impl Fn(i64) -> i64, minute: i64) -> Vec<Arrival> {
+    ids.map(|id| listed(listing(id, price(id)), at(minute)))
+        .collect()
+}
+
+fn is_bad(id: i64) -> bool {
+    matches!(id, 3 | 17 | 40)
+}
+
+async fn refused_rows_are_set_aside_and_the_rest_is_loaded(store: Store) {
+    refuse(&store).await;
+    let price = |id| if is_bad(id) { REFUSED } else { 1000 * id };
+    let outcomes = store.bring("r", shelf(1..41, price, 1), &merge()).await;
+    let bad = outcomes.iter().filter(|o| **o == Outcome::Rejected).count();
+    let new = outcomes.iter().filter(|o| **o == Outcome::New).count();
+    assert_eq!((bad, new), (3, 37));
+    let rejections = store.warehouse.rejections(Some("r"), None, 100).await;
+    let mut rejections = rejections.expect("rejections");
+    rejections.sort_by_key(|row| row.product_id);
+    let brief: Vec<(Option<i64>, &str, &str)> = rejections
+        .iter()
+        .map(|row| (row.product_id, row.step.as_str(), row.reason.as_str()))
+        .collect();
+    let expected = |id| (Some(id), "load-products", "unstorable");
+    assert_eq!(brief, [3, 17, 40].map(expected));
+    assert!(
+        rejections[0].seen.contains("thirteen"),
+        "{:?}",
+        rejections[0].seen
+    );
+    let waits = "SELECT COUNT(*) FROM staged_products";
+    assert_eq!(store.cell(waits).await, "0");
+    // As if the three had never come.
+    let clean = Store::sqlite().await;
+    let mut rest = shelf(1..41, price, 1);
+    rest.retain(|arrival| !is_bad(arrival.id()));
+    clean.bring("r", rest, &merge()).await;
+    let digest = |store: Store| async move { store.warehouse.digest().await.expect("a digest") };
+    assert_eq!(digest(store).await, digest(clean).await);
+}
+
+async fn a_known_product_stays_as_it_was(store: Store) {
+    store
+        .bring("r1", shelf(1..41, |id| 1000 * id, 1), &merge())
+        .await;
+    refuse(&store).await;
+    let before = store.rows("SELECT * FROM products WHERE id = 17").await;
+    let price = |id| if is_bad(id) { REFUSED } else { 2000 * id };
+    let outcomes = store.bring("r2", shelf(1..41, price, 2), &merge()).await;
+    let changed = outcomes.iter().filter(|o| **o == Outcome::Changed).count();
+    assert_eq!(changed, 37);
+    assert_eq!(
+        store.rows("SELECT * FROM products WHERE id = 17").await,
+        before
+    );
+    let looks = "SELECT COUNT(*) FROM observations WHERE product_id = 17";
+    assert_eq!(
+        store.cell(looks).await,
+        "1",
+        "what is refused is not half there"
+    );
+    let counts = store.warehouse.identities("r2").await.expect("counts");
+    assert_eq!((counts.products.changed, counts.products.rejected), (37, 3));
+}
+
+async fn a_batch_of_nothing_but_refused_rows_ends(store: Store) {
+    refuse(&store).await;
+    let outcomes = store
+        .bring("r", shelf(1..501, |_| REFUSED, 1), &merge())
+        .await;
+    assert_eq!(outcomes, vec![Outcome::Rejected; 500]);
+    let rejections = store.warehouse.rejections(Some("r"), None, 1000).await;
+    assert_eq!(rejections.expect("rejections").len(), 500);
+    assert_eq!(store.warehouse.totals().await.expect("totals"), (0, 0, 0));
+}
+
+async fn a_staged_row_that_is_no_record_is_set_aside(store: Store) {
+    store.create_run("r").await;
+    store.plan("r", &[1, 2, 3, 4], None).await;
+    store.stage("r", shelf(1..5, |id| 1000 * id, 1)).await;
+    store
+        .seed(
+            "UPDATE staged_products SET record = '{\"from\": \"another program\"}' WHERE product_id = 2;
+             UPDATE staged_products SET record = NULL WHERE product_id = 3;",
+        )
+        .await;
+    let mut outcomes = store.load_staged("r", &merge()).await;
+    outcomes.sort_by_key(|(id, _)| *id);
+    let expected = [
+        (1, Outcome::New),
+        (2, Outcome::Rejected),
+        (3, Outcome::Rejected),
+        (4, Outcome::New),
+    ];
+    assert_eq!(outcomes, expected);
+    let reasons = "SELECT DISTINCT reason FROM rejections";
+    assert_eq!(store.rows(reasons).await, ["bad-staged"]);
+}
+
+async fn redoing_forgets_what_was_set_aside(store: Store) {
+    refuse(&store).await;
+    let price = |id| if is_bad(id) { REFUSED } else { 1000 * id };
+    store.bring("r", shelf(1..41, price, 1), &merge()).await;
+    let mended = if store.folder.is_some() {
+        "DROP TRIGGER refuse_new; DROP TRIGGER refuse_changed;"
+    } else {
+        "ALTER TABLE products DROP CONSTRAINT thirteen"
+    };
+    store.seed(mended).await;
+    let steps = ["transform-products", "load-products"];
+    let redo = store.warehouse.redo("r", steps[0], &steps).await;
+    redo.expect("opened again");
+    store.stage("r", shelf(1..41, price, 1)).await;
+    let outcomes = store.load_staged("r", &merge()).await;
+    let new = outcomes.iter().filter(|(_, o)| *o == Outcome::New).count();
+    assert_eq!(new, 3, "{outcomes:?}");
+    let left = "SELECT COUNT(*) FROM rejections";
+    assert_eq!(store.cell(left).await, "0");
+}
+
+async fn a_run_without_its_listings_is_not_derived_anew(store: Store) {
+    store.create_run("r").await;
+    store.plan("r", &[1, 2], Some(7)).await;
+    store.stage("r", shelf(1..3, |id| 1000 * id, 1)).await;
+    store.load_staged("r", &merge()).await;
+    store.finish_run("r").await;
+    let steps = ["transform-products", "load-products"];
+    let redo = store.warehouse.redo("r", steps[0], &steps).await;
+    let error = redo.expect_err("its listings are gone").to_string();
+    assert!(error.contains("listings are still kept"), "{error}");
+    let outcomes = "SELECT DISTINCT outcome FROM run_products";
+    assert_eq!(store.rows(outcomes).await, ["new"], "nothing was undone");
+}
