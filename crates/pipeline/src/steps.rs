@@ -245,10 +245,9 @@ impl Pipeline {
             let work = match self.begin(run, scope, request).await {
                 Ok(work) => work,
                 // It came back for a moment.
-                Err(error) if outages.is_over_one() => {
-                    if !outages.may_outlive(&error, self.settings()) {
-                        return Err(error);
-                    }
+                Err(error)
+                    if outages.is_over_one() && outages.may_outlive(&error, self.settings()) =>
+                {
                     tokio::time::sleep(FIRST_WAIT).await;
                     continue;
                 }

@@ -4,16 +4,9 @@ use serde_json::json;
 
 use crate::tiki::{Shop, Tiki};
 
-const START: &str = "2026-10-31T19:00:00.000Z";
-
 /// A home whose warehouse knows the shop, and whose next run is held.
 fn held(shop: &Shop) -> (Tiki, String) {
-    let tiki = Tiki::new()
-        .with("TIKI_ORIGIN", &shop.url)
-        .with("TIKI_CLOCK", START)
-        .with("TIKI_RATE_LIMIT", "0")
-        .with("TIKI_DETAILS", "never")
-        .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0");
+    let tiki = shop.home().with("TIKI_DETAILS", "never");
     tiki.ends(0, &["run"]);
     let rule = json!({ "route": "listing", "when": "always",
         "what": { "rename_field": { "field": "thumbnail_url", "to": "picture" } } });

@@ -56,14 +56,6 @@ fn wakes_too_late(tiki: &Tiki, shop: &Shop) {
     tiki.ends(0, &["step", "send-notification", "--run", "r"]);
 }
 
-fn home(shop: &Shop) -> Tiki {
-    Tiki::new()
-        .with("TIKI_ORIGIN", &shop.url)
-        .with("TIKI_CLOCK", "2026-10-31T19:00:00.000Z")
-        .with("TIKI_RATE_LIMIT", "0")
-        .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0")
-}
-
 fn shop() -> Shop {
     let day = ["--day", "2026-11-01", "--latency-ms", "100"];
     Shop::open(&Tiki::new(), &[&["--products", "300"], &day[..]].concat())
@@ -73,7 +65,7 @@ fn shop() -> Shop {
 #[ignore = "slow: waits for the end of a lease"]
 fn whoever_wakes_after_its_lease_writes_nothing_to_sqlite() {
     let shop = shop();
-    wakes_too_late(&home(&shop), &shop);
+    wakes_too_late(&shop.home(), &shop);
 }
 
 #[test]
@@ -81,6 +73,6 @@ fn whoever_wakes_after_its_lease_writes_nothing_to_sqlite() {
 fn whoever_wakes_after_its_lease_writes_nothing_to_postgres() {
     let shop = shop();
     let database = Postgres::shared().fresh_database();
-    wakes_too_late(&home(&shop).with("TIKI_DATABASE_URL", &database), &shop);
+    wakes_too_late(&shop.home().with("TIKI_DATABASE_URL", &database), &shop);
     Postgres::shared().drop_database(&database);
 }

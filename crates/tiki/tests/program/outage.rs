@@ -7,24 +7,14 @@ use testkit::{Postgres, Proxy};
 
 use crate::tiki::{Done, Shop, Tiki};
 
-const START: &str = "2026-10-31T19:00:00.000Z";
-
 fn shop() -> Shop {
     let day = ["--day", "2026-11-01", "--latency-ms", "20"];
     Shop::open(&Tiki::new(), &[&["--products", "400"], &day[..]].concat())
 }
 
-fn home(shop: &Shop) -> Tiki {
-    Tiki::new()
-        .with("TIKI_ORIGIN", &shop.url)
-        .with("TIKI_CLOCK", START)
-        .with("TIKI_RATE_LIMIT", "0")
-        .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0")
-}
-
 /// What a run leaves that nothing disturbed.
 fn undisturbed(shop: &Shop) -> String {
-    let clean = home(shop);
+    let clean = shop.home();
     clean.ends(0, &["run"]);
     clean.out(&["digest", "--content"])
 }
@@ -54,7 +44,7 @@ fn a_server_that_restarts_is_waited_for_and_one_that_stays_away_is_not() {
     let expected = undisturbed(&shop);
     let mut server = Postgres::start();
     let database = server.fresh_database();
-    let tiki = home(&shop).with("TIKI_DATABASE_URL", &database);
+    let tiki = shop.home().with("TIKI_DATABASE_URL", &database);
     tiki.ends(0, &["migrate"]);
     let done = beside(&tiki, &["run"], || {
         after(&shop, 100);
@@ -70,7 +60,8 @@ fn a_server_that_restarts_is_waited_for_and_one_that_stays_away_is_not() {
     assert_eq!(tiki.out(&["digest", "--content"]), expected);
 
     let database = server.fresh_database();
-    let tiki = home(&shop)
+    let tiki = shop
+        .home()
         .with("TIKI_DATABASE_URL", &database)
         .with("TIKI_WAREHOUSE_PATIENCE", "1s");
     tiki.ends(0, &["migrate"]);
@@ -96,7 +87,8 @@ fn a_connection_that_is_cut_again_and_again_loses_and_doubles_nothing() {
     let server = Postgres::shared();
     let database = server.fresh_database();
     let proxy = Proxy::start(&database);
-    let tiki = home(&shop)
+    let tiki = shop
+        .home()
         .with("TIKI_DATABASE_URL", &proxy.url(&database))
         .with("TIKI_WAREHOUSE_PATIENCE", "20s");
     tiki.ends(0, &["migrate"]);

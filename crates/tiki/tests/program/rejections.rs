@@ -2,19 +2,9 @@
 
 use crate::tiki::{Shop, Tiki};
 
-const START: &str = "2026-10-31T19:00:00.000Z";
-
 const REFUSE: &str = "
     CREATE TRIGGER refuse BEFORE INSERT ON products WHEN NEW.id % 37 = 0
     BEGIN SELECT RAISE(ABORT, 'not this one'); END;";
-
-fn home(shop: &Shop) -> Tiki {
-    Tiki::new()
-        .with("TIKI_ORIGIN", &shop.url)
-        .with("TIKI_CLOCK", START)
-        .with("TIKI_RATE_LIMIT", "0")
-        .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0")
-}
 
 fn change(tiki: &Tiki, sql: &str) {
     let file = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the warehouse");
@@ -24,9 +14,9 @@ fn change(tiki: &Tiki, sql: &str) {
 #[test]
 fn what_the_warehouse_refused_is_replayed_without_a_request() {
     let shop = Shop::open(&Tiki::new(), &["--products", "300", "--day", "2026-11-01"]);
-    let clean = home(&shop);
+    let clean = shop.home();
     clean.ends(0, &["run"]);
-    let tiki = home(&shop);
+    let tiki = shop.home();
     tiki.ends(0, &["migrate"]);
     let nothing = tiki.ends(99, &["rejections", "replay"]);
     assert!(nothing.err.contains("nothing to do"), "{}", nothing.err);

@@ -152,6 +152,15 @@ impl Shop {
         }
     }
 
+    /// A home that takes all of a shop of 2026-11-01, without a rate.
+    pub(crate) fn home(&self) -> Tiki {
+        Tiki::new()
+            .with("TIKI_ORIGIN", &self.url)
+            .with("TIKI_CLOCK", "2026-10-31T19:00:00.000Z")
+            .with("TIKI_RATE_LIMIT", "0")
+            .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0")
+    }
+
     /// A request to its controls, answered with JSON.
     pub(crate) fn control(&self, method: &str, path: &str, body: &str) -> Value {
         use std::io::{Read, Write};
