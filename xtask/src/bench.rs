@@ -4,6 +4,7 @@ mod build;
 mod crawl;
 mod origin;
 mod process;
+mod warehouse;
 
 use crate::{Failure, Outcome};
 
@@ -15,11 +16,18 @@ struct Bench {
 }
 
 /// A new benchmark is a line here.
-const BENCHES: &[Bench] = &[Bench {
-    name: "crawl",
-    measures: "crawl-product-details beside a bare client: CPU, rate, memory",
-    run: crawl::run,
-}];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "crawl",
+        measures: "crawl-product-details beside a bare client: CPU, rate, memory",
+        run: crawl::run,
+    },
+    Bench {
+        name: "warehouse",
+        measures: "staging and loading a day beside a bare COPY, psycopg 3 and a bare append",
+        run: warehouse::run,
+    },
+];
 
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     let (name, rest) = arguments.split_first().unzip();

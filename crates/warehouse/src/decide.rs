@@ -178,10 +178,11 @@ impl Folded {
             .history
             .extend(history.into_iter().map(|change| (id, change)));
         let arrivals = std::mem::take(&mut self.arrivals);
-        let looks = arrivals.late.into_iter().chain(arrivals.appended);
+        let of = |(look, page)| (id, look, page);
+        writes.late.extend(arrivals.late.into_iter().map(of));
         writes
-            .observations
-            .extend(looks.map(|(look, page)| (id, look, page)));
+            .appended
+            .extend(arrivals.appended.into_iter().map(of));
     }
 
     /// What follows for a product that is not told anything of.
@@ -248,7 +249,7 @@ pub(crate) fn decide_new(
         updated_at: now,
     };
     folded.write(row.product_id, writes);
-    writes.whole.push((standing, Present::of(product)));
+    writes.new.push((standing, Present::of(product)));
     Outcome::New
 }
 

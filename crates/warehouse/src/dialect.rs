@@ -6,6 +6,7 @@
 //! | `{now}` | `clock_timestamp()`, cut to milliseconds | `strftime(…, 'now')` |
 //! | `{later:$1}` | now plus `$1` seconds | the same |
 //! | `{among:$1}` | `= ANY($1::bigint[])` | `IN (SELECT value FROM json_each(?1))` |
+//! | `{of run:$1,$2}` | the end of an UPDATE of `t`: the run `$1` and its products `$2`, by the key | the same |
 //! | `{skip locked}` | `FOR UPDATE SKIP LOCKED` | nothing: one writer at a time |
 //! | `{for update}`, `{for share}` | the same | nothing |
 //! | `{sorted}` | text that is ordered by its bytes, whatever the database's language | the same |
@@ -54,6 +55,12 @@ impl Dialect {
             String::from(if sqlite { in_sqlite } else { postgres })
         };
         match word {
+            // Each planner in the words that make it go by the key, whatever it believes of the run's size.
+            "of run:$1,$2" => pick(
+                "FROM (SELECT $1::text AS run_id, UNNEST($2::bigint[]) AS product_id) AS d
+                 WHERE t.run_id = d.run_id AND t.product_id = d.product_id",
+                "WHERE t.run_id = ?1 AND t.product_id IN (SELECT value FROM json_each(?2))",
+            ),
             "now" => pick("date_trunc('milliseconds', clock_timestamp())", SQLITE_NOW),
             "skip locked" => pick("FOR UPDATE SKIP LOCKED", ""),
             "for update" => pick("FOR UPDATE", ""),

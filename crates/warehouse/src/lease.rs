@@ -7,6 +7,9 @@
 //!
 //! Not here: what the rows of a frontier are.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::ledger::RunState;
@@ -45,7 +48,7 @@ pub struct AttemptRequest {
 }
 
 /// The right to work on a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Attempt {
     /// The run's id.
     pub run: String,
@@ -53,6 +56,8 @@ pub struct Attempt {
     pub step: String,
     /// Grows with every attempt in the warehouse.
     pub epoch: i64,
+    /// The last key that a claim of it took: where the next one looks first.
+    pub(crate) reached: Arc<AtomicI64>,
 }
 
 impl Warehouse {
@@ -115,6 +120,7 @@ impl Warehouse {
             run: wish.run.clone(),
             step: wish.step.clone(),
             epoch,
+            reached: Arc::default(),
         }))
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Not here: what they should be (`decide`), what was there before (`merge_read`).
 
+use std::collections::BTreeMap;
+
 use catalog::{Change, Instant, Known, Look, Values, compute};
 
 use crate::error::Result;
@@ -15,12 +17,16 @@ use crate::value::Value;
 /// What a batch will write.
 #[derive(Default)]
 pub(crate) struct Writes {
-    /// Looks with their pages.
-    pub(crate) observations: Vec<(i64, Look, Option<i64>)>,
+    /// Looks, with their pages, that are newer than all before of their product.
+    pub(crate) appended: Vec<(i64, Look, Option<i64>)>,
+    /// Other looks, with their pages; one may take the place of a lighter one.
+    pub(crate) late: Vec<(i64, Look, Option<i64>)>,
     /// Products whose history is dropped from an instant on.
     pub(crate) dropped: Vec<(i64, Instant)>,
     pub(crate) history: Vec<(i64, Change)>,
-    /// New products, and those that are told something new of.
+    /// Products that were not known.
+    pub(crate) new: Vec<(Standing, Present)>,
+    /// Products that are told something new of.
     pub(crate) whole: Vec<(Standing, Present)>,
     /// Products of which only values and times changed.
     pub(crate) standing: Vec<Standing>,
@@ -106,6 +112,7 @@ pub(crate) async fn write(
         .collect();
     tx.delete_from("product_history", &dropped).await?;
     write_history(tx, writes).await?;
+    write_new(tx, &writes.new, now).await?;
     write_whole(tx, &writes.whole, now).await?;
     write_standing(tx, &writes.standing).await
 }
@@ -121,23 +128,26 @@ async fn write_observations(tx: &mut Tx, run: &str, writes: &Writes) -> Result<(
         ("derivation", "bigint"),
     ];
     columns.extend(VALUE_COLUMNS);
-    let rows: Vec<Vec<Value>> = writes
-        .observations
-        .iter()
-        .map(|(id, look, page)| {
-            let mut row = vec![
-                (*id).into(),
-                look.observed_at.into(),
-                look.source.as_str().into(),
-                look.gone.into(),
-                run.into(),
-                (*page).into(),
-                catalog::DERIVATION.into(),
-            ];
-            row.extend(value_cells(&look.values));
-            row
-        })
-        .collect();
+    let row = |(id, look, page): &(i64, Look, Option<i64>)| {
+        let mut row = Vec::with_capacity(columns.len());
+        row.extend([
+            (*id).into(),
+            look.observed_at.into(),
+            look.source.as_str().into(),
+            look.gone.into(),
+            run.into(),
+            (*page).into(),
+            catalog::DERIVATION.into(),
+        ]);
+        row.extend(value_cells(&look.values));
+        row
+    };
+    let appended: Vec<Vec<Value>> = writes.appended.iter().map(row).collect();
+    tx.append("observations", &columns, &appended).await?;
+    if writes.late.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Vec<Value>> = writes.late.iter().map(row).collect();
     let set: Vec<String> = columns[2..]
         .iter()
         .map(|(name, _)| format!("{name} = excluded.{name}"))
@@ -168,9 +178,7 @@ async fn write_history(tx: &mut Tx, writes: &Writes) -> Result<()> {
         .iter()
         .map(|(id, change)| history_row(*id, change))
         .collect();
-    tx.insert("product_history", &columns, "", &rows)
-        .await
-        .map(drop)
+    tx.append("product_history", &columns, &rows).await
 }
 
 fn history_row(id: i64, change: &Change) -> Vec<Value> {
@@ -276,25 +284,40 @@ fn present_cells(present: &Present, known: &Known) -> Vec<Value> {
     ]
 }
 
-async fn write_whole(tx: &mut Tx, whole: &[(Standing, Present)], now: Instant) -> Result<()> {
+/// The columns of a whole product, in the order of [`whole_cells`].
+fn whole_columns() -> Vec<(&'static str, &'static str)> {
     let mut columns = standing_columns();
     columns.extend(PRESENT_COLUMNS);
-    let set: Vec<String> = columns[1..]
+    columns.push(("created_at", "{time}"));
+    columns
+}
+
+fn whole_cells(whole: &[(Standing, Present)], now: Instant) -> Vec<Vec<Value>> {
+    let cells = |(standing, present): &(Standing, Present)| {
+        let mut cells = standing_cells(standing);
+        cells.extend(present_cells(present, &standing.known));
+        cells.push(now.into());
+        cells
+    };
+    whole.iter().map(cells).collect()
+}
+
+async fn write_new(tx: &mut Tx, new: &[(Standing, Present)], now: Instant) -> Result<()> {
+    tx.append("products", &whole_columns(), &whole_cells(new, now))
+        .await
+}
+
+async fn write_whole(tx: &mut Tx, whole: &[(Standing, Present)], now: Instant) -> Result<()> {
+    if whole.is_empty() {
+        return Ok(());
+    }
+    let columns = whole_columns();
+    let set: Vec<String> = columns[1..columns.len() - 1]
         .iter()
         .map(|(name, _)| format!("{name} = excluded.{name}"))
         .collect();
     let tail = format!("ON CONFLICT (id) DO UPDATE SET {}", set.join(", "));
-    columns.push(("created_at", "{time}"));
-    let rows: Vec<Vec<Value>> = whole
-        .iter()
-        .map(|(standing, present)| {
-            let mut cells = standing_cells(standing);
-            cells.extend(present_cells(present, &standing.known));
-            cells.push(now.into());
-            cells
-        })
-        .collect();
-    tx.insert("products", &columns, &tail, &rows)
+    tx.insert("products", &columns, &tail, &whole_cells(whole, now))
         .await
         .map(drop)
 }
@@ -366,24 +389,17 @@ const MEMBERSHIP_TAIL: &str = "ON CONFLICT (product_id, category_id) DO UPDATE S
 
 /// Notes what became of each product and takes the staged rows away.
 pub(crate) async fn finish(tx: &mut Tx, run: &str, outcomes: &[(i64, Outcome)]) -> Result<()> {
-    let columns: &Columns = &[
-        ("run_id", "text"),
-        ("product_id", "bigint"),
-        ("stage", "text"),
-        ("outcome", "text"),
-    ];
-    let rows: Vec<Vec<Value>> = outcomes
-        .iter()
-        .map(|(id, outcome)| {
-            vec![
-                run.into(),
-                (*id).into(),
-                "done".into(),
-                outcome.as_str().into(),
-            ]
-        })
-        .collect();
-    tx.update("run_products", columns, 2, &rows).await?;
+    let mut groups: BTreeMap<Outcome, Vec<i64>> = BTreeMap::new();
+    for (id, outcome) in outcomes {
+        groups.entry(*outcome).or_default().push(*id);
+    }
+    for (outcome, ids) in groups {
+        tx.execute(
+            "UPDATE run_products AS t SET stage = 'done', outcome = $3 {of run:$1,$2}",
+            &[run.into(), Value::Ids(ids), outcome.as_str().into()],
+        )
+        .await?;
+    }
     let ids: Vec<i64> = outcomes.iter().map(|(id, _)| *id).collect();
     tx.delete("staged_products", RUN_PRODUCT, &run_products(run, &ids))
         .await

@@ -13,7 +13,7 @@ use crate::tx::Tx;
 /// A file, and the database that it is for; `None`: both.
 type Migration = (&'static str, &'static str, Option<Dialect>);
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 6] = [
     (
         "0001_catalogue",
         include_str!("../migrations/0001_catalogue.sql"),
@@ -33,6 +33,16 @@ const MIGRATIONS: [Migration; 4] = [
         "0004_keys",
         include_str!("../migrations/0004_keys.sql"),
         Some(Dialect::Sqlite),
+    ),
+    (
+        "0005_frontier",
+        include_str!("../migrations/0005_frontier.sql"),
+        None,
+    ),
+    (
+        "0005_frontier_postgres",
+        include_str!("../migrations/0005_frontier_postgres.sql"),
+        Some(Dialect::Postgres),
     ),
 ];
 

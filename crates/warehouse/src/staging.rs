@@ -2,7 +2,8 @@
 //!
 //! Not here: making the record (`catalog`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 
 use catalog::{Instant, Listing, Product, Seen, Source};
 
@@ -77,14 +78,6 @@ const STAGED_COLUMNS: &Columns = &[
     ("detail_page_id", "bigint"),
 ];
 
-const STATE_COLUMNS: &Columns = &[
-    ("run_id", "text"),
-    ("product_id", "bigint"),
-    ("claim", "bigint"),
-    ("stage", "text"),
-    ("outcome", "text"),
-];
-
 impl Warehouse {
     /// Claims up to `n` products of the run with their pages. `None`: nothing is left; an empty
     /// list: others hold the rest.
@@ -94,19 +87,13 @@ impl Warehouse {
         n: i64,
     ) -> Result<Option<Vec<ToTransform>>> {
         let mut tx = self.begin().await?;
-        let rows = tx
-            .rows(
-                "WITH picked AS MATERIALIZED (SELECT run_id, product_id FROM run_products
-                    WHERE run_id = $1 AND stage = 'waiting' AND claim IS NULL
-                    ORDER BY product_id LIMIT $3 {skip locked})
-                 UPDATE run_products SET claim = $2 FROM picked
-                 WHERE run_products.run_id = picked.run_id AND run_products.product_id = picked.product_id
-                 RETURNING run_products.product_id",
-                params![&attempt.run, attempt.epoch, n],
-            )
-            .await?;
-        let ids: Vec<i64> = rows.iter().map(|row| row.int(0)).collect::<Result<_>>()?;
-        if !ids.is_empty() {
+        let mut ids = claim(&mut tx, attempt, n).await?;
+        if ids.is_empty() && attempt.reached.swap(0, Ordering::Relaxed) > 0 {
+            // What another gave back may lie behind.
+            ids = claim(&mut tx, attempt, n).await?;
+        }
+        if let Some(last) = ids.iter().max() {
+            attempt.reached.store(*last, Ordering::Relaxed);
             note_claim(&mut tx, attempt.epoch).await?;
         }
         commit_fenced(tx, attempt.epoch).await?;
@@ -133,7 +120,7 @@ impl Warehouse {
         now: Instant,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        let (mut staged, mut states) = (Vec::new(), Vec::new());
+        let (mut staged, mut states) = (Vec::new(), States::default());
         let (mut rejected, mut bad_details, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for product in batch {
             let (id, stage, outcome) = match product {
@@ -160,33 +147,12 @@ impl Warehouse {
                 Transformed::Unobserved { product_id } => (*product_id, "done", Some("unobserved")),
             };
             staged.extend(staged_row(&attempt.run, product));
-            states.push(vec![
-                (&attempt.run).into(),
-                id.into(),
-                attempt.epoch.into(),
-                stage.into(),
-                outcome.into(),
-            ]);
+            states.entry((stage, outcome)).or_default().push(id);
         }
-        let count = tx.update("run_products", STATE_COLUMNS, 3, &states).await?;
-        if count != states.len() as u64 {
-            return Err(Error::Fenced(attempt.epoch));
-        }
-        tx.insert("staged_products", STAGED_COLUMNS, "", &staged)
+        set_states(&mut tx, attempt, states).await?;
+        tx.append("staged_products", STAGED_COLUMNS, &staged)
             .await?;
-        tx.execute(
-            "UPDATE run_products SET detail = 'rejected'
-             WHERE run_id = $1 AND detail = 'good' AND product_id {among:$2}",
-            &[(&attempt.run).into(), Value::Ids(bad_details)],
-        )
-        .await?;
-        // Of a recheck there is nothing but its detail.
-        tx.execute(
-            "UPDATE run_products SET detail = 'rejected'
-             WHERE run_id = $1 AND detail = 'good' AND listed_in IS NULL AND product_id {among:$2}",
-            &[(&attempt.run).into(), Value::Ids(refused)],
-        )
-        .await?;
+        reject_details(&mut tx, &attempt.run, bad_details, refused).await?;
         rejections::insert(&mut tx, &attempt.run, &attempt.step, &rejected, now).await?;
         shapes::add(&mut tx, &attempt.run, shapes).await?;
         commit_fenced(tx, attempt.epoch).await
@@ -216,6 +182,71 @@ impl Warehouse {
             .map(|row| Ok((row.text(0)?, row.opt_text(1)?, row.int(2)?)))
             .collect()
     }
+}
+
+/// The new states of products: stage and outcome, and who has them.
+type States = BTreeMap<(&'static str, Option<&'static str>), Vec<i64>>;
+
+/// Sets them, if all the products are still claimed by the attempt.
+async fn set_states(tx: &mut Tx, attempt: &Attempt, states: States) -> Result<()> {
+    for ((stage, outcome), ids) in states {
+        let wanted = ids.len() as u64;
+        let set = tx
+            .execute(
+                "UPDATE run_products AS t SET stage = $4, outcome = $5
+                 {of run:$1,$2} AND t.claim = $3",
+                &[
+                    (&attempt.run).into(),
+                    Value::Ids(ids),
+                    attempt.epoch.into(),
+                    stage.into(),
+                    outcome.into(),
+                ],
+            )
+            .await?;
+        if set != wanted {
+            return Err(Error::Fenced(attempt.epoch));
+        }
+    }
+    Ok(())
+}
+
+/// Notes that details were refused: `bad` beside a listing, and those of the `refused` products that
+/// have none, for of a recheck there is nothing but its detail.
+async fn reject_details(tx: &mut Tx, run: &str, bad: Vec<i64>, refused: Vec<i64>) -> Result<()> {
+    for (ids, also) in [(bad, ""), (refused, " AND listed_in IS NULL")] {
+        if ids.is_empty() {
+            continue;
+        }
+        let sql = format!(
+            "UPDATE run_products SET detail = 'rejected'
+             WHERE run_id = $1 AND detail = 'good' AND product_id {{among:$2}}{also}"
+        );
+        tx.execute(&sql, &[run.into(), Value::Ids(ids)]).await?;
+    }
+    Ok(())
+}
+
+/// Claims up to `n` products that wait, behind the last one that the attempt claimed. A walk along the
+/// key instead of an index of what waits: such an index would be written with every change of a stage.
+async fn claim(tx: &mut Tx, attempt: &Attempt, n: i64) -> Result<Vec<i64>> {
+    let rows = tx
+        .rows(
+            "WITH picked AS MATERIALIZED (SELECT run_id, product_id FROM run_products
+                WHERE run_id = $1 AND product_id > $4 AND stage = 'waiting' AND claim IS NULL
+                ORDER BY product_id LIMIT $3 {skip locked})
+             UPDATE run_products SET claim = $2 FROM picked
+             WHERE run_products.run_id = picked.run_id AND run_products.product_id = picked.product_id
+             RETURNING run_products.product_id",
+            params![
+                &attempt.run,
+                attempt.epoch,
+                n,
+                attempt.reached.load(Ordering::Relaxed)
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| row.int(0)).collect()
 }
 
 fn staged_row(run: &str, product: &Transformed) -> Option<Vec<Value>> {

@@ -5,13 +5,14 @@
 //! Not here: what any statement means.
 
 use deadpool_postgres::Object;
+use futures_util::SinkExt;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::ToSql;
 
 use crate::dialect::{Dialect, marks, unnest};
 use crate::error::{Error, Result};
 use crate::sqlite::Loan;
-use crate::value::{Column, Row, Value};
+use crate::value::{Column, Row, Value, copy_bytes};
 
 /// A transaction.
 #[derive(Debug)]
@@ -46,6 +47,9 @@ macro_rules! by_index {
          SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
     };
 }
+
+/// Bytes of one message of COPY.
+const COPY_PIECE: usize = 1 << 16;
 
 /// How a bulk statement names its columns: name and type, the type as in [`crate::dialect`].
 pub(crate) type Columns = [(&'static str, &'static str)];
@@ -223,6 +227,32 @@ impl Tx {
                 self.bulk_postgres(&sql, columns.len(), rows).await
             }
         }
+    }
+
+    /// Inserts rows whose keys are new: by COPY where there is one, which has no word for a conflict.
+    pub(crate) async fn append(
+        &mut self,
+        table: &str,
+        columns: &Columns,
+        rows: &[Vec<Value>],
+    ) -> Result<()> {
+        if self.dialect() == Dialect::Sqlite || rows.is_empty() {
+            return self.insert(table, columns, "", rows).await.map(drop);
+        }
+        let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        let sql = format!("COPY {table} ({names}) FROM STDIN (FORMAT BINARY)");
+        let fail = |e| Error::postgres(&sql, e);
+        let bytes = copy_bytes(columns, rows).map_err(|error| Error::Stored(error.to_string()))?;
+        let client = self.object()?;
+        let statement = client.prepare_cached(&sql).await.map_err(fail)?;
+        let sink = client.copy_in(&statement).await.map_err(fail)?;
+        let mut sink = std::pin::pin!(sink);
+        for at in (0..bytes.len()).step_by(COPY_PIECE) {
+            let piece = bytes.slice(at..bytes.len().min(at + COPY_PIECE));
+            sink.send(piece).await.map_err(fail)?;
+        }
+        sink.finish().await.map(drop).map_err(fail)
     }
 
     /// Inserts rows into a table with a serial `id`; each id, with the value of the column number `key`

@@ -1,6 +1,6 @@
 //! Values on their way in and out of either database.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use catalog::Instant;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type};
@@ -137,13 +137,7 @@ impl ToSql for Column<'_> {
         out.put_i32(i32::try_from(self.rows.len())?);
         out.put_i32(1);
         for row in self.rows {
-            let at = out.len();
-            out.put_i32(0);
-            let length = match row[self.index].write(element, out)? {
-                IsNull::Yes => -1,
-                IsNull::No => i32::try_from(out.len() - at - 4)?,
-            };
-            out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+            put_sized(&row[self.index], element, out)?;
         }
         Ok(IsNull::No)
     }
@@ -151,6 +145,50 @@ impl ToSql for Column<'_> {
         true
     }
     tokio_postgres::types::to_sql_checked!();
+}
+
+/// Rows in the form of PostgreSQL's binary COPY: a head, each row with the length of every value, an end.
+pub(crate) fn copy_bytes(
+    columns: &[(&str, &str)],
+    rows: &[Vec<Value>],
+) -> std::result::Result<Bytes, BoxError> {
+    let types: Vec<Type> = columns.iter().map(|(_, ty)| postgres_type(ty)).collect();
+    let mut out = BytesMut::with_capacity(rows.len() * 256);
+    out.put_slice(b"PGCOPY\n\xff\r\n\0");
+    out.put_u64(0);
+    for row in rows {
+        out.put_i16(i16::try_from(row.len())?);
+        for (value, ty) in row.iter().zip(&types) {
+            put_sized(value, ty, &mut out)?;
+        }
+    }
+    out.put_i16(-1);
+    Ok(out.freeze())
+}
+
+/// The type that a word of [`crate::dialect`] stands for.
+fn postgres_type(word: &str) -> Type {
+    match word {
+        "bigint" => Type::INT8,
+        "{time}" => Type::TIMESTAMPTZ,
+        "{real}" => Type::FLOAT8,
+        "{flag}" => Type::BOOL,
+        "{json}" => Type::JSON,
+        "{bytes}" => Type::BYTEA,
+        _ => Type::TEXT,
+    }
+}
+
+/// A value after its length; NULL is the length -1.
+fn put_sized(value: &Value, ty: &Type, out: &mut BytesMut) -> std::result::Result<(), BoxError> {
+    let at = out.len();
+    out.put_i32(0);
+    let length = match value.write(ty, out)? {
+        IsNull::Yes => -1,
+        IsNull::No => i32::try_from(out.len() - at - 4)?,
+    };
+    out[at..at + 4].copy_from_slice(&length.to_be_bytes());
+    Ok(())
 }
 
 impl<'a> FromSql<'a> for Value {
