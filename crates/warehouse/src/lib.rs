@@ -54,7 +54,7 @@ pub use lease::{Attempt, AttemptRequest, Host};
 pub use ledger::{NewRun, Run, RunState, StepRow};
 pub use listings::{ListingAsk, ListingOutcome, ListingResult};
 pub use merge::{Merge, Outcome};
-pub use migrations::Migrated;
+pub use migrations::{Migrated, SchemaStep, schema_steps};
 pub use open::{Options, Warehouse};
 pub use pages::{NewPage, PageKind, StoredPage};
 pub use permits::{PaceRow, PermitRow};

@@ -19,3 +19,4 @@ mod shared_cache;
 mod site;
 mod steps;
 mod tiki;
+mod upgrade;

@@ -49,4 +49,5 @@ mod slices;
 mod sqlite;
 mod staging;
 mod store;
+mod upgrading;
 mod walk;
