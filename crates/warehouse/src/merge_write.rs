@@ -4,6 +4,7 @@
 
 use catalog::{Change, Instant, Known, Look, Values, compute};
 
+use crate::corrections::Corrections;
 use crate::error::Result;
 use crate::lease::Attempt;
 use crate::merge::Outcome;
@@ -15,8 +16,13 @@ use crate::value::Value;
 /// What a batch will write.
 #[derive(Default)]
 pub(crate) struct Writes {
-    /// Looks with their pages.
-    pub(crate) observations: Vec<(i64, Look, Option<i64>)>,
+    /// Looks with their pages and the number of the rules that derived them.
+    pub(crate) observations: Vec<(i64, Look, Option<i64>, i64)>,
+    /// Looks that higher rules do not derive any more.
+    pub(crate) withdrawn: Vec<(i64, Instant)>,
+    /// Products of which nothing is left.
+    pub(crate) vanished: Vec<i64>,
+    pub(crate) corrections: Corrections,
     /// Products whose history is dropped from an instant on.
     pub(crate) dropped: Vec<(i64, Instant)>,
     pub(crate) history: Vec<(i64, Change)>,
@@ -98,6 +104,7 @@ pub(crate) async fn write(
     writes: &Writes,
     now: Instant,
 ) -> Result<()> {
+    remove(tx, writes).await?;
     write_observations(tx, &attempt.run, writes).await?;
     let dropped: Vec<Vec<Value>> = writes
         .dropped
@@ -107,7 +114,34 @@ pub(crate) async fn write(
     tx.delete_from("product_history", &dropped).await?;
     write_history(tx, writes).await?;
     write_whole(tx, &writes.whole, now).await?;
-    write_standing(tx, &writes.standing).await
+    write_standing(tx, &writes.standing).await?;
+    writes.corrections.write(tx, &attempt.run).await
+}
+
+/// Takes away what higher rules do not derive any more.
+async fn remove(tx: &mut Tx, writes: &Writes) -> Result<()> {
+    if !writes.withdrawn.is_empty() {
+        let columns: &Columns = &[("product_id", "bigint"), ("observed_at", "{time}")];
+        let withdrawn = writes.withdrawn.iter();
+        let withdrawn: Vec<Vec<Value>> = withdrawn
+            .map(|(id, at)| vec![(*id).into(), (*at).into()])
+            .collect();
+        tx.delete("observations", columns, &withdrawn).await?;
+    }
+    if writes.vanished.is_empty() {
+        return Ok(());
+    }
+    for (table, key) in [
+        ("observations", "product_id"),
+        ("product_history", "product_id"),
+        ("product_categories", "product_id"),
+        ("products", "id"),
+    ] {
+        let sql = format!("DELETE FROM {table} WHERE {key} {{among:$1}}");
+        tx.execute(&sql, &[Value::Ids(writes.vanished.clone())])
+            .await?;
+    }
+    Ok(())
 }
 
 async fn write_observations(tx: &mut Tx, run: &str, writes: &Writes) -> Result<()> {
@@ -124,7 +158,7 @@ async fn write_observations(tx: &mut Tx, run: &str, writes: &Writes) -> Result<(
     let rows: Vec<Vec<Value>> = writes
         .observations
         .iter()
-        .map(|(id, look, page)| {
+        .map(|(id, look, page, derivation)| {
             let mut row = vec![
                 (*id).into(),
                 look.observed_at.into(),
@@ -132,15 +166,22 @@ async fn write_observations(tx: &mut Tx, run: &str, writes: &Writes) -> Result<(
                 look.gone.into(),
                 run.into(),
                 (*page).into(),
-                catalog::DERIVATION.into(),
+                (*derivation).into(),
             ];
             row.extend(value_cells(&look.values));
             row
         })
         .collect();
+    // A look that two runs have, by a page from a cache, stays the first one's.
     let set: Vec<String> = columns[2..]
         .iter()
-        .map(|(name, _)| format!("{name} = excluded.{name}"))
+        .map(|(name, _)| match *name {
+            "run_id" | "page_id" => format!(
+                "{name} = CASE WHEN observations.source = excluded.source
+                    THEN observations.{name} ELSE excluded.{name} END"
+            ),
+            _ => format!("{name} = excluded.{name}"),
+        })
         .collect();
     let tail = format!(
         "ON CONFLICT (product_id, observed_at) DO UPDATE SET {}",

@@ -24,6 +24,7 @@ mod cache_counts;
 mod clocks;
 mod completeness;
 mod counting;
+mod deriving;
 mod details;
 mod drift;
 mod limits;
