@@ -86,7 +86,7 @@ impl Error {
 fn warehouse_exit(error: &warehouse::Error) -> Exit {
     use warehouse::Error as W;
     match error {
-        W::Unreachable(_) | W::Busy(_) | W::Fenced(_) => Exit::Warehouse,
+        W::Unreachable(_) | W::Busy(_) | W::Fenced(_) | W::AtWork { .. } => Exit::Warehouse,
         W::Address(..)
         | W::Schema(_)
         | W::Origin { .. }

@@ -37,6 +37,7 @@ pub use clock::Clock;
 pub use error::{Error, Result};
 pub use exit::Exit;
 pub use permits::SitePermits;
+pub use process::is_gone;
 pub use progress::{Event, Listener};
 pub use report::{RunReport, StepReport};
 pub use runs::RunRequest;

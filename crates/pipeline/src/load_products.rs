@@ -5,6 +5,7 @@ use warehouse::Merge;
 
 use crate::report::{keys, round3};
 use crate::steps::Work;
+use crate::transform_products::{CATEGORIES, record};
 use crate::{Exit, Result, Step};
 
 /// Under so many known products a run may believe this many 404s.
@@ -30,10 +31,16 @@ impl Work<'_> {
             .open_rows(&self.attempt)
             .await?
             .unsigned_abs();
+        let leaves = self.warehouse().leaves(CATEGORIES).await?;
+        let derive = |product| record(product, &leaves);
         let mut done = 0;
         loop {
             self.check_stop()?;
-            match self.warehouse().load_batch(&self.attempt, &merge).await? {
+            let loaded = self
+                .warehouse()
+                .load_deriving(&self.attempt, &merge, &derive)
+                .await?;
+            match loaded {
                 None => break,
                 Some(outcomes) if outcomes.is_empty() => self.idle().await?,
                 Some(outcomes) => done += outcomes.len() as u64,
@@ -113,6 +120,7 @@ impl Work<'_> {
             .warehouse()
             .step_seconds(&self.run.id, &self.attempt.step)
             .await?;
+        let corrected = self.warehouse().corrected(&self.run.id).await?;
         let stats = json!({
             "total_products": totals.listed + totals.rechecked,
             "db_loaded": loaded,
@@ -124,6 +132,8 @@ impl Work<'_> {
             "success_count": loaded + totals.gone,
             "failed_count": totals.rejected,
             "unobserved_count": totals.unobserved,
+            "corrected": corrected.columns,
+            "withdrawn_count": corrected.withdrawn,
             "file_loaded": 0,
             "errors": [],
             "processing_time": round3(elapsed.unwrap_or(0.0)),

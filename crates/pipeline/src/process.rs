@@ -17,6 +17,11 @@ pub(crate) fn this_host() -> Host {
     }
 }
 
+/// Whether it is known that a process is gone: it was one of this machine.
+pub fn is_gone(host: &Host) -> bool {
+    host.name == this_host().name && is_dead(&host.process)
+}
+
 /// Whether a process of this machine, as [`this_host`] writes it, is gone.
 pub(crate) fn is_dead(process: &str) -> bool {
     let Some((id, start)) = process.split_once(' ') else {

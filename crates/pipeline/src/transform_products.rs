@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use catalog::{BodyLimits, Detail, Product, Rejection, RejectionReason, Seen, Shapes, Source};
+use catalog::{
+    BodyLimits, DERIVATION, Detail, Product, Rejection, RejectionReason, Seen, Shapes, Source,
+    parse_listing, read_body,
+};
 use serde_json::{Map, Value, json};
 use warehouse::{RejectionToStore, StoredPage, ToTransform, Transformed};
 
@@ -12,11 +15,12 @@ use crate::steps::Work;
 use crate::{Exit, Result, Step};
 
 /// Categories that are remembered at most; the site has some 3,000.
-const CATEGORIES: i64 = 100_000;
+pub(crate) const CATEGORIES: i64 = 100_000;
 
 impl Work<'_> {
     /// Transforms batches until nothing waits.
     pub(crate) async fn transform_products(&self) -> Result<Exit> {
+        self.derive_listings_anew().await?;
         let leaves = self.warehouse().leaves(CATEGORIES).await?;
         let total = self
             .warehouse()
@@ -53,6 +57,35 @@ impl Work<'_> {
         }
     }
 
+    /// Reads again the listing pages that lower rules had read. A page that is not kept any more, or cannot
+    /// be read, leaves its items as they are.
+    async fn derive_listings_anew(&self) -> Result<()> {
+        let (run, warehouse) = (&self.run.id, self.warehouse());
+        let mut after = 0;
+        loop {
+            let pages = warehouse
+                .outdated_listings(run, DERIVATION, after, self.settings().batch)
+                .await?;
+            let Some(last) = pages.last() else {
+                return Ok(());
+            };
+            after = *last;
+            for id in pages {
+                self.check_stop()?;
+                let Some(page) = warehouse.page(id).await? else {
+                    continue;
+                };
+                let body = read_body(&page.body, page.encoding, &BodyLimits::default());
+                let Some(answer) = body.ok().and_then(|body| parse_listing(&body).ok()) else {
+                    continue;
+                };
+                warehouse
+                    .commit_listing_anew(&self.attempt, DERIVATION, id, &answer)
+                    .await?;
+            }
+        }
+    }
+
     /// Reports what waits to be loaded and what was refused.
     pub(crate) async fn transform_report(&self) -> Result<Map<String, Value>> {
         let warehouse = self.warehouse();
@@ -85,9 +118,18 @@ impl Work<'_> {
     }
 }
 
-/// One product's record from its pages.
+/// One product's record from its pages, if one can be made.
+pub(crate) fn record(product: ToTransform, leaves: &HashSet<i64>) -> Option<Product> {
+    match transform(product, leaves, &mut Shapes::default()) {
+        Transformed::Staged { product, .. } => Some(*product),
+        _ => None,
+    }
+}
+
+/// One product's record from its pages, or why there is none.
 fn transform(product: ToTransform, leaves: &HashSet<i64>, shapes: &mut Shapes) -> Transformed {
     let ToTransform {
+        run: _,
         product_id,
         listed_in,
         listing,
@@ -190,7 +232,7 @@ fn read_detail(
     product_id: i64,
     shapes: &mut Shapes,
 ) -> std::result::Result<Seen<Detail>, Rejection> {
-    let body = catalog::read_body(&page.body, page.encoding, &BodyLimits::default())
+    let body = read_body(&page.body, page.encoding, &BodyLimits::default())
         .map_err(|error| Rejection::new(RejectionReason::NotJson, None, error))?;
     let source = if page.source == "html" {
         Source::DetailHtml

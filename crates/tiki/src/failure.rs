@@ -195,6 +195,11 @@ fn warehouse_help(error: &W) -> Option<&'static str> {
              back to the settings with which this one was made (for the demo --demo-products)"
         }
         W::Patience(_) => "ask for less (LIMIT, a condition), or allow more with --timeout",
+        W::AtWork { .. } => {
+            "wait for it, or end its process (Ctrl-C finishes the batch in hand), then run the same \
+             command again; of one that was killed on another machine the lease is over after half a \
+             minute. `tiki runs` shows who is at work"
+        }
         W::Fenced(_) => "nothing is lost: the other worker goes on",
         W::Address(..) => "write sqlite:<path> or postgres://user:password@host/crawl_data",
         W::RunState { .. } => "`tiki runs` shows the state of every run",

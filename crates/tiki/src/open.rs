@@ -3,7 +3,7 @@
 //! Not here: what it is asked.
 
 use pipeline::Exit;
-use warehouse::{Error, Options, Warehouse};
+use warehouse::{Options, Warehouse};
 
 use crate::failure::{Failure, Outcome};
 use crate::{Context, print};
@@ -44,7 +44,9 @@ pub(crate) async fn to_write(context: &Context, demo: bool) -> Outcome<Warehouse
     })?;
     let (url, options) = place(context, demo);
     let warehouse = Warehouse::open(&url, &options).await?;
-    warehouse.migrate(&options.schema).await?;
+    warehouse
+        .migrate_past(&options.schema, pipeline::is_gone)
+        .await?;
     Ok(warehouse)
 }
 
@@ -72,12 +74,11 @@ async fn try_read(context: &Context, demo: bool) -> Outcome<(Option<Warehouse>, 
         return Ok((None, None));
     }
     let warehouse = Warehouse::open(&url, &options).await?;
-    match warehouse.totals().await {
-        Ok((products, ..)) => Ok((Some(warehouse), Some(products))),
-        // It has no tables yet.
-        Err(Error::Statement { .. }) => Ok((Some(warehouse), None)),
-        Err(error) => Err(error.into()),
+    if !warehouse.check_schema().await? {
+        return Ok((Some(warehouse), None));
     }
+    let (products, ..) = warehouse.totals().await?;
+    Ok((Some(warehouse), Some(products)))
 }
 
 /// What to do about a warehouse without records.
@@ -109,7 +110,9 @@ pub(crate) async fn empty(context: &Context, demo: bool, has_tables: bool) -> Fa
 pub(crate) async fn migrate(context: &Context, demo: bool) -> Outcome {
     let (url, options) = place(context, demo);
     let warehouse = Warehouse::open(&url, &options).await?;
-    let done = warehouse.migrate(&options.schema).await?;
+    let done = warehouse
+        .migrate_past(&options.schema, pipeline::is_gone)
+        .await?;
     let what = match done.applied.len() {
         0 => "already up to date".to_owned(),
         _ => format!("applied {}", done.applied.join(", ")),

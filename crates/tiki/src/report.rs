@@ -38,12 +38,13 @@ pub(crate) fn key_numbers(report: &StepReport) -> String {
         Some(Step::LoadProducts) => {
             let of = |field| of("load_stats", field);
             format!(
-                "{} new, {} changed, {} unchanged, {} late, {} gone",
+                "{} new, {} changed, {} unchanged, {} late, {} gone{}",
                 of("inserted_count"),
                 of("updated_count"),
                 of("unchanged_count"),
                 of("late_count"),
-                of("gone_count")
+                of("gone_count"),
+                corrected(report)
             )
         }
         Some(Step::GetCacheStats) => {
@@ -69,6 +70,25 @@ pub(crate) fn key_numbers(report: &StepReport) -> String {
     } else {
         format!("{text} (exit {})", report.exit_code)
     }
+}
+
+/// What was derived anew and differed, column by column; empty: nothing.
+fn corrected(report: &StepReport) -> String {
+    let stats = report.keys.get("load_stats");
+    let of = |field: &str| stats.and_then(|stats| stats.get(field));
+    let columns = of("corrected").and_then(Value::as_object);
+    let mut parts: Vec<String> = columns
+        .into_iter()
+        .flatten()
+        .map(|(column, rows)| format!("{column} {rows}"))
+        .collect();
+    if let Some(looks @ 1..) = of("withdrawn_count").and_then(Value::as_i64) {
+        parts.push(format!("looks taken back {looks}"));
+    }
+    if parts.is_empty() {
+        return String::new();
+    }
+    format!("; corrected: {}", parts.join(", "))
 }
 
 /// The whole report.

@@ -6,79 +6,18 @@
 //! that says the same moves it back, and one that says something else and lies within the stretch
 //! moves it to the look after.
 //!
-//! Not here: reading and writing rows (`merge_read`, `merge_write`), what a change is (`catalog`).
+//! Not here: which looks are new (`arrivals`), reading and writing rows (`merge_read`, `merge_write`),
+//! what a change is (`catalog`), what a product tells that was derived anew (`retell`).
 
 use catalog::{Change, Instant, Known, Look, Product, Source};
 
+use crate::arrivals::Arrivals;
 use crate::error::{Error, Result};
 use crate::merge::Outcome;
-use crate::merge_read::{Before, Current, Staged};
+use crate::merge_read::{Before, Current};
 use crate::merge_write::{Standing, Writes};
 use crate::present::{self, Age, Meeting, Present, Seller};
-
-/// A look and its page.
-pub(crate) type PagedLook = (Look, Option<i64>);
-
-/// The looks of a staged product, told apart by how they meet the stored ones.
-#[derive(Default)]
-pub(crate) struct Arrivals {
-    /// Newer than all before, in time order.
-    appended: Vec<PagedLook>,
-    /// Not newer, and not known.
-    late: Vec<PagedLook>,
-    /// Stored looks from the oldest arrival that is not newer on.
-    stored: Vec<Look>,
-}
-
-/// The oldest look that is not newer than what is known.
-pub(crate) fn oldest_late(looks: &[PagedLook], current: Option<&Current>) -> Option<Instant> {
-    let (oldest, _) = looks.first()?;
-    let newest = current?.newest_look;
-    (oldest.observed_at <= newest).then_some(oldest.observed_at)
-}
-
-impl Arrivals {
-    /// `stored`: the stored looks from [`oldest_late`] on. The same key again changes nothing unless
-    /// a heavier source meets a lighter one.
-    pub(crate) fn of(looks: Vec<PagedLook>, current: Option<&Current>, stored: Vec<Look>) -> Self {
-        let mut arrivals = Self {
-            stored,
-            ..Self::default()
-        };
-        for (look, page) in looks {
-            let same_time = |kept: &&Look| kept.observed_at == look.observed_at;
-            if current.is_none_or(|current| look.observed_at > current.newest_look) {
-                arrivals.appended.push((look, page));
-            } else if arrivals
-                .stored
-                .iter()
-                .find(same_time)
-                .is_none_or(|kept| kept.source < look.source)
-            {
-                arrivals.late.push((look, page));
-            }
-        }
-        arrivals
-    }
-
-    /// From when on history is to be folded anew, if at all.
-    pub(crate) fn rewind_to(&self) -> Option<Instant> {
-        self.late.first().map(|(look, _)| look.observed_at)
-    }
-
-    /// All looks from an instant on, in time order, as they will be.
-    fn looks_from(&self, from: Instant) -> Vec<&Look> {
-        let fresh = |at: Instant| self.late.iter().any(|(look, _)| look.observed_at == at);
-        let kept = self
-            .stored
-            .iter()
-            .filter(|look| look.observed_at >= from && !fresh(look.observed_at));
-        let arrived = self.late.iter().chain(&self.appended).map(|(look, _)| look);
-        let mut looks: Vec<&Look> = kept.chain(arrived).collect();
-        looks.sort_by_key(|look| look.observed_at);
-        looks
-    }
-}
+use crate::retell::Retold;
 
 /// What a product's looks come to.
 pub(crate) struct Folded {
@@ -89,6 +28,8 @@ pub(crate) struct Folded {
     history: Vec<Change>,
     /// The newest look was stored before this batch: `None`, nothing was.
     newest_before: Option<Instant>,
+    /// No look is left that says a price: the product was never seen.
+    pub(crate) nothing_left: bool,
 }
 
 /// Folds what arrived into what is known. `before`: what was known at [`Arrivals::rewind_to`].
@@ -130,11 +71,18 @@ pub(crate) fn fold(
         known = Some(after);
     }
     let nothing = || Error::Stored(format!("product {id} without a look"));
+    let mut nothing_left = false;
+    if !arrivals.withdrawn.is_empty() && known.as_ref().is_none_or(|k| k.values.price.is_none()) {
+        nothing_left = true;
+        known = current.map(|current| current.known.clone());
+        last_change = current.map(|current| current.last_change);
+    }
     Ok(Folded {
         known: known.ok_or_else(nothing)?,
         last_change: last_change.ok_or_else(nothing)?,
         delisted_at,
         history,
+        nothing_left,
         newest_before: current.map(|current| current.newest_look),
         arrivals,
     })
@@ -144,10 +92,11 @@ impl Folded {
     /// How what a look says meets what is told: older, if a later look of the same kind is stored, or
     /// if the look itself changed nothing because its key was taken.
     fn age(&self, at: Instant, kind: impl Fn(&Look) -> bool) -> Age {
-        let mut arrived = self.arrivals.late.iter().chain(&self.arrivals.appended);
+        let (late, confirmed) = (&self.arrivals.late, &self.arrivals.confirmed);
+        let mut arrived = late.iter().chain(&self.arrivals.appended).chain(confirmed);
         let arrived = arrived.any(|(look, _)| look.observed_at == at);
-        let mut stored = self.arrivals.stored.iter();
-        if arrived && !stored.any(|look| kind(look) && look.observed_at > at) {
+        let mut others = self.arrivals.others();
+        if arrived && !others.any(|look| kind(look) && look.observed_at > at) {
             Age::Newer
         } else {
             Age::Older
@@ -161,12 +110,23 @@ impl Folded {
             .any(|change| Some(change.observed_at) > self.newest_before)
     }
 
+    /// Whether higher rules than before derived it, and something was to be replaced.
+    pub(crate) fn is_anew(&self) -> bool {
+        self.arrivals.are_anew()
+    }
+
+    /// Whether looks came that are older than what is known.
+    pub(crate) fn is_late(&self) -> bool {
+        self.arrivals.rewind_to().is_some()
+    }
+
     /// Whether what is told of a product may differ from what is kept, so that it must be read.
     pub(crate) fn tells(&self, product: &Product, current: &Current) -> bool {
         let (identity, details) = hashes(product);
         identity != current.hashes.0
             || (details.is_some() && details != current.hashes.1)
             || self.known.values.seller_id != current.known.values.seller_id
+            || self.is_anew()
     }
 
     fn write(&mut self, id: i64, writes: &mut Writes) {
@@ -178,11 +138,17 @@ impl Folded {
             .history
             .extend(history.into_iter().map(|change| (id, change)));
         let arrivals = std::mem::take(&mut self.arrivals);
-        let of = |(look, page)| (id, look, page);
-        writes.late.extend(arrivals.late.into_iter().map(of));
+        let withdrawn = &arrivals.withdrawn;
         writes
-            .appended
-            .extend(arrivals.appended.into_iter().map(of));
+            .withdrawn
+            .extend(withdrawn.iter().map(|at| (id, *at)));
+        writes.corrections.looks(&arrivals);
+        let derivation = arrivals.derivation;
+        let of = |(look, page)| (id, look, page, derivation);
+        let late = arrivals.late.into_iter().chain(arrivals.confirmed);
+        writes.late.extend(late.map(of));
+        let appended = arrivals.appended.into_iter();
+        writes.appended.extend(appended.map(of));
     }
 
     /// What follows for a product that is not told anything of.
@@ -223,9 +189,47 @@ pub(crate) fn decide_gone(
     Outcome::Gone
 }
 
+/// A known product that no record tells of any more.
+pub(crate) fn decide_vanished(id: i64, folded: &Folded, writes: &mut Writes) -> Outcome {
+    writes.corrections.looks(&folded.arrivals);
+    writes.vanished.push(id);
+    Outcome::Rejected
+}
+
+/// A known product of which higher rules do not believe this run's record any more.
+pub(crate) fn decide_withdrawn(
+    id: i64,
+    mut folded: Folded,
+    current: &Current,
+    told: (Option<&Present>, Option<&Retold>),
+    now: Instant,
+    writes: &mut Writes,
+) -> Outcome {
+    let mut standing = folded.standing(id, current);
+    let (kept, retold) = told;
+    if let Some(retold) = retold {
+        retold.stand(&mut standing, folded.last_change);
+    }
+    let told = retold
+        .map(|retold| retold.present.clone())
+        .or(kept.cloned());
+    let differs = told.as_ref() != kept;
+    if differs || stands_differently(&standing, current) {
+        standing.updated_at = now;
+    }
+    writes.corrections.told(kept, told.as_ref());
+    match told {
+        // Also where only the seller differs, whose name is shown.
+        Some(told) => writes.whole.push((standing, told)),
+        None => writes.standing.push(standing),
+    }
+    folded.write(id, writes);
+    Outcome::Rejected
+}
+
 /// A product that was not known.
 pub(crate) fn decide_new(
-    row: &Staged,
+    id: i64,
     product: &Product,
     mut folded: Folded,
     now: Instant,
@@ -235,7 +239,7 @@ pub(crate) fn decide_new(
     let content_at = content_at.unwrap_or(folded.last_change);
     let detail_observed_at = product.details().map(|details| details.observed_at);
     let standing = Standing {
-        id: row.product_id,
+        id,
         known: folded.known.clone(),
         hashes: hashes(product),
         content_at,
@@ -248,23 +252,31 @@ pub(crate) fn decide_new(
         delisted_at: folded.delisted_at,
         updated_at: now,
     };
-    folded.write(row.product_id, writes);
+    folded.write(id, writes);
     writes.new.push((standing, Present::of(product)));
     Outcome::New
 }
 
-/// A product that is known. `kept`: what is told of it now, where [`Folded::tells`] says so.
+/// A product that is known. `told`: what is told of it now, where [`Folded::tells`] says so, and what
+/// it is to be, where it was derived anew.
 pub(crate) fn decide_known(
     product: &Product,
     mut folded: Folded,
     current: &Current,
-    kept: Option<&Present>,
+    told: (Option<&Present>, Option<&Retold>),
     now: Instant,
     writes: &mut Writes,
 ) -> Outcome {
     let id = product.id();
+    if folded.arrivals.are_known() {
+        return Outcome::Unchanged;
+    }
+    let (kept, retold) = told;
     let meeting = meeting(product, &folded, current);
-    let told = kept.map(|kept| kept.meet(product, meeting));
+    let told = match retold {
+        Some(retold) => Some(retold.present.clone()),
+        None => kept.map(|kept| kept.meet(product, meeting)),
+    };
     let differs = told.as_ref() != kept;
     let mut standing = folded.standing(id, current);
     standing.content_at = content_clock(product, &folded, current, kept, meeting);
@@ -281,16 +293,21 @@ pub(crate) fn decide_known(
     if meeting.details == Age::Newer {
         standing.hashes.1 = said.1.or(current.hashes.1);
     }
+    if let Some(retold) = retold {
+        retold.stand(&mut standing, folded.last_change);
+    }
     let visible = differs || stands_differently(&standing, current);
     if visible {
         standing.updated_at = now;
     }
     let changed = visible || folded.changed_now();
-    let outcome = match (
-        folded.arrivals.appended.is_empty(),
-        folded.arrivals.late.is_empty(),
-    ) {
-        (true, false) => Outcome::Late,
+    let anew = folded.is_anew();
+    if anew {
+        writes.corrections.told(kept, told.as_ref());
+    }
+    let mended = folded.is_late() || (anew && differs);
+    let outcome = match (folded.arrivals.appended.is_empty(), mended) {
+        (true, true) => Outcome::Late,
         (false, _) if changed => Outcome::Changed,
         // The same keys again change nothing.
         _ => Outcome::Unchanged,
@@ -347,7 +364,7 @@ fn content_clock(
         ..meeting
     };
     let same = kept.is_none_or(|kept| kept.meet(product, newer).identity == kept.identity);
-    let others = folded.arrivals.stored.iter().filter(|look| !look.gone);
+    let others = folded.arrivals.others();
     clock(
         current.content_at,
         (first.observed_at, last.observed_at),
@@ -376,7 +393,7 @@ fn detail_clock(
         ..meeting
     };
     let same = kept.is_none_or(|kept| !kept.details_differ(&kept.meet(product, newer)));
-    let others = folded.arrivals.stored.iter().filter(|look| is_detail(look));
+    let others = folded.arrivals.others().filter(|look| is_detail(look));
     Some(clock(since, (at, at), same, others))
 }
 
@@ -409,7 +426,7 @@ fn hashes(product: &Product) -> (i64, Option<i64>) {
     )
 }
 
-fn newest(instants: [Option<Instant>; 3]) -> Instant {
+pub(crate) fn newest(instants: [Option<Instant>; 3]) -> Instant {
     let newest = instants.into_iter().flatten().max();
     newest.unwrap_or_else(|| Instant::from_millis(0))
 }

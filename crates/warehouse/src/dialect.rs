@@ -12,6 +12,7 @@
 //! | `{sorted}` | text that is ordered by its bytes, whatever the database's language | the same |
 //! | `{yes}`, `{no}` | `TRUE`, `FALSE` | `1`, `0` |
 //! | `{time}`, `{json}`, `{real}`, `{flag}`, `{bytes}`, `{serial}` | column types | column types |
+//! | `{room:t}` | half of every page of a table is left for its rows' next versions | nothing |
 //! | `{int:…}` | `CAST(… AS BIGINT)` | the same |
 //!
 //! Not here: running a statement (`tx`).
@@ -95,6 +96,8 @@ impl Dialect {
             }
             ("among", Self::Sqlite) => format!("IN (SELECT value FROM json_each(?{number}))"),
             ("among", Self::Postgres) => format!("= ANY(${number}::bigint[])"),
+            ("room", Self::Sqlite) => String::new(),
+            ("room", Self::Postgres) => format!("ALTER TABLE {parameter} SET (fillfactor = 50)"),
             ("int", _) => format!("CAST({} AS BIGINT)", self.translate(parameter)),
             _ => format!("{{{word}}}"),
         }

@@ -30,6 +30,20 @@ pub enum Error {
     /// The schema is newer than this program, or was changed by hand.
     #[error("{0}")]
     Schema(String),
+    /// A process works in the warehouse, so the schema stays as it is.
+    #[error(
+        "run {run} is at work ({step}, process {} on {}), so the schema of the warehouse stays as it is",
+        .host.process.split(' ').next().unwrap_or(""),
+        .host.name.split(' ').next().unwrap_or("")
+    )]
+    AtWork {
+        /// The run.
+        run: String,
+        /// The step.
+        step: String,
+        /// Where its process runs.
+        host: crate::lease::Host,
+    },
     /// The warehouse keeps another site.
     #[error("this warehouse keeps {kept}, not {asked}")]
     Origin {

@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicI64;
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::ledger::RunState;
+use crate::migrations;
 use crate::open::Warehouse;
 use crate::params;
 use crate::tx::Tx;
@@ -69,6 +70,7 @@ impl Warehouse {
         is_dead: impl Fn(&str) -> bool,
     ) -> Result<std::result::Result<Attempt, Host>> {
         let mut tx = self.begin().await?;
+        migrations::refuse_newer(&mut tx).await?;
         // Locked, so that the run is not held in between.
         let sql = "SELECT state FROM runs WHERE id = $1 {for share}";
         let state = tx.row(sql, params![&wish.run]).await?;
@@ -304,17 +306,17 @@ pub(crate) async fn note_claim(tx: &mut Tx, epoch: i64) -> Result<()> {
     .map(drop)
 }
 
-/// Commits only if the attempt is alive; its row stays locked until the commit, so nobody can end
-/// the attempt in between.
+/// Commits only if the attempt is alive and the schema is none that this program does not know; the
+/// attempt's row stays locked until the commit, so nobody can end it or migrate in between.
 pub(crate) async fn commit_fenced(mut tx: Tx, epoch: i64) -> Result<()> {
-    let count = tx
-        .execute(
-            "UPDATE attempts SET last_commit_at = {now}, lease_until = {later:$2}
-             WHERE epoch = $1 AND state = 'live'",
-            params![epoch, LEASE_SECONDS],
-        )
-        .await?;
-    if count != 1 {
+    let sql = format!(
+        "UPDATE attempts SET last_commit_at = {{now}}, lease_until = {{later:$2}}
+         WHERE epoch = $1 AND state = 'live' AND {} $3",
+        migrations::IS_KNOWN
+    );
+    let params = params![epoch, LEASE_SECONDS, migrations::known()];
+    if tx.execute(&sql, params).await? != 1 {
+        migrations::refuse_newer(&mut tx).await?;
         return Err(Error::Fenced(epoch));
     }
     tx.commit().await

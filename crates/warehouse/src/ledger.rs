@@ -5,11 +5,11 @@
 use catalog::Instant;
 
 use crate::error::{Error, Result};
-use crate::lease;
 use crate::open::Warehouse;
 use crate::params;
 use crate::tx::Tx;
 use crate::value::Row;
+use crate::{lease, migrations};
 
 /// Where a run stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -170,6 +170,7 @@ impl Warehouse {
     pub async fn create_run(&self, new: &NewRun) -> Result<std::result::Result<Run, Box<Run>>> {
         let mut tx = self.begin().await?;
         lease::lock(&mut tx, RUNS_LOCK).await?;
+        migrations::refuse_newer(&mut tx).await?;
         let sql = format!(
             "SELECT {RUN_COLUMNS} FROM runs r WHERE r.state = 'open' OR r.id = $1
              ORDER BY r.number DESC LIMIT 1"

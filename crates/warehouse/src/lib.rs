@@ -6,9 +6,11 @@
 //!
 //! Not here: fetching, deciding what a record is, the order of the steps, printing.
 
+mod arrivals;
 mod cache_counts;
 mod categories;
 mod completeness;
+mod corrections;
 mod decide;
 mod details;
 mod dialect;
@@ -32,6 +34,7 @@ mod postgres;
 mod present;
 mod read;
 mod rejections;
+mod retell;
 mod retention;
 mod run_reads;
 mod select;
@@ -46,6 +49,7 @@ mod walk;
 
 pub use categories::{CategoryNode, Walk, WalkedChild};
 pub use completeness::Completeness;
+pub use corrections::Corrected;
 pub use details::{DetailAnswer, DetailAsk, DetailOutcome};
 pub use drift::DriftRow;
 pub use error::{Error, Result};
@@ -54,7 +58,7 @@ pub use lease::{Attempt, AttemptRequest, Host};
 pub use ledger::{NewRun, Run, RunState, StepRow};
 pub use listings::{ListingAsk, ListingOutcome, ListingResult};
 pub use merge::{Merge, Outcome};
-pub use migrations::Migrated;
+pub use migrations::{Migrated, SchemaStep, schema_steps};
 pub use open::{Options, Warehouse};
 pub use pages::{NewPage, PageKind, StoredPage};
 pub use permits::{PaceRow, PermitRow};
@@ -62,6 +66,7 @@ pub use plan::{KnownProduct, PlannedProduct};
 pub use postgres::PoolLimits;
 pub use read::Records;
 pub use rejections::{RejectionRow, RejectionToStore};
+pub use retell::Derive;
 pub use retention::Retention;
 pub use run_reads::GoneCounts;
 pub use select::Table;

@@ -6,9 +6,11 @@
 use catalog::{Instant, Listing, ListingAnswer, ListingItem, Source};
 
 use crate::error::Result;
-use crate::lease::Attempt;
+use crate::lease::{Attempt, commit_fenced};
 use crate::listings::ListingAsk;
+use crate::open::Warehouse;
 use crate::pages::NewPage;
+use crate::params;
 use crate::rejections::{self, RejectionToStore};
 use crate::tx::{Columns, Tx};
 use crate::value::Value;
@@ -40,7 +42,11 @@ const LISTING_COLUMNS: &Columns = &[
     ("sales_count", "bigint"),
     ("rating_average", "{real}"),
     ("review_count", "bigint"),
+    ("derivation", "bigint"),
 ];
+
+/// What follows from where an item was found.
+const PLACE: usize = 10;
 
 /// The first sighting within a category is the one that counts, whatever order pages answered in: by
 /// slice, page and position.
@@ -145,7 +151,7 @@ fn row_of(
     listing: &Listing,
     seen: &Sighting,
 ) -> Vec<Value> {
-    vec![
+    let mut row = vec![
         (&attempt.run).into(),
         listing.product_id.into(),
         asked.category_id.into(),
@@ -156,6 +162,14 @@ fn row_of(
         seen.page_id.into(),
         seen.source.as_str().into(),
         seen.fetched_at.into(),
+    ];
+    row.extend(said(listing, catalog::DERIVATION));
+    row
+}
+
+/// What a listing says, in the order of [`LISTING_COLUMNS`] after [`PLACE`].
+fn said(listing: &Listing, derivation: i64) -> Vec<Value> {
+    vec![
         listing.fingerprint().into(),
         (&listing.url).into(),
         listing.spid.into(),
@@ -172,7 +186,64 @@ fn row_of(
         listing.sales_count.into(),
         listing.rating_average.into(),
         listing.review_count.into(),
+        derivation.into(),
     ]
+}
+
+impl Warehouse {
+    /// Pages of a run, after that of an id and `limit` at most, whose items lower rules than `derivation`
+    /// read.
+    pub async fn outdated_listings(
+        &self,
+        run: &str,
+        derivation: i64,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<i64>> {
+        let mut tx = self.read().await?;
+        let rows = tx
+            .rows(
+                "SELECT DISTINCT page_id FROM listings
+                 WHERE run_id = $1 AND derivation < $2 AND page_id > $3 ORDER BY page_id LIMIT $4",
+                params![run, derivation, after, limit],
+            )
+            .await?;
+        tx.commit().await?;
+        rows.iter().map(|row| row.int(0)).collect()
+    }
+
+    /// Stores what rules of a number read in a page of the run that lower ones had read: the same items,
+    /// in the same places.
+    pub async fn commit_listing_anew(
+        &self,
+        attempt: &Attempt,
+        derivation: i64,
+        page_id: i64,
+        answer: &ListingAnswer,
+    ) -> Result<()> {
+        let mut columns = vec![
+            ("run_id", "text"),
+            ("product_id", "bigint"),
+            ("page_id", "bigint"),
+        ];
+        columns.extend(&LISTING_COLUMNS[PLACE..]);
+        let sorted = Sorted::of(answer);
+        let rows: Vec<Vec<Value>> = sorted
+            .organic
+            .iter()
+            .map(|(_, listing)| {
+                let key = [
+                    (&attempt.run).into(),
+                    listing.product_id.into(),
+                    page_id.into(),
+                ];
+                key.into_iter().chain(said(listing, derivation)).collect()
+            })
+            .collect();
+        let mut tx = self.begin().await?;
+        tx.update("listings", &columns, 3, &rows).await?;
+        commit_fenced(tx, attempt.epoch).await
+    }
 }
 
 /// Keeps what has no id as rejections.

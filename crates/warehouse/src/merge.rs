@@ -11,7 +11,8 @@ use std::collections::HashMap;
 
 use catalog::Instant;
 
-use crate::decide::{self, Arrivals, Folded};
+use crate::arrivals::{self, Arrivals, Kept, PagedLook};
+use crate::decide::{self, Folded};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced, note_claim};
@@ -21,6 +22,7 @@ use crate::open::Warehouse;
 use crate::params;
 use crate::present::Present;
 use crate::rejections::{self, RejectionToStore};
+use crate::retell::{self, Derive, Retold};
 use crate::tx::Tx;
 
 /// What became of a product in a load.
@@ -83,6 +85,18 @@ impl Warehouse {
         attempt: &Attempt,
         merge: &Merge,
     ) -> Result<Option<Vec<(i64, Outcome)>>> {
+        self.load_deriving(attempt, merge, &|_| None).await
+    }
+
+    /// The same. Where a record was derived by higher rules than what is stored, `derive` makes the
+    /// product's other records of their kept pages, so that what has no history (name, texts, details)
+    /// comes to what a clean load gives; without it what is told meets what was told before.
+    pub async fn load_deriving(
+        &self,
+        attempt: &Attempt,
+        merge: &Merge,
+        derive: &Derive<'_>,
+    ) -> Result<Option<Vec<(i64, Outcome)>>> {
         let mut tx = self.begin_load(attempt).await?;
         let most = merge.batch.clamp(1, MAX_BATCH);
         let (staged, mut broken) = read::take(&mut tx, &attempt.run, most).await?;
@@ -91,7 +105,8 @@ impl Warehouse {
             return Ok((self.open_rows(attempt).await? > 0).then(Vec::new));
         }
         note_claim(&mut tx, attempt.epoch).await?;
-        let mut outcomes = merge_all(&mut tx, attempt, merge, &staged, &mut broken).await?;
+        let mut outcomes =
+            merge_all(&mut tx, attempt, (merge, derive), &staged, &mut broken).await?;
         outcomes.extend(broken.iter().map(|row| (row.product_id, Outcome::Rejected)));
         quarantine(&mut tx, attempt, broken, merge.now).await?;
         write::finish(&mut tx, &attempt.run, &outcomes).await?;
@@ -148,7 +163,7 @@ impl Warehouse {
 async fn merge_all(
     tx: &mut Tx,
     attempt: &Attempt,
-    merge: &Merge,
+    how: (&Merge, &Derive<'_>),
     staged: &[Staged],
     broken: &mut Vec<Broken>,
 ) -> Result<Vec<(i64, Outcome)>> {
@@ -159,7 +174,7 @@ async fn merge_all(
             continue;
         }
         tx.batch("SAVEPOINT part").await?;
-        match merge_part(tx, attempt, merge, part).await {
+        match merge_part(tx, attempt, how, part).await {
             Ok(merged) => {
                 tx.batch("RELEASE SAVEPOINT part").await?;
                 outcomes.extend(merged);
@@ -183,17 +198,40 @@ async fn merge_all(
 async fn merge_part(
     tx: &mut Tx,
     attempt: &Attempt,
-    merge: &Merge,
+    (merge, derive): (&Merge, &Derive<'_>),
     staged: &[Staged],
 ) -> Result<Vec<(i64, Outcome)>> {
     let ids: Vec<i64> = staged.iter().map(|row| row.product_id).collect();
     let current = read::current(tx, &ids).await?;
-    let folded = fold_all(tx, merge, staged, &current).await?;
+    let folded = fold_all(tx, (attempt, merge), staged, &current).await?;
     let present = read_told(tx, staged, &folded, &current).await?;
-    let (writes, outcomes) = decide_all(merge, staged, folded, &current, &present);
+    // What is late or derived anew may have told what a later record did not tell again.
+    let may_differ = |row: &Staged| {
+        let folded = folded.get(&row.product_id)?;
+        let told = row.gone_at.is_none() && present.contains_key(&row.product_id);
+        (told && (folded.is_anew() || folded.is_late())).then(|| folded.is_anew())
+    };
+    let anew = staged.iter();
+    let anew: Vec<(&Staged, bool)> = anew
+        .filter_map(|row| Some((row, may_differ(row)?)))
+        .collect();
+    let held = Held {
+        retold: retell::retell(tx, &attempt.run, &anew, (&current, &present), derive).await?,
+        current,
+        present,
+    };
+    let (writes, outcomes) = decide_all(merge, staged, folded, &held);
     write::write(tx, attempt, &writes, merge.now).await?;
     write::memberships(tx, &attempt.run, &ids).await?;
     Ok(outcomes)
+}
+
+/// What the warehouse holds of the products of a batch, and what is to be told of those that were
+/// derived anew.
+struct Held {
+    current: HashMap<i64, Current>,
+    present: HashMap<i64, Present>,
+    retold: HashMap<i64, Retold>,
 }
 
 /// Keeps rows that cannot be loaded, with their reasons and pages.
@@ -213,34 +251,34 @@ async fn quarantine(
     rejections::insert(tx, &attempt.run, &attempt.step, &rejections, now).await
 }
 
-/// Whether the row is a 404 that the run does not believe, or of a product that was never loaded
-/// and so cannot be delisted.
+/// Whether the row is a 404 that the run does not believe, or without a record and of a product that
+/// was never loaded, so that nothing of it can go.
 fn is_ignored(merge: &Merge, row: &Staged, current: &HashMap<i64, Current>) -> bool {
-    row.product.is_none() && (!merge.believe_gone || !current.contains_key(&row.product_id))
+    let gone = row.product.is_none() && !row.withdrawn;
+    let unknown = !current.contains_key(&row.product_id);
+    (gone && !merge.believe_gone) || (row.product.is_none() && unknown)
 }
 
 /// Folds the looks of a batch into what is known; ignored rows are left out.
 async fn fold_all(
     tx: &mut Tx,
-    merge: &Merge,
+    (attempt, merge): (&Attempt, &Merge),
     staged: &[Staged],
     current: &HashMap<i64, Current>,
 ) -> Result<HashMap<i64, Folded>> {
-    let mut looks: Vec<(i64, Vec<decide::PagedLook>)> = staged
+    let mut looks: Vec<(&Staged, Vec<PagedLook>)> = staged
         .iter()
         .filter(|row| !is_ignored(merge, row, current))
-        .map(|row| (row.product_id, row.looks()))
+        .map(|row| (row, row.looks()))
         .collect();
-    let late: Vec<(i64, Instant)> = looks
-        .iter()
-        .filter_map(|(id, looks)| Some((*id, decide::oldest_late(looks, current.get(id))?)))
-        .collect();
-    let mut stored = read::looks_from(tx, &late).await?;
+    let mut stored = read_stored(tx, &attempt.run, &looks, current).await?;
     let arrivals: Vec<(i64, Arrivals)> = looks
         .drain(..)
-        .map(|(id, looks)| {
+        .map(|(row, looks)| {
+            let id = row.product_id;
             let stored = stored.remove(&id).unwrap_or_default();
-            (id, Arrivals::of(looks, current.get(&id), stored))
+            let arrivals = Arrivals::of(looks, row.derivation, current.get(&id), stored);
+            (id, arrivals)
         })
         .collect();
     let rewound: Vec<(i64, Instant)> = arrivals
@@ -257,6 +295,39 @@ async fn fold_all(
         .collect()
 }
 
+/// The stored looks from the oldest arrival that is not newer on. Where the run's own looks were derived
+/// by lower rules, also from the first of those on.
+async fn read_stored(
+    tx: &mut Tx,
+    run: &str,
+    looks: &[(&Staged, Vec<PagedLook>)],
+    current: &HashMap<i64, Current>,
+) -> Result<HashMap<i64, Vec<Kept>>> {
+    let late: HashMap<i64, Instant> = looks
+        .iter()
+        .filter_map(|(row, looks)| {
+            let id = row.product_id;
+            Some((id, arrivals::oldest_late(looks, current.get(&id))?))
+        })
+        .collect();
+    let from: Vec<(i64, Instant)> = late.iter().map(|(id, at)| (*id, *at)).collect();
+    let mut stored = read::looks_from(tx, run, &from).await?;
+    let anew: Vec<i64> = looks
+        .iter()
+        .filter(|(row, _)| {
+            let stored = stored.get(&row.product_id);
+            row.withdrawn || stored.is_some_and(|stored| arrivals::is_anew(stored, row.derivation))
+        })
+        .map(|(row, _)| row.product_id)
+        .collect();
+    if !anew.is_empty() {
+        let mut first = read::first_of_run(tx, run, &anew).await?;
+        first.retain(|(id, at)| late.get(id).is_none_or(|late| at < late));
+        stored.extend(read::looks_from(tx, run, &first).await?);
+    }
+    Ok(stored)
+}
+
 /// What is told now of the products that a batch may tell something new of.
 async fn read_told(
     tx: &mut Tx,
@@ -270,6 +341,7 @@ async fn read_told(
             let id = &row.product_id;
             match (&row.product, folded.get(id), current.get(id)) {
                 (Some(product), Some(folded), Some(current)) => folded.tells(product, current),
+                (None, Some(_), Some(_)) => row.withdrawn,
                 _ => false,
             }
         })
@@ -282,24 +354,30 @@ fn decide_all(
     merge: &Merge,
     staged: &[Staged],
     mut folded: HashMap<i64, Folded>,
-    current: &HashMap<i64, Current>,
-    present: &HashMap<i64, Present>,
+    held: &Held,
 ) -> (Writes, Vec<(i64, Outcome)>) {
     let (mut writes, now) = (Writes::default(), merge.now);
     let mut outcomes = Vec::with_capacity(staged.len());
     for row in staged {
         let id = row.product_id;
-        let outcome = match (folded.remove(&id), &row.product, current.get(&id)) {
+        let told = (held.present.get(&id), held.retold.get(&id));
+        let outcome = match (folded.remove(&id), &row.product, held.current.get(&id)) {
+            (None, ..) if row.withdrawn => Outcome::Rejected,
             (None, ..) | (_, None, None) => Outcome::Unobserved,
+            (Some(folded), _, Some(_)) if folded.nothing_left => {
+                decide::decide_vanished(id, &folded, &mut writes)
+            }
+            (Some(folded), None, Some(current)) if row.withdrawn => {
+                decide::decide_withdrawn(id, folded, current, told, now, &mut writes)
+            }
             (Some(folded), None, Some(current)) => {
                 decide::decide_gone(id, folded, current, now, &mut writes)
             }
             (Some(folded), Some(product), None) => {
-                decide::decide_new(row, product, folded, now, &mut writes)
+                decide::decide_new(id, product, folded, now, &mut writes)
             }
             (Some(folded), Some(product), Some(current)) => {
-                let kept = present.get(&id);
-                decide::decide_known(product, folded, current, kept, now, &mut writes)
+                decide::decide_known(product, folded, current, told, now, &mut writes)
             }
         };
         outcomes.push((id, outcome));

@@ -8,6 +8,7 @@ use catalog::{
     Identity, Instant, Known, Look, Product, Rejection, RejectionReason, Source, Values,
 };
 
+use crate::arrivals::Kept;
 use crate::error::{Error, Result};
 use crate::params;
 use crate::present::Present;
@@ -20,6 +21,10 @@ pub(crate) struct Staged {
     /// `None`: found gone.
     pub(crate) product: Option<Product>,
     pub(crate) gone_at: Option<Instant>,
+    /// The number of the rules that derived it.
+    pub(crate) derivation: i64,
+    /// Lower rules made a record of these pages, and these rules make none.
+    pub(crate) withdrawn: bool,
     listing_page_id: Option<i64>,
     detail_page_id: Option<i64>,
 }
@@ -88,7 +93,7 @@ pub(crate) struct Broken {
 pub(crate) async fn take(tx: &mut Tx, run: &str, n: i64) -> Result<(Vec<Staged>, Vec<Broken>)> {
     let rows = tx
         .rows(
-            "SELECT product_id, record, gone_at, listing_page_id, detail_page_id
+            "SELECT product_id, record, gone_at, listing_page_id, detail_page_id, derivation, withdrawn
              FROM staged_products WHERE run_id = $1 ORDER BY product_id LIMIT $2 {skip locked}",
             params![run, n],
         )
@@ -99,8 +104,9 @@ pub(crate) async fn take(tx: &mut Tx, run: &str, n: i64) -> Result<(Vec<Staged>,
         let (listing_page_id, detail_page_id) = (row.opt_int(3)?, row.opt_int(4)?);
         let product = row.opt_text(1)?.map(|record| Product::from_json(&record));
         let gone_at = row.opt_time(2)?;
+        let (derivation, withdrawn) = (row.int(5)?, row.flag(6)?);
         let product = match product.transpose() {
-            Ok(product) if product.is_none() != gone_at.is_none() => Ok(product),
+            Ok(product) if withdrawn || product.is_none() != gone_at.is_none() => Ok(product),
             Ok(_) => Err(Rejection::new(
                 RejectionReason::BadStaged,
                 None,
@@ -113,6 +119,8 @@ pub(crate) async fn take(tx: &mut Tx, run: &str, n: i64) -> Result<(Vec<Staged>,
                 product_id,
                 product,
                 gone_at,
+                derivation,
+                withdrawn,
                 listing_page_id,
                 detail_page_id,
             }),
@@ -238,31 +246,55 @@ fn keys(of: &[(i64, Instant)]) -> Vec<Vec<Value>> {
 /// Looks of products, each from an instant on, in time order.
 pub(crate) async fn looks_from(
     tx: &mut Tx,
+    run: &str,
     from: &[(i64, Instant)],
-) -> Result<HashMap<i64, Vec<Look>>> {
+) -> Result<HashMap<i64, Vec<Kept>>> {
     let rows = tx
         .lookup(
             FROM_INSTANT,
             "SELECT d.id, o.observed_at, o.source, o.gone, o.price, o.original_price,
                 o.discount_percent, o.sales_count, o.rating_average, o.review_count, o.seller_id,
-                o.spid, o.stock_status, o.stock_quantity
+                o.spid, o.stock_status, o.stock_quantity, o.derivation, o.run_id
              FROM {keys} JOIN observations o ON o.product_id = d.id AND o.observed_at >= d.at
              ORDER BY d.id, o.observed_at",
             &keys(from),
         )
         .await?;
-    let mut looks: HashMap<i64, Vec<Look>> = HashMap::with_capacity(from.len());
+    let mut looks: HashMap<i64, Vec<Kept>> = HashMap::with_capacity(from.len());
     for row in &rows {
         let word = row.text(2)?;
-        looks.entry(row.int(0)?).or_default().push(Look {
+        let look = Look {
             observed_at: row.time(1)?,
             source: Source::parse(&word)
                 .ok_or_else(|| Error::Stored(format!("{word:?} is no source")))?,
             gone: row.flag(3)?,
             values: values(row, 4)?,
+        };
+        looks.entry(row.int(0)?).or_default().push(Kept {
+            look,
+            derivation: row.int(14)?,
+            own: row.text(15)? == run,
         });
     }
     Ok(looks)
+}
+
+/// The first look that a run has of each of some products.
+pub(crate) async fn first_of_run(
+    tx: &mut Tx,
+    run: &str,
+    ids: &[i64],
+) -> Result<Vec<(i64, Instant)>> {
+    let rows = tx
+        .rows(
+            "SELECT product_id, MIN(observed_at) FROM observations
+             WHERE product_id {among:$1} AND run_id = $2 GROUP BY product_id",
+            &[Value::Ids(ids.to_vec()), run.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.int(0)?, row.time(1)?)))
+        .collect()
 }
 
 /// What was known of products just before an instant; no entry: nothing.

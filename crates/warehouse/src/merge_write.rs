@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use catalog::{Change, Instant, Known, Look, Values, compute};
 
+use crate::corrections::Corrections;
 use crate::error::Result;
 use crate::lease::Attempt;
 use crate::merge::Outcome;
@@ -14,13 +15,21 @@ use crate::staging::{RUN_PRODUCT, run_products};
 use crate::tx::{Columns, Tx};
 use crate::value::Value;
 
+/// A product's look, its page and the number of the rules that derived it.
+type PagedLook = (i64, Look, Option<i64>, i64);
+
 /// What a batch will write.
 #[derive(Default)]
 pub(crate) struct Writes {
-    /// Looks, with their pages, that are newer than all before of their product.
-    pub(crate) appended: Vec<(i64, Look, Option<i64>)>,
-    /// Other looks, with their pages; one may take the place of a lighter one.
-    pub(crate) late: Vec<(i64, Look, Option<i64>)>,
+    /// Looks that are newer than all before of their product.
+    pub(crate) appended: Vec<PagedLook>,
+    /// Other looks; one may take the place of a lighter one, or of one by lower rules.
+    pub(crate) late: Vec<PagedLook>,
+    /// Looks that higher rules do not derive any more.
+    pub(crate) withdrawn: Vec<(i64, Instant)>,
+    /// Products of which nothing is left.
+    pub(crate) vanished: Vec<i64>,
+    pub(crate) corrections: Corrections,
     /// Products whose history is dropped from an instant on.
     pub(crate) dropped: Vec<(i64, Instant)>,
     pub(crate) history: Vec<(i64, Change)>,
@@ -104,6 +113,7 @@ pub(crate) async fn write(
     writes: &Writes,
     now: Instant,
 ) -> Result<()> {
+    remove(tx, writes).await?;
     write_observations(tx, &attempt.run, writes).await?;
     let dropped: Vec<Vec<Value>> = writes
         .dropped
@@ -114,7 +124,34 @@ pub(crate) async fn write(
     write_history(tx, writes).await?;
     write_new(tx, &writes.new, now).await?;
     write_whole(tx, &writes.whole, now).await?;
-    write_standing(tx, &writes.standing).await
+    write_standing(tx, &writes.standing).await?;
+    writes.corrections.write(tx, &attempt.run).await
+}
+
+/// Takes away what higher rules do not derive any more.
+async fn remove(tx: &mut Tx, writes: &Writes) -> Result<()> {
+    if !writes.withdrawn.is_empty() {
+        let columns: &Columns = &[("product_id", "bigint"), ("observed_at", "{time}")];
+        let withdrawn = writes.withdrawn.iter();
+        let withdrawn: Vec<Vec<Value>> = withdrawn
+            .map(|(id, at)| vec![(*id).into(), (*at).into()])
+            .collect();
+        tx.delete("observations", columns, &withdrawn).await?;
+    }
+    if writes.vanished.is_empty() {
+        return Ok(());
+    }
+    for (table, key) in [
+        ("observations", "product_id"),
+        ("product_history", "product_id"),
+        ("product_categories", "product_id"),
+        ("products", "id"),
+    ] {
+        let sql = format!("DELETE FROM {table} WHERE {key} {{among:$1}}");
+        tx.execute(&sql, &[Value::Ids(writes.vanished.clone())])
+            .await?;
+    }
+    Ok(())
 }
 
 async fn write_observations(tx: &mut Tx, run: &str, writes: &Writes) -> Result<()> {
@@ -128,7 +165,7 @@ async fn write_observations(tx: &mut Tx, run: &str, writes: &Writes) -> Result<(
         ("derivation", "bigint"),
     ];
     columns.extend(VALUE_COLUMNS);
-    let row = |(id, look, page): &(i64, Look, Option<i64>)| {
+    let row = |(id, look, page, derivation): &PagedLook| {
         let mut row = Vec::with_capacity(columns.len());
         row.extend([
             (*id).into(),
@@ -137,7 +174,7 @@ async fn write_observations(tx: &mut Tx, run: &str, writes: &Writes) -> Result<(
             look.gone.into(),
             run.into(),
             (*page).into(),
-            catalog::DERIVATION.into(),
+            (*derivation).into(),
         ]);
         row.extend(value_cells(&look.values));
         row
@@ -148,9 +185,16 @@ async fn write_observations(tx: &mut Tx, run: &str, writes: &Writes) -> Result<(
         return Ok(());
     }
     let rows: Vec<Vec<Value>> = writes.late.iter().map(row).collect();
+    // A look that two runs have, by a page from a cache, stays the first one's.
     let set: Vec<String> = columns[2..]
         .iter()
-        .map(|(name, _)| format!("{name} = excluded.{name}"))
+        .map(|(name, _)| match *name {
+            "run_id" | "page_id" => format!(
+                "{name} = CASE WHEN observations.source = excluded.source
+                    THEN observations.{name} ELSE excluded.{name} END"
+            ),
+            _ => format!("{name} = excluded.{name}"),
+        })
         .collect();
     let tail = format!(
         "ON CONFLICT (product_id, observed_at) DO UPDATE SET {}",

@@ -7,13 +7,14 @@ use sha2::{Digest, Sha256};
 
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
+use crate::lease::Host;
 use crate::params;
 use crate::tx::Tx;
 
 /// A file, and the database that it is for; `None`: both.
 type Migration = (&'static str, &'static str, Option<Dialect>);
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 5] = [
     (
         "0001_catalogue",
         include_str!("../migrations/0001_catalogue.sql"),
@@ -35,14 +36,9 @@ const MIGRATIONS: [Migration; 6] = [
         Some(Dialect::Sqlite),
     ),
     (
-        "0005_frontier",
-        include_str!("../migrations/0005_frontier.sql"),
+        "0005_trust",
+        include_str!("../migrations/0005_trust.sql"),
         None,
-    ),
-    (
-        "0005_frontier_postgres",
-        include_str!("../migrations/0005_frontier_postgres.sql"),
-        Some(Dialect::Postgres),
     ),
 ];
 
@@ -67,36 +63,20 @@ pub(crate) async fn lock(tx: &mut Tx) -> Result<()> {
     Ok(())
 }
 
-/// Brings the schema up to date in one transaction that holds [`lock`].
-pub(crate) async fn migrate(tx: &mut Tx) -> Result<Migrated> {
+/// Brings the schema up to date in one transaction that holds [`lock`]. Nobody may work in the warehouse
+/// meanwhile; `is_dead` tells of whom it is known that he does not.
+pub(crate) async fn migrate(tx: &mut Tx, is_dead: impl Fn(&Host) -> bool) -> Result<Migrated> {
     tx.batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (
             name TEXT PRIMARY KEY, checksum TEXT NOT NULL, applied_at {time} NOT NULL)",
     )
     .await?;
-    let rows = tx
-        .rows(
-            "SELECT name, checksum FROM schema_migrations ORDER BY name",
-            &[],
-        )
-        .await?;
-    if let Some(row) = rows.get(MIGRATIONS.len()) {
-        return Err(Error::Schema(format!(
-            "the warehouse has the schema {}, which is newer than this program: use a newer tiki",
-            row.text(0)?
-        )));
-    }
-    for ((name, sql, _), row) in MIGRATIONS.iter().zip(&rows) {
-        if row.text(0)? != *name || row.text(1)? != checksum(sql) {
-            return Err(Error::Schema(format!(
-                "the schema step {} of the warehouse is not this program's {name}: use the tiki \
-                 that made the warehouse",
-                row.text(0)?
-            )));
-        }
+    let taken = taken(tx).await?;
+    if (1..MIGRATIONS.len()).contains(&taken) {
+        end_all_work(tx, is_dead).await?;
     }
     let mut applied = Vec::new();
-    for (name, sql, only) in MIGRATIONS.iter().skip(rows.len()) {
+    for (name, sql, only) in MIGRATIONS.iter().skip(taken) {
         if only.is_none_or(|dialect| dialect == tx.dialect()) {
             tx.batch(sql).await?;
         }
@@ -107,11 +87,148 @@ pub(crate) async fn migrate(tx: &mut Tx) -> Result<Migrated> {
         .await?;
         applied.push((*name).to_owned());
     }
-    let version = MIGRATIONS
-        .last()
-        .map(|(name, ..)| (*name).to_owned())
-        .unwrap_or_default();
-    Ok(Migrated { applied, version })
+    Ok(Migrated {
+        applied,
+        version: newest().to_owned(),
+    })
+}
+
+/// How many steps a warehouse has taken; another program's are refused.
+async fn taken(tx: &mut Tx) -> Result<usize> {
+    let rows = tx
+        .rows(
+            "SELECT name, checksum FROM schema_migrations ORDER BY name",
+            &[],
+        )
+        .await?;
+    if let Some(row) = rows.get(MIGRATIONS.len()) {
+        return Err(newer(&row.text(0)?));
+    }
+    for ((name, sql, _), row) in MIGRATIONS.iter().zip(&rows) {
+        if row.text(0)? != *name || row.text(1)? != checksum(sql) {
+            return Err(Error::Schema(format!(
+                "the schema step {} of the warehouse is not this program's {name}: use the tiki \
+                 that made the warehouse",
+                row.text(0)?
+            )));
+        }
+    }
+    Ok(rows.len())
+}
+
+/// Refuses a schema that this program can only write to after it was migrated, or not at all. `false`:
+/// there are no tables yet.
+pub(crate) async fn check(tx: &mut Tx) -> Result<bool> {
+    let taken = match taken(tx).await {
+        // It has no ledger of its schema.
+        Err(Error::Statement { .. }) | Ok(0) => return Ok(false),
+        taken => taken?,
+    };
+    match MIGRATIONS.get(taken) {
+        None => Ok(true),
+        Some(_) => Err(Error::Schema(format!(
+            "the warehouse has the schema {}, which is older than this program's {}: bring it up to \
+             date with `tiki migrate`, or with the next `tiki run`",
+            MIGRATIONS[taken - 1].0,
+            newest()
+        ))),
+    }
+}
+
+/// The condition under which a program may still write: the schema is none that it does not know. `$n`
+/// stands for [`known`].
+pub(crate) const IS_KNOWN: &str = "(SELECT COUNT(*) FROM schema_migrations) <=";
+
+/// How many steps this program knows.
+pub(crate) fn known() -> i64 {
+    MIGRATIONS.len() as i64
+}
+
+/// Refuses a schema that a newer program made meanwhile.
+pub(crate) async fn refuse_newer(tx: &mut Tx) -> Result<()> {
+    let sql = "SELECT COUNT(*), MAX(name) FROM schema_migrations";
+    match tx.row(sql, &[]).await? {
+        Some(row) if row.int(0)? > known() => Err(newer(&row.text(1)?)),
+        _ => Ok(()),
+    }
+}
+
+fn newer(name: &str) -> Error {
+    Error::Schema(format!(
+        "the warehouse has the schema {name}, which is newer than this program: use a newer tiki"
+    ))
+}
+
+fn newest() -> &'static str {
+    MIGRATIONS.last().map_or("", |(name, ..)| *name)
+}
+
+/// Refuses while somebody is at work, and ends all other attempts, so that a worker of an older program
+/// that slept through it commits nothing into the new schema.
+async fn end_all_work(tx: &mut Tx, is_dead: impl Fn(&Host) -> bool) -> Result<()> {
+    let exists = "SELECT name FROM schema_migrations WHERE name = '0002_runs'";
+    if tx.row(exists, &[]).await?.is_none() {
+        return Ok(());
+    }
+    if tx.dialect() == Dialect::Postgres {
+        // Whoever begins or commits meanwhile waits until the schema is the new one.
+        tx.batch("LOCK TABLE attempts IN EXCLUSIVE MODE").await?;
+    }
+    let rows = tx
+        .rows(
+            "SELECT run_id, step, host, process FROM attempts
+             WHERE state = 'live' AND lease_until > {now} ORDER BY epoch",
+            &[],
+        )
+        .await?;
+    for row in &rows {
+        let host = Host {
+            name: row.text(2)?,
+            process: row.text(3)?,
+        };
+        if !is_dead(&host) {
+            return Err(Error::AtWork {
+                run: row.text(0)?,
+                step: row.text(1)?,
+                host,
+            });
+        }
+    }
+    tx.execute(
+        "UPDATE attempts SET state = 'fenced', ended_at = {now} WHERE state = 'live'",
+        &[],
+    )
+    .await
+    .map(drop)
+}
+
+/// A step of the schema as one of the two databases takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaStep {
+    /// Its name, as in the table `schema_migrations`.
+    pub name: &'static str,
+    /// SHA-256 of its text, as there.
+    pub checksum: String,
+    /// Its statements, in that database's words; empty: there it is nothing.
+    pub sql: String,
+}
+
+/// All steps of the schema in their order, in the words of PostgreSQL or of SQLite.
+pub fn schema_steps(postgres: bool) -> Vec<SchemaStep> {
+    let dialect = if postgres {
+        Dialect::Postgres
+    } else {
+        Dialect::Sqlite
+    };
+    let step = |(name, sql, only): &Migration| SchemaStep {
+        name,
+        checksum: checksum(sql),
+        sql: match only {
+            Some(only) if *only != dialect => String::new(),
+            _ => dialect.translate(sql),
+        },
+    };
+    MIGRATIONS.iter().map(step).collect()
 }
 
 fn checksum(sql: &str) -> String {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use catalog::Instant;
 
 use crate::error::{Error, Result};
+use crate::lease::Host;
 use crate::migrations::{self, Migrated};
 use crate::params;
 use crate::postgres::{self, PoolLimits};
@@ -82,8 +83,18 @@ impl Warehouse {
         ))
     }
 
-    /// Brings the schema up to date; `schema` as in [`Options::schema`].
+    /// Brings the schema up to date, in one transaction; `schema` as in [`Options::schema`]. Refused
+    /// while a process works in the warehouse ([`Error::AtWork`]).
     pub async fn migrate(&self, schema: &str) -> Result<Migrated> {
+        self.migrate_past(schema, |_| false).await
+    }
+
+    /// The same; the lease of a process of which `is_dead` is known does not count.
+    pub async fn migrate_past(
+        &self,
+        schema: &str,
+        is_dead: impl Fn(&Host) -> bool,
+    ) -> Result<Migrated> {
         check_schema(schema)?;
         let mut tx = self.begin().await?;
         migrations::lock(&mut tx).await?;
@@ -91,9 +102,18 @@ impl Warehouse {
             tx.batch(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
                 .await?;
         }
-        let done = migrations::migrate(&mut tx).await?;
+        let done = migrations::migrate(&mut tx, is_dead).await?;
         tx.commit().await?;
         Ok(done)
+    }
+
+    /// Refuses a schema that is not this program's: a newer one, or one that is to be migrated first
+    /// ([`Error::Schema`]). `false`: there are no tables yet.
+    pub async fn check_schema(&self) -> Result<bool> {
+        let mut tx = self.read().await?;
+        let has_tables = migrations::check(&mut tx).await?;
+        tx.end().await?;
+        Ok(has_tables)
     }
 
     /// Ties the warehouse to the site that it keeps; refused when it keeps another.

@@ -90,6 +90,30 @@ impl Present {
         present
     }
 
+    /// Takes from another what it does not have itself.
+    pub(crate) fn fill(&mut self, other: &Self) {
+        fn fill<T: Clone>(own: &mut Option<T>, other: Option<&T>) {
+            if own.is_none() {
+                *own = other.cloned();
+            }
+        }
+        let (identity, others) = (&mut self.identity, &other.identity);
+        fill(&mut identity.image_url, others.image_url.as_ref());
+        fill(&mut identity.category_id, others.category_id.as_ref());
+        fill(&mut identity.category_path, others.category_path.as_ref());
+        fill(&mut identity.brand, others.brand.as_ref());
+        fill(&mut self.sku, other.sku.as_ref());
+        fill(&mut self.brand_id, other.brand_id.as_ref());
+        fill(&mut self.description, other.description.as_ref());
+        fill(&mut self.specifications, other.specifications.as_ref());
+        fill(&mut self.images, other.images.as_ref());
+        fill(&mut self.site_created_on, other.site_created_on.as_ref());
+        if self.named_seller_id.is_none() {
+            self.named_seller_id = other.named_seller_id;
+            self.named_seller_name.clone_from(&other.named_seller_name);
+        }
+    }
+
     /// Whether the seller whose name is known is this one.
     pub(crate) fn names(&self, seller_id: Option<i64>) -> bool {
         self.named_seller_id.is_some() && self.named_seller_id == seller_id

@@ -38,10 +38,11 @@ const OF_LISTINGS: [(&str, &str); 3] = [
     ("listing_pages", "run_id, category_id, slice, page"),
     ("run_categories", "run_id, category_id"),
 ];
-const OF_LEDGER: [(&str, &str); 8] = [
+const OF_LEDGER: [(&str, &str); 9] = [
     ("staged_products", "run_id, product_id"),
     ("run_products", "run_id, product_id"),
     ("rejections", "id"),
+    ("corrections", "run_id, column_name"),
     ("shapes", "run_id, source, endpoint, root, field"),
     ("drift", "run_id, source, endpoint, root, field, kind"),
     ("cache_counts", "run_id, tier"),

@@ -182,6 +182,7 @@ impl Warehouse {
                 "DELETE FROM staged_products WHERE run_id = $1",
                 "DELETE FROM rejections WHERE run_id = $1 AND product_id IS NOT NULL
                     AND step IN ('crawl-product-details', 'transform-products', 'load-products')",
+                "DELETE FROM corrections WHERE run_id = $1",
                 "DELETE FROM shapes WHERE run_id = $1 AND endpoint = 'detail'",
                 "DELETE FROM drift WHERE run_id = $1 AND NOT EXISTS (
                     SELECT 1 FROM runs WHERE id = $1 AND drift = 'accepted')",

@@ -20,6 +20,8 @@ use crate::value::{Row, Value};
 /// A product of a run and what its pages are.
 #[derive(Debug)]
 pub struct ToTransform {
+    /// The run.
+    pub run: String,
     /// The product.
     pub product_id: i64,
     /// The first category in walk order that listed it; `None`: a recheck.
@@ -76,6 +78,8 @@ const STAGED_COLUMNS: &Columns = &[
     ("gone_at", "{time}"),
     ("listing_page_id", "bigint"),
     ("detail_page_id", "bigint"),
+    ("derivation", "bigint"),
+    ("withdrawn", "{flag}"),
 ];
 
 impl Warehouse {
@@ -101,12 +105,8 @@ impl Warehouse {
             return Ok((self.open_rows(attempt).await? > 0).then(Vec::new));
         }
         let mut tx = self.read().await?;
-        let mut products = products_of(&mut tx, &attempt.run, &ids).await?;
-        let mut pages = pages_of(&mut tx, &attempt.run, &ids).await?;
+        let products = with_pages(&mut tx, &run_products(&attempt.run, &ids)).await?;
         tx.commit().await?;
-        for product in &mut products {
-            product.page = pages.remove(&product.product_id);
-        }
         Ok(Some(products))
     }
 
@@ -119,9 +119,23 @@ impl Warehouse {
         shapes: &[ShapeRow],
         now: Instant,
     ) -> Result<()> {
+        self.commit_derived(attempt, catalog::DERIVATION, batch, shapes, now)
+            .await
+    }
+
+    /// The same, of records that rules of another number derived: `derivation` goes with them.
+    pub async fn commit_derived(
+        &self,
+        attempt: &Attempt,
+        derivation: i64,
+        batch: &[Transformed],
+        shapes: &[ShapeRow],
+        now: Instant,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
         let (mut staged, mut states) = (Vec::new(), States::default());
         let (mut rejected, mut bad_details, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let mut without_record = Vec::new();
         for product in batch {
             let (id, stage, outcome) = match product {
                 Transformed::Staged {
@@ -142,14 +156,16 @@ impl Warehouse {
                 } => {
                     rejected.push(rejection.clone());
                     refused.push(*product_id);
+                    without_record.push(*product_id);
                     (*product_id, "done", Some("rejected"))
                 }
                 Transformed::Unobserved { product_id } => (*product_id, "done", Some("unobserved")),
             };
-            staged.extend(staged_row(&attempt.run, product));
+            staged.extend(staged_row(&attempt.run, derivation, product));
             states.entry((stage, outcome)).or_default().push(id);
         }
         set_states(&mut tx, attempt, states).await?;
+        staged.extend(withdrawn_rows(&mut tx, attempt, derivation, without_record).await?);
         tx.append("staged_products", STAGED_COLUMNS, &staged)
             .await?;
         reject_details(&mut tx, &attempt.run, bad_details, refused).await?;
@@ -249,7 +265,43 @@ async fn claim(tx: &mut Tx, attempt: &Attempt, n: i64) -> Result<Vec<i64>> {
     rows.iter().map(|row| row.int(0)).collect()
 }
 
-fn staged_row(run: &str, product: &Transformed) -> Option<Vec<Value>> {
+/// Products without a record of which lower rules had made one: their looks are to go.
+async fn withdrawn_rows(
+    tx: &mut Tx,
+    attempt: &Attempt,
+    derivation: i64,
+    without_record: Vec<i64>,
+) -> Result<Vec<Vec<Value>>> {
+    if without_record.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = tx
+        .rows(
+            "SELECT DISTINCT product_id FROM observations
+             WHERE product_id {among:$1} AND run_id = $2 AND derivation < $3",
+            &[
+                Value::Ids(without_record),
+                (&attempt.run).into(),
+                derivation.into(),
+            ],
+        )
+        .await?;
+    let withdrawn = |row: &Row| -> Result<Vec<Value>> {
+        Ok(vec![
+            (&attempt.run).into(),
+            row.int(0)?.into(),
+            Value::Null,
+            Value::Null,
+            Value::Null,
+            Value::Null,
+            derivation.into(),
+            true.into(),
+        ])
+    };
+    rows.iter().map(withdrawn).collect()
+}
+
+fn staged_row(run: &str, derivation: i64, product: &Transformed) -> Option<Vec<Value>> {
     match product {
         Transformed::Staged {
             product,
@@ -263,6 +315,8 @@ fn staged_row(run: &str, product: &Transformed) -> Option<Vec<Value>> {
             Value::Null,
             (*listing_page_id).into(),
             (*detail_page_id).into(),
+            derivation.into(),
+            false.into(),
         ]),
         Transformed::Gone { product_id, at } => Some(vec![
             run.into(),
@@ -271,6 +325,8 @@ fn staged_row(run: &str, product: &Transformed) -> Option<Vec<Value>> {
             (*at).into(),
             Value::Null,
             Value::Null,
+            derivation.into(),
+            false.into(),
         ]),
         Transformed::Rejected { .. } | Transformed::Unobserved { .. } => None,
     }
@@ -286,20 +342,32 @@ pub(crate) fn run_products(run: &str, ids: &[i64]) -> Vec<Vec<Value>> {
         .collect()
 }
 
-async fn products_of(tx: &mut Tx, run: &str, ids: &[i64]) -> Result<Vec<ToTransform>> {
+/// Products of runs with their pages; `keys`: rows of [`RUN_PRODUCT`].
+pub(crate) async fn with_pages(tx: &mut Tx, keys: &[Vec<Value>]) -> Result<Vec<ToTransform>> {
+    let mut products = products_of(tx, keys).await?;
+    let mut pages = pages_of(tx, keys).await?;
+    for product in &mut products {
+        let key = (product.product_id, std::mem::take(&mut product.run));
+        product.page = pages.remove(&key);
+        product.run = key.1;
+    }
+    Ok(products)
+}
+
+async fn products_of(tx: &mut Tx, keys: &[Vec<Value>]) -> Result<Vec<ToTransform>> {
     let rows = tx
         .lookup(
             RUN_PRODUCT,
             "SELECT p.product_id, p.listed_in, p.detail, p.answered_at, l.page_id, l.source,
                 l.observed_at, l.url, l.spid, l.name, l.image_url, l.brand, l.seller_sku,
                 l.seller_id, l.seller_is_official, l.category_path, l.price, l.original_price,
-                l.discount_percent, l.sales_count, l.rating_average, l.review_count
+                l.discount_percent, l.sales_count, l.rating_average, l.review_count, p.run_id
              FROM {keys} JOIN run_products p
                 ON p.run_id = d.run_id AND p.product_id = d.product_id
              LEFT JOIN listings l ON l.run_id = p.run_id AND l.product_id = p.product_id
                 AND l.category_id = p.listed_in
              ORDER BY p.product_id",
-            &run_products(run, ids),
+            keys,
         )
         .await?;
     rows.iter().map(to_transform).collect()
@@ -312,6 +380,7 @@ fn to_transform(row: &Row) -> Result<ToTransform> {
         None => None,
     };
     Ok(ToTransform {
+        run: row.text(22)?,
         product_id,
         listed_in: row.opt_int(1)?,
         listing,
@@ -348,19 +417,20 @@ fn listing(row: &Row, product_id: i64) -> Result<Seen<Listing>> {
     })
 }
 
-async fn pages_of(tx: &mut Tx, run: &str, ids: &[i64]) -> Result<HashMap<i64, StoredPage>> {
+/// By product and run.
+async fn pages_of(tx: &mut Tx, keys: &[Vec<Value>]) -> Result<HashMap<(i64, String), StoredPage>> {
     let rows = tx
         .lookup(
             RUN_PRODUCT,
-            "SELECT p.product_id, g.id, g.source, g.encoding, g.body, g.fetched_at
+            "SELECT p.product_id, g.id, g.source, g.encoding, g.body, g.fetched_at, p.run_id
              FROM {keys} JOIN run_products p
                 ON p.run_id = d.run_id AND p.product_id = d.product_id
              JOIN pages g ON g.id = p.page_id
              WHERE p.detail IN ('good', 'rejected')",
-            &run_products(run, ids),
+            keys,
         )
         .await?;
     rows.iter()
-        .map(|row| Ok((row.int(0)?, pages::stored(row, 1)?)))
+        .map(|row| Ok(((row.int(0)?, row.text(6)?), pages::stored(row, 1)?)))
         .collect()
 }

@@ -16,5 +16,7 @@ pub(super) fn run(arguments: &[String]) -> Outcome {
     if status.success() {
         return Ok(());
     }
-    Err(Failure::Work("the warehouse is outside its bounds".to_owned()))
+    Err(Failure::Work(
+        "the warehouse is outside its bounds".to_owned(),
+    ))
 }

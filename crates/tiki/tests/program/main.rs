@@ -4,6 +4,7 @@
 mod bad_days;
 mod data;
 mod demo;
+mod deriving;
 mod drift;
 mod failures;
 mod first_asks;
@@ -19,3 +20,4 @@ mod shared_cache;
 mod site;
 mod steps;
 mod tiki;
+mod upgrade;

@@ -40,6 +40,12 @@ const WORDS: [(&str, &str, &str); 7] = [
 const LEDGER: &str = "CREATE TABLE schema_migrations (
     name TEXT PRIMARY KEY, checksum TEXT NOT NULL, applied_at {time} NOT NULL);";
 
+/// The names of all steps after the first two.
+fn later_steps() -> Vec<&'static str> {
+    let steps = warehouse::schema_steps(false);
+    steps[OLD.len()..].iter().map(|step| step.name).collect()
+}
+
 fn checksum(sql: &str) -> String {
     let bytes = Sha256::digest(sql.as_bytes());
     let add = |text, byte| format!("{text}{byte:02x}");
@@ -168,7 +174,7 @@ async fn the_first_two_steps_are_migrated_without_loss(beside: Store) {
         .migrate("public")
         .await
         .expect("a migration");
-    assert_eq!(migrated.applied, ["0003_crawl", "0004_keys"]);
+    assert_eq!(migrated.applied, later_steps());
     assert_eq!(kept(&store).await, before);
     for (sql, expected) in [
         ("SELECT DISTINCT slice FROM listings", ""),
@@ -218,7 +224,7 @@ async fn an_empty_warehouse_of_the_first_two_steps_is_migrated(beside: Store) {
         .migrate("public")
         .await
         .expect("a migration");
-    assert_eq!(migrated.applied, ["0003_crawl", "0004_keys"]);
+    assert_eq!(migrated.applied, later_steps());
     let again = store.warehouse.migrate("public").await.expect("an answer");
     assert!(again.applied.is_empty());
     // It has the same tables as one that was made now.
