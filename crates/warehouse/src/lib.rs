@@ -8,6 +8,7 @@
 
 mod cache_counts;
 mod categories;
+mod cleaning;
 mod completeness;
 mod decide;
 mod details;
@@ -60,9 +61,9 @@ pub use pages::{NewPage, PageKind, StoredPage};
 pub use permits::{PaceRow, PermitRow};
 pub use plan::{KnownProduct, PlannedProduct};
 pub use postgres::PoolLimits;
-pub use read::Records;
+pub use read::{COUNTED, Records};
 pub use rejections::{RejectionRow, RejectionToStore};
-pub use retention::Retention;
+pub use retention::{Due, Kind, Retention};
 pub use run_reads::GoneCounts;
 pub use select::Table;
 pub use shapes::ShapeRow;

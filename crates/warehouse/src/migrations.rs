@@ -13,7 +13,7 @@ use crate::tx::Tx;
 /// A file, and the database that it is for; `None`: both.
 type Migration = (&'static str, &'static str, Option<Dialect>);
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     (
         "0001_catalogue",
         include_str!("../migrations/0001_catalogue.sql"),
@@ -33,6 +33,11 @@ const MIGRATIONS: [Migration; 4] = [
         "0004_keys",
         include_str!("../migrations/0004_keys.sql"),
         Some(Dialect::Sqlite),
+    ),
+    (
+        "0005_growth",
+        include_str!("../migrations/0005_growth.sql"),
+        None,
     ),
 ];
 

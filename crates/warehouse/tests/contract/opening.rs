@@ -2,7 +2,7 @@
 
 use warehouse::{Error, Options, Warehouse};
 
-use crate::store::{Store, at};
+use crate::store::{Store, at, migrations};
 
 on_both!(
     migrating_twice_does_nothing_the_second_time,
@@ -17,7 +17,7 @@ on_both!(
 async fn migrating_twice_does_nothing_the_second_time(store: Store) {
     let again = store.warehouse.migrate("public").await.expect("an answer");
     assert!(again.applied.is_empty(), "{again:?}");
-    assert_eq!(again.version, "0004_keys");
+    assert_eq!(Some(&again.version), migrations().last());
 }
 
 async fn a_newer_schema_is_refused(store: Store) {
@@ -91,7 +91,7 @@ async fn the_same_warehouse_migrates_once_whoever_comes(store: Store) {
         let done = task.await.expect("no panic").expect("a migration");
         applied += done.applied.len();
     }
-    assert_eq!(applied, 4);
+    assert_eq!(applied, migrations().len());
 }
 
 async fn a_run_waits_for_the_open_one(store: Store) {
