@@ -26,6 +26,7 @@ mod completeness;
 mod counting;
 mod details;
 mod drift;
+mod growth;
 mod limits;
 mod listings;
 mod loading;
