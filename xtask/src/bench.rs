@@ -2,6 +2,7 @@
 
 mod build;
 mod crawl;
+mod growth;
 mod origin;
 mod process;
 
@@ -15,11 +16,18 @@ struct Bench {
 }
 
 /// A new benchmark is a line here.
-const BENCHES: &[Bench] = &[Bench {
-    name: "crawl",
-    measures: "crawl-product-details beside a bare client: CPU, rate, memory",
-    run: crawl::run,
-}];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "crawl",
+        measures: "crawl-product-details beside a bare client: CPU, rate, memory",
+        run: crawl::run,
+    },
+    Bench {
+        name: "growth",
+        measures: "a day in a warehouse of 1 million looks, and of 10 million",
+        run: growth::run,
+    },
+];
 
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     let (name, rest) = arguments.split_first().unzip();
