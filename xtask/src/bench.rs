@@ -2,6 +2,7 @@
 
 mod build;
 mod crawl;
+mod growth;
 mod origin;
 mod process;
 mod warehouse;
@@ -21,6 +22,11 @@ const BENCHES: &[Bench] = &[
         name: "crawl",
         measures: "crawl-product-details beside a bare client: CPU, rate, memory",
         run: crawl::run,
+    },
+    Bench {
+        name: "growth",
+        measures: "a day in a warehouse of 1 million looks, and of 10 million",
+        run: growth::run,
     },
     Bench {
         name: "warehouse",

@@ -16,7 +16,9 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
     let mut command = cargo(root);
     servers.hand_to(&mut command);
     command.args(["test", "--release", "-p", "tiki"]);
-    command.args(["--test", "torture", "--test", "polite", "--"]);
+    command.args([
+        "--test", "torture", "--test", "cleaning", "--test", "polite", "--",
+    ]);
     command.args(["--ignored", "--nocapture"]).args(forwarded);
     let status = command.status();
     match status {

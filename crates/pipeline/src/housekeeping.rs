@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use sysinfo::{Disks, System};
-use warehouse::Retention;
+use warehouse::{Due, Kind, Retention};
 
 use crate::report::{keys, round3};
 use crate::steps::Work;
@@ -50,7 +50,7 @@ impl Work<'_> {
 
     /// How the machine is.
     pub(crate) async fn infrastructure_stats(&self) -> Result<Map<String, Value>> {
-        let (products, observations, changes) = self.warehouse().totals().await?;
+        let (products, observations, changes) = self.warehouse().totals_in_brief().await?;
         let stats = json!({
             "system": self.system_stats().await,
             "warehouse": {
@@ -58,6 +58,7 @@ impl Work<'_> {
                 "products": products,
                 "observations": observations,
                 "changes": changes,
+                "counted_up_to": warehouse::COUNTED,
             },
         });
         Ok(keys([("infrastructure_stats", stats)]))
@@ -95,7 +96,8 @@ impl Work<'_> {
         share(total.saturating_sub(disk.available_space()), total)
     }
 
-    /// Takes away what is older than it may be.
+    /// Takes away what is older than it may be. The first run that finds something of a kind to take
+    /// only says what can no longer be done without it; the runs after it take it.
     pub(crate) async fn clean_up(&self) -> Result<Map<String, Value>> {
         let keep = self.settings().keep;
         let now = self.pipeline.clock().now();
@@ -105,10 +107,38 @@ impl Work<'_> {
             pages: before(keep.pages_days),
             listings: before(keep.listings_days),
             ledger: before(keep.ledger_days),
+            // A detail of the shared cache is no older.
+            late_millis: self.settings().detail_ttl_millis(),
         };
-        let rows = self.warehouse().clean(&self.attempt, &retention).await?;
-        let files = self.clean_files()?;
-        Ok(keys([("removed_count", json!(rows + files))]))
+        let (mut total, mut kinds) = (self.clean_files()?, Vec::new());
+        for kind in Kind::ALL {
+            let warehouse = self.warehouse();
+            let due = warehouse.due_to_clean(&self.attempt, &retention, kind);
+            let Some(due) = due.await? else { continue };
+            let first = due
+                .announced_by
+                .as_ref()
+                .is_none_or(|run| *run == self.run.id);
+            let mut rows = 0;
+            if first {
+                warehouse.announce_purge(&self.attempt, kind).await?;
+                self.warn(first_purge(kind, &due));
+            } else {
+                rows = warehouse.clean(&self.attempt, &retention, kind).await?;
+            }
+            total += rows;
+            kinds.push(json!({
+                "kind": kind.as_str(),
+                "older_than": retention.before(kind).to_string(),
+                "runs": due.runs,
+                "rows": rows,
+                "announced": first,
+            }));
+        }
+        Ok(keys([
+            ("removed_count", json!(total)),
+            ("removed", json!(kinds)),
+        ]))
     }
 
     /// Temporary files of this program's own folder.
@@ -161,6 +191,36 @@ impl Work<'_> {
         });
         Ok(keys([("notification", notification)]))
     }
+}
+
+/// What can no longer be done when rows of a kind are gone.
+fn first_purge(kind: Kind, due: &Due) -> String {
+    let (setting, lost) = match kind {
+        Kind::Listings => (
+            "TIKI_KEEP_LISTINGS",
+            "can no longer be derived anew (`tiki run --from`, `tiki rejections replay`): their listings \
+             go",
+        ),
+        Kind::Pages => (
+            "TIKI_KEEP_PAGES",
+            "can no longer be derived anew (`tiki run --from`, `tiki rejections replay`): their pages go, \
+             but for the newest good one of a product and those of rejections",
+        ),
+        Kind::Observations => (
+            "TIKI_KEEP_OBSERVATIONS",
+            "can no longer be derived anew, and what did not change in them can no longer be seen: their \
+             looks go; the history of changes stays",
+        ),
+        Kind::Ledger => (
+            "TIKI_KEEP_LEDGER",
+            "can no longer be shown (`tiki runs`) nor derived anew: what they counted and rejected goes, \
+             with the pages of their rejections",
+        ),
+    };
+    format!(
+        "from the next run on, runs up to {} {lost}; to keep more, raise {setting} before",
+        due.youngest
+    )
 }
 
 /// A part of a whole in percent; `None` of nothing.

@@ -52,21 +52,21 @@ pub(crate) async fn to_write(context: &Context, demo: bool) -> Outcome<Warehouse
 
 /// Opens it for a command that reads records; one without any is told with what to do.
 pub(crate) async fn to_read(context: &Context, demo: bool) -> Outcome<Warehouse> {
-    let (warehouse, products) = try_read(context, demo).await?;
-    match (warehouse, products) {
-        (Some(warehouse), Some(1..)) => Ok(warehouse),
-        (_, products) => Err(empty(context, demo, products.is_some()).await),
+    let (warehouse, filled) = try_read(context, demo).await?;
+    match (warehouse, filled) {
+        (Some(warehouse), Some(true)) => Ok(warehouse),
+        (_, filled) => Err(empty(context, demo, filled.is_some()).await),
     }
 }
 
 /// Opens it for a command that reads the ledger; `None`: there is no warehouse yet.
 pub(crate) async fn ledger(context: &Context, demo: bool) -> Outcome<Option<Warehouse>> {
-    let (warehouse, products) = try_read(context, demo).await?;
-    Ok(warehouse.filter(|_| products.is_some()))
+    let (warehouse, filled) = try_read(context, demo).await?;
+    Ok(warehouse.filter(|_| filled.is_some()))
 }
 
-/// The warehouse if it is there, and its products if it has tables. Makes nothing.
-async fn try_read(context: &Context, demo: bool) -> Outcome<(Option<Warehouse>, Option<i64>)> {
+/// The warehouse if it is there, and whether it has products if it has tables. Makes nothing.
+async fn try_read(context: &Context, demo: bool) -> Outcome<(Option<Warehouse>, Option<bool>)> {
     let (url, options) = place(context, demo);
     if let Some(path) = url.strip_prefix("sqlite:")
         && !std::path::Path::new(path).exists()
@@ -77,8 +77,8 @@ async fn try_read(context: &Context, demo: bool) -> Outcome<(Option<Warehouse>, 
     if !warehouse.check_schema().await? {
         return Ok((Some(warehouse), None));
     }
-    let (products, ..) = warehouse.totals().await?;
-    Ok((Some(warehouse), Some(products)))
+    let filled = warehouse.has_products().await?;
+    Ok((Some(warehouse), Some(filled)))
 }
 
 /// What to do about a warehouse without records.
@@ -99,9 +99,12 @@ pub(crate) async fn empty(context: &Context, demo: bool, has_tables: bool) -> Fa
         return failure.help("fill it with: tiki run --demo");
     }
     match try_read(context, true).await {
-        Ok((_, Some(products @ 1..))) => failure.help(format!(
-            "the demo's has {products} products: add --demo to read it, or fill this one with: tiki run"
-        )),
+        Ok((Some(demo), Some(true))) => match demo.totals_in_brief().await {
+            Ok((products, ..)) => failure.help(format!(
+                "the demo's has {products} products: add --demo to read it, or fill this one with: tiki run"
+            )),
+            Err(error) => error.into(),
+        },
         _ => failure.help("fill it with: tiki run (the real site), or try: tiki run --demo"),
     }
 }

@@ -88,7 +88,7 @@ async fn replay(
     if runs.is_empty() {
         context
             .screen
-            .say("no finished run has such a rejection of a product: nothing to do");
+            .say("no finished run that is still kept whole has such a rejection of a product: nothing to do");
         return Ok(Exit::Nothing);
     }
     interrupt::listen(context.stop.clone(), context.screen.clone())?;

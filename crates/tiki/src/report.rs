@@ -55,7 +55,15 @@ pub(crate) fn key_numbers(report: &StepReport) -> String {
                 .keys
                 .get("infrastructure_stats")
                 .and_then(|all| all.get("warehouse"));
-            let of = |field| kept.and_then(|kept| kept.get(field)?.as_i64()).unwrap_or(0);
+            let of = |field| {
+                let count = kept.and_then(|kept| kept.get(field)?.as_i64()).unwrap_or(0);
+                let more = if count >= warehouse::COUNTED {
+                    " or more"
+                } else {
+                    ""
+                };
+                format!("{count}{more}")
+            };
             format!(
                 "{} products, {} looks kept",
                 of("products"),

@@ -75,7 +75,7 @@ const PERCENT: Kind = Kind::Number {
     min: 0.0,
     max: 100.0,
 };
-const DAYS: Kind = whole(1, 36_500);
+const DAYS: Kind = whole(0, 36_500);
 
 /// All settings, in the order in which they are shown.
 pub(crate) const SETTINGS: &[Setting] = &[

@@ -7,6 +7,9 @@ use crate::open::Warehouse;
 use crate::params;
 use crate::value::Value;
 
+/// Up to where rows are counted for a report.
+pub const COUNTED: i64 = 100_000;
+
 /// An answer: columns and rows of values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Records {
@@ -154,23 +157,48 @@ impl Warehouse {
         self.records(CATEGORY, &sql, params![limit]).await
     }
 
-    /// Products, observations and changes that the warehouse holds.
+    /// Products, observations and changes that the warehouse holds. Reads them all.
     pub async fn totals(&self) -> Result<(i64, i64, i64)> {
+        self.three_counts(i64::MAX).await
+    }
+
+    /// The same, each up to [`COUNTED`]: what costs the same however many there are.
+    pub async fn totals_in_brief(&self) -> Result<(i64, i64, i64)> {
+        self.three_counts(COUNTED).await
+    }
+
+    async fn three_counts(&self, limit: i64) -> Result<(i64, i64, i64)> {
         let mut tx = self.answer().await?;
-        let sql = "SELECT (SELECT COUNT(*) FROM products), (SELECT COUNT(*) FROM observations),
-            (SELECT COUNT(*) FROM product_history)";
-        let row = tx.row(sql, &[]).await?;
+        let count = |table: &str| {
+            format!("(SELECT COUNT(*) FROM (SELECT 1 FROM {table} LIMIT $1) AS some_{table})")
+        };
+        let counts = ["products", "observations", "product_history"].map(count);
+        let sql = format!("SELECT {}", counts.join(", "));
+        let row = tx.row(&sql, params![limit]).await?;
         tx.commit().await?;
         row.map_or(Ok((0, 0, 0)), |row| {
             Ok((row.int(0)?, row.int(1)?, row.int(2)?))
         })
     }
 
-    /// The product with the most changes, for an example: id and changes.
-    pub async fn most_changed(&self) -> Result<Option<i64>> {
+    /// Whether any product is known.
+    pub async fn has_products(&self) -> Result<bool> {
         let mut tx = self.answer().await?;
-        let sql = "SELECT product_id FROM product_history WHERE price_change IS NOT NULL
-            GROUP BY product_id ORDER BY COUNT(*) DESC, product_id LIMIT 1";
+        let row = tx.row("SELECT 1 FROM products LIMIT 1", &[]).await?;
+        tx.commit().await?;
+        Ok(row.is_some())
+    }
+
+    /// For an example: of some products that the newest run changed, the one with the most changes of
+    /// its price.
+    pub async fn most_changed(&self) -> Result<Option<i64>> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT h.product_id FROM (SELECT product_id FROM run_products
+                WHERE run_id = (SELECT id FROM runs ORDER BY number DESC LIMIT 1)
+                    AND outcome = 'changed' ORDER BY product_id LIMIT 100) AS c
+            JOIN product_history h ON h.product_id = c.product_id
+            WHERE h.price_change IS NOT NULL
+            GROUP BY h.product_id ORDER BY COUNT(*) DESC, h.product_id LIMIT 1";
         let row = tx.row(sql, &[]).await?;
         tx.commit().await?;
         row.map(|row| row.int(0)).transpose()

@@ -107,7 +107,7 @@ impl Warehouse {
     }
 
     /// Finished runs with rejections of products, the oldest first: those that deriving the run anew may
-    /// mend. Of one run, reason or id where given.
+    /// mend, and of which nothing was cleaned up yet. Of one run, reason or id where given.
     pub async fn runs_to_replay(
         &self,
         run: Option<&str>,
@@ -117,7 +117,7 @@ impl Warehouse {
         let mut tx = self.read().await?;
         let rows = tx
             .rows(
-                "SELECT u.id FROM runs u WHERE u.finished_at IS NOT NULL AND EXISTS (
+                "SELECT u.id FROM runs u WHERE u.finished_at IS NOT NULL AND u.sealed_at IS NULL AND EXISTS (
                     SELECT 1 FROM rejections r WHERE r.run_id = u.id AND r.product_id IS NOT NULL
                         AND r.step IN ('crawl-product-details', 'transform-products', 'load-products')
                         AND r.run_id = COALESCE($1, r.run_id) AND r.reason = COALESCE($2, r.reason)

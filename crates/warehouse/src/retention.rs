@@ -1,6 +1,15 @@
-//! Taking old rows away: of closed runs only, in bounded batches.
+//! What may be cleaned up: which closed runs are old enough, of which kinds of rows.
 //!
-//! History and memberships stay for ever. Not here: how long things are kept (settings).
+//! Cleaning goes from run to run. A run is old enough for a kind when all that it fetched is older than
+//! the kind is kept, and each run is cleaned once for each kind: what stays of it is not met again. So
+//! the cost is that of what goes, not of what is stored, and no row pays for an index of times.
+//!
+//! A run of which anything was cleaned up is *sealed*: it cannot be derived anew. That keeps history
+//! right: a look that comes late folds it anew from its own time on, and needs every look since. Late
+//! looks come from open runs and from runs that are derived anew, so looks stay while a run that is
+//! not sealed is as old as they.
+//!
+//! Not here: deleting rows (`cleaning`), how long things are kept (settings).
 
 use catalog::Instant;
 
@@ -8,161 +17,189 @@ use crate::error::Result;
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
-use crate::tx::Columns;
-use crate::value::Value;
+use crate::tx::Tx;
 
-/// Before which instants rows may go.
+/// Before which instants rows may go, of closed runs only.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// Looks; the newest look of a product stays.
+    /// Looks. Of those of a product that are older, the newest stays, and the newest that say its sales
+    /// and its stock: what its history does not tell.
     pub observations: Instant,
     /// Pages; the newest good page of a product and those of rejections stay.
     pub pages: Instant,
-    /// Listings and listing pages.
+    /// Listings, listing pages and the walk of the tree.
     pub listings: Instant,
-    /// Runs with all that belongs to them.
+    /// Runs with all that belongs to them, once their other rows are cleaned up.
     pub ledger: Instant,
+    /// How much older than the run that brings it a look may be, milliseconds.
+    pub late_millis: i64,
 }
 
-/// Rows that one transaction deletes at most.
-const BATCH: i64 = 5000;
+/// Rows that are kept equally long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// What the categories showed.
+    Listings,
+    /// Bodies.
+    Pages,
+    /// Looks.
+    Observations,
+    /// Runs and their counts.
+    Ledger,
+}
 
-/// Products whose old looks are found at once.
-const PRODUCTS: i64 = 500;
+impl Kind {
+    /// All of them, in the order in which they are cleaned up.
+    pub const ALL: [Self; 4] = [
+        Self::Listings,
+        Self::Pages,
+        Self::Observations,
+        Self::Ledger,
+    ];
 
-const CLOSED: &str = "state IN ('done', 'abandoned') AND clock_at < $1 AND id <> $2";
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Listings => "listings",
+            Self::Pages => "pages",
+            Self::Observations => "observations",
+            Self::Ledger => "ledger",
+        }
+    }
 
-/// Tables of a run and their keys.
-const OF_LISTINGS: [(&str, &str); 3] = [
-    ("listings", "run_id, product_id, category_id"),
-    ("listing_pages", "run_id, category_id, slice, page"),
-    ("run_categories", "run_id, category_id"),
-];
-const OF_LEDGER: [(&str, &str); 9] = [
-    ("staged_products", "run_id, product_id"),
-    ("run_products", "run_id, product_id"),
-    ("rejections", "id"),
-    ("corrections", "run_id, column_name"),
-    ("shapes", "run_id, source, endpoint, root, field"),
-    ("drift", "run_id, source, endpoint, root, field, kind"),
-    ("cache_counts", "run_id, tier"),
-    ("run_steps", "run_id, step"),
-    ("attempts", "epoch"),
-];
+    /// Which closed runs were not cleaned up yet.
+    fn left(self) -> &'static str {
+        match self {
+            Self::Listings => "NOT listings_cleaned",
+            Self::Pages => "NOT pages_cleaned",
+            Self::Observations => "NOT looks_cleaned",
+            Self::Ledger => "listings_cleaned AND pages_cleaned AND looks_cleaned",
+        }
+    }
+
+    /// Under which key the warehouse remembers that the first purge was announced.
+    fn key(self) -> String {
+        format!("first_purge_{}", self.as_str())
+    }
+}
+
+impl Retention {
+    /// Before which instant rows of a kind may go.
+    pub fn before(&self, kind: Kind) -> Instant {
+        match kind {
+            Kind::Listings => self.listings,
+            Kind::Pages => self.pages,
+            Kind::Observations => self.observations,
+            Kind::Ledger => self.ledger,
+        }
+    }
+}
+
+/// Closed runs whose rows of a kind are old enough.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// How many runs.
+    pub runs: u64,
+    /// The beginning of the youngest of them.
+    pub youngest: Instant,
+    /// The run that announced the first purge of this kind; `None`: no run has.
+    pub announced_by: Option<String>,
+}
 
 impl Warehouse {
-    /// Deletes what is older than it may be; the number of rows.
-    pub async fn clean(&self, attempt: &Attempt, keep: &Retention) -> Result<u64> {
-        let mut removed = 0;
-        for (table, key) in OF_LISTINGS {
-            removed += self.clean_runs(attempt, table, key, keep.listings).await?;
-        }
-        for (table, key) in OF_LEDGER {
-            removed += self.clean_runs(attempt, table, key, keep.ledger).await?;
-        }
-        removed += self.clean_pages(attempt, keep.pages).await?;
-        removed += self.clean_observations(attempt, keep.observations).await?;
-        let sql = format!("DELETE FROM runs WHERE {CLOSED}");
-        let mut tx = self.begin().await?;
-        removed += tx.execute(&sql, params![keep.ledger, &attempt.run]).await?;
-        commit_fenced(tx, attempt.epoch).await?;
-        Ok(removed)
-    }
-
-    /// One closed run after the other, and only those that have rows left: the cost is that of what
-    /// goes, not of what stays.
-    async fn clean_runs(
+    /// What of a kind could be cleaned up now, if anything.
+    pub async fn due_to_clean(
         &self,
         attempt: &Attempt,
-        table: &str,
-        key: &str,
-        before: Instant,
-    ) -> Result<u64> {
-        let sql = format!(
-            "SELECT id FROM runs WHERE {CLOSED}
-                AND EXISTS (SELECT 1 FROM {table} t WHERE t.run_id = runs.id) ORDER BY number"
-        );
+        keep: &Retention,
+        kind: Kind,
+    ) -> Result<Option<Due>> {
         let mut tx = self.read().await?;
-        let rows = tx.rows(&sql, params![before, &attempt.run]).await?;
+        let runs = closed_before(&mut tx, kind, keep.before(kind), &attempt.run).await?;
+        let sql = "SELECT value FROM warehouse_info WHERE key = $1";
+        let announced = tx.row(sql, params![kind.key()]).await?;
         tx.commit().await?;
-        let sql = format!(
-            "DELETE FROM {table} WHERE ({key}) IN (
-                SELECT {key} FROM {table} WHERE run_id = $1 LIMIT $2)"
-        );
-        let mut removed = 0;
-        for row in rows {
-            removed += self.in_batches(attempt, &sql, &row.text(0)?.into()).await?;
-        }
-        Ok(removed)
+        let Some(youngest) = runs.iter().map(|run| run.clock_at).max() else {
+            return Ok(None);
+        };
+        Ok(Some(Due {
+            runs: runs.len() as u64,
+            youngest,
+            announced_by: announced.map(|row| row.text(0)).transpose()?,
+        }))
     }
 
-    /// By the index of times. Pages that stay whatever their age are met again every time: the newest
-    /// of products that are asked no more, and those of rejections.
-    async fn clean_pages(&self, attempt: &Attempt, before: Instant) -> Result<u64> {
-        let sql = "DELETE FROM pages WHERE id IN (
-            SELECT g.id FROM pages g WHERE g.fetched_at < $1
-                AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.id = g.run_id
-                    AND u.state IN ('open', 'held'))
-                AND NOT EXISTS (SELECT 1 FROM rejections r WHERE r.page_id = g.id)
-                AND (g.kind <> 'detail' OR EXISTS (SELECT 1 FROM pages n WHERE n.kind = 'detail'
-                    AND n.subject = g.subject AND n.fetched_at > g.fetched_at
-                    AND NOT EXISTS (SELECT 1 FROM rejections b WHERE b.page_id = n.id)))
-            LIMIT $2)";
-        self.in_batches(attempt, sql, &before.into()).await
+    /// Remembers that the attempt's run has announced the first purge of a kind.
+    pub async fn announce_purge(&self, attempt: &Attempt, kind: Kind) -> Result<()> {
+        let mut tx = self.begin().await?;
+        tx.execute(
+            "INSERT INTO warehouse_info (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            params![kind.key(), &attempt.run],
+        )
+        .await?;
+        commit_fenced(tx, attempt.epoch).await
     }
+}
 
-    /// Product by product, one step into the key of each; an index of times would be paid for by
-    /// every look.
-    async fn clean_observations(&self, attempt: &Attempt, before: Instant) -> Result<u64> {
-        let (mut after, mut removed) = (i64::MIN, 0);
-        loop {
-            let mut tx = self.read().await?;
-            let sql = "SELECT id FROM products WHERE id > $1 ORDER BY id LIMIT $2";
-            let rows = tx.rows(sql, params![after, PRODUCTS]).await?;
-            let ids: Vec<i64> = rows.iter().map(|row| row.int(0)).collect::<Result<_>>()?;
-            let Some(last) = ids.last() else {
-                tx.commit().await?;
-                return Ok(removed);
-            };
-            after = *last;
-            let keys: Vec<Vec<Value>> = ids
-                .iter()
-                .map(|id| vec![(*id).into(), before.into()])
-                .collect();
-            let old = tx
-                .lookup(
-                    &[("id", "bigint"), ("at", "{time}")],
-                    "SELECT o.product_id, o.observed_at FROM {keys} JOIN observations o
-                        ON o.product_id = d.id AND o.observed_at < d.at
-                     WHERE EXISTS (SELECT 1 FROM observations n
-                        WHERE n.product_id = d.id AND n.observed_at > o.observed_at)",
-                    &keys,
-                )
-                .await?;
-            tx.commit().await?;
-            for part in old.chunks(BATCH as usize) {
-                let keys: Vec<Vec<Value>> = part
-                    .iter()
-                    .map(|row| Ok(vec![row.int(0)?.into(), row.time(1)?.into()]))
-                    .collect::<Result<_>>()?;
-                let columns: &Columns = &[("product_id", "bigint"), ("observed_at", "{time}")];
-                let mut tx = self.begin().await?;
-                removed += tx.delete("observations", columns, &keys).await?;
-                commit_fenced(tx, attempt.epoch).await?;
-            }
+/// A closed run.
+pub(crate) struct Closed {
+    pub(crate) id: String,
+    clock_at: Instant,
+}
+
+/// Closed runs with rows of a kind left that fetched nothing at `before` or later, the oldest first;
+/// not the one that cleans.
+pub(crate) async fn closed_before(
+    tx: &mut Tx,
+    kind: Kind,
+    before: Instant,
+    cleaning: &str,
+) -> Result<Vec<Closed>> {
+    let sql = format!(
+        "SELECT id, clock_at, created_at, finished_at FROM runs
+         WHERE state IN ('done', 'abandoned') AND {} AND clock_at < $1 AND id <> $2
+         ORDER BY number",
+        kind.left()
+    );
+    let mut closed = Vec::new();
+    for row in tx.rows(&sql, params![before, cleaning]).await? {
+        let (clock_at, created_at) = (row.time(1)?, row.time(2)?);
+        // The run's clock may be a simulated one; how long it took is told by the database's.
+        let took = row
+            .opt_time(3)?
+            .map_or(0, |end| end.millis_since(created_at));
+        if clock_at.plus_millis(took.max(0)) < before {
+            closed.push(Closed {
+                id: row.text(0)?,
+                clock_at,
+            });
         }
     }
+    Ok(closed)
+}
 
-    async fn in_batches(&self, attempt: &Attempt, sql: &str, of: &Value) -> Result<u64> {
-        let mut removed = 0;
-        loop {
-            let mut tx = self.begin().await?;
-            let count = tx.execute(sql, &[of.clone(), BATCH.into()]).await?;
-            commit_fenced(tx, attempt.epoch).await?;
-            removed += count;
-            if count < BATCH as u64 {
-                return Ok(removed);
-            }
-        }
-    }
+/// Before which instant looks may go: not those that a late look might need.
+pub(crate) async fn looks_before(tx: &mut Tx, keep: &Retention) -> Result<Instant> {
+    let sql = "SELECT MIN(clock_at) FROM runs WHERE sealed_at IS NULL";
+    let oldest = tx.row(sql, &[]).await?;
+    let oldest = oldest.map(|row| row.opt_time(0)).transpose()?.flatten();
+    Ok(oldest.map_or(keep.observations, |oldest| {
+        oldest
+            .plus_millis(keep.late_millis.saturating_neg())
+            .min(keep.observations)
+    }))
+}
+
+/// Seals a run for good; whether it is closed, so that its rows may go.
+pub(crate) async fn seal(warehouse: &Warehouse, attempt: &Attempt, run: &str) -> Result<bool> {
+    let mut tx = warehouse.begin().await?;
+    let count = tx
+        .execute(
+            "UPDATE runs SET sealed_at = COALESCE(sealed_at, {now})
+             WHERE id = $1 AND state IN ('done', 'abandoned')",
+            params![run],
+        )
+        .await?;
+    commit_fenced(tx, attempt.epoch).await?;
+    Ok(count == 1)
 }

@@ -144,7 +144,7 @@ impl Warehouse {
             )
             .await?;
         in_state(count, run, "one that may be redone")?;
-        still_listed(&mut tx, run).await?;
+        still_whole(&mut tx, run).await?;
         // Whoever still works on the run must not write into what is made anew.
         tx.execute(
             "UPDATE attempts SET state = 'fenced', ended_at = {now}
@@ -209,8 +209,14 @@ impl Warehouse {
     }
 }
 
-/// Without its listings a run would be derived to less than it was.
-async fn still_listed(tx: &mut Tx, run: &str) -> Result<()> {
+/// Without its listings or pages a run would be derived to less than it was, and without the looks since
+/// then its history.
+async fn still_whole(tx: &mut Tx, run: &str) -> Result<()> {
+    let sql = "SELECT 1 FROM runs WHERE id = $1 AND sealed_at IS NOT NULL";
+    let sealed = tx.row(sql, params![run]).await?;
+    let what = "one of which nothing was cleaned up yet, so it cannot be derived anew";
+    in_state(u64::from(sealed.is_none()), run, what)?;
+    // One that was cleaned before runs were sealed.
     let cleaned = tx
         .row(
             "SELECT 1 FROM run_products p WHERE p.run_id = $1 AND p.listed_in IS NOT NULL
@@ -220,9 +226,5 @@ async fn still_listed(tx: &mut Tx, run: &str) -> Result<()> {
             params![run],
         )
         .await?;
-    in_state(
-        u64::from(cleaned.is_none()),
-        run,
-        "one whose listings are still kept, so it cannot be derived anew",
-    )
+    in_state(u64::from(cleaned.is_none()), run, what)
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, StatementStatus};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::error::{Error, Result};
@@ -201,6 +201,16 @@ impl Drop for Loan {
         {
             self.pool.give_back(connection);
         }
+    }
+}
+
+/// Traces what a statement cost SQLite: steps of its machine, and rows that it went through without an
+/// index. PostgreSQL keeps such counts itself.
+pub(crate) fn tell_cost(statement: &rusqlite::Statement<'_>, text: &str) {
+    if tracing::enabled!(target: "warehouse::sql", tracing::Level::TRACE) {
+        let steps = statement.reset_status(StatementStatus::VmStep);
+        let scanned = statement.reset_status(StatementStatus::FullscanStep);
+        tracing::trace!(target: "warehouse::sql", text, steps, scanned);
     }
 }
 

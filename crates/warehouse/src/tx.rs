@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::dialect::{Dialect, marks, unnest};
 use crate::error::{Error, Result};
-use crate::sqlite::Loan;
+use crate::sqlite::{Loan, tell_cost};
 use crate::value::{Column, Row, Value, copy_bytes};
 
 /// A transaction.
@@ -147,6 +147,7 @@ impl Tx {
                 let count = statement
                     .execute(rusqlite::params_from_iter(params))
                     .map_err(fail)?;
+                tell_cost(&statement, &text);
                 Ok(count as u64)
             });
         }
@@ -431,7 +432,9 @@ impl Tx {
             let fail = |e| Error::sqlite(&text, e);
             let connection = loan.connection()?;
             let mut statement = connection.prepare_cached(&text).map_err(fail)?;
-            work(&mut statement).map_err(fail)
+            let done = work(&mut statement).map_err(fail);
+            tell_cost(&statement, &text);
+            done
         })
     }
 
@@ -497,6 +500,7 @@ fn sqlite_rows(loan: &Loan, text: &str, params: &[Value]) -> Result<Vec<Row>> {
     let mut statement = connection.prepare_cached(text).map_err(fail)?;
     let mut rows = Vec::new();
     read_all(&mut statement, params, &mut rows).map_err(fail)?;
+    tell_cost(&statement, text);
     Ok(rows)
 }
 

@@ -299,8 +299,15 @@ async fn large_day(warehouse: &Warehouse, day: i64) {
         pages: at(day),
         listings: at(day),
         ledger: at(day),
+        late_millis: 0,
     };
-    let cleaned = warehouse.clean(&attempt, &keep).await.expect("cleaned");
+    let mut cleaned = 0;
+    for kind in warehouse::Kind::ALL {
+        cleaned += warehouse
+            .clean(&attempt, &keep, kind)
+            .await
+            .expect("cleaned");
+    }
     laps.end("clean");
     println!(
         "{} {run}: {}; cleaned {cleaned}",

@@ -19,10 +19,20 @@ pub(super) struct Programs {
 
 /// Builds them together, so that both have the same libraries with the same features.
 pub(super) fn release(root: &Path) -> Result<Programs, Failure> {
+    let (tiki, bare_client) = with_example(root, "crawl", "bare_client")?;
+    Ok(Programs { tiki, bare_client })
+}
+
+/// Builds the program together with an example of another package.
+pub(super) fn with_example(
+    root: &Path,
+    package: &str,
+    example: &str,
+) -> Result<(PathBuf, PathBuf), Failure> {
     let mut command = cargo(root);
     command.args(["build", "--release", "--message-format=json"]);
     command.args(["-p", "tiki", "--bin", "tiki"]);
-    command.args(["-p", "crawl", "--example", "bare_client"]);
+    command.args(["-p", package, "--example", example]);
     let built = command.stderr(Stdio::inherit()).output();
     let built = built.map_err(|error| Failure::Work(format!("cannot run cargo: {error}")))?;
     if !built.status.success() {
@@ -33,10 +43,7 @@ pub(super) fn release(root: &Path) -> Result<Programs, Failure> {
         executable(&told, name)
             .ok_or_else(|| Failure::Work(format!("cargo does not say where {name} is")))
     };
-    Ok(Programs {
-        tiki: find("tiki")?,
-        bare_client: find("bare_client")?,
-    })
+    Ok((find("tiki")?, find(example)?))
 }
 
 /// The program of a target in what cargo says of its work, a JSON object a line.

@@ -32,6 +32,11 @@ pub(super) struct Used {
 pub(super) fn pinned(core: usize, program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", &core.to_string()]).arg(program);
+    without_settings(command)
+}
+
+/// A command without the settings of whoever runs the benchmark.
+pub(super) fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TIKI_") {
             command.env_remove(name);

@@ -94,19 +94,34 @@ fn how_often_a_detail_is_asked_follows_its_settings() {
 
 #[test]
 fn what_is_kept_follows_its_settings() {
-    let removed = |setting: (&str, &str)| {
-        let report = demo(&[setting], "4");
-        step(&report, "cleanup-temp-files")["removed_count"]
-            .as_i64()
-            .expect("a count")
+    let removed = |setting: (&str, &str), days| {
+        let report = demo(&[setting], days);
+        let report = step(&report, "cleanup-temp-files");
+        let warnings = report["warnings"].as_array().map_or(0, Vec::len);
+        (report["removed_count"].as_i64().expect("a count"), warnings)
     };
-    assert_eq!(removed(("TIKI_KEEP_OBSERVATIONS", "400")), 0);
-    for name in [
-        "TIKI_KEEP_OBSERVATIONS",
-        "TIKI_KEEP_LISTINGS",
-        "TIKI_KEEP_PAGES",
+    assert_eq!(removed(("TIKI_KEEP_OBSERVATIONS", "400"), "4"), (0, 0));
+    // Looks stay for a detail's life longer.
+    for (name, days) in [
+        ("TIKI_KEEP_OBSERVATIONS", "11"),
+        ("TIKI_KEEP_LISTINGS", "4"),
+        ("TIKI_KEEP_PAGES", "4"),
     ] {
-        assert!(removed((name, "1")) > 0, "{name}");
+        let (rows, warnings) = removed((name, "1"), days);
+        assert!(rows > 0 && warnings == 0, "{name}: {rows}, {warnings}");
+    }
+}
+
+#[test]
+fn before_the_first_purge_the_report_says_what_is_lost() {
+    let report = demo(&[("TIKI_KEEP_LISTINGS", "1")], "3");
+    let report = step(&report, "cleanup-temp-files");
+    assert_eq!(report["removed_count"], 0, "{report}");
+    assert_eq!(report["removed"][0]["kind"], "listings", "{report}");
+    assert_eq!(report["removed"][0]["announced"], true, "{report}");
+    let warning = report["warnings"][0].as_str().expect("a sentence");
+    for part in ["can no longer be derived anew", "TIKI_KEEP_LISTINGS"] {
+        assert!(warning.contains(part), "{warning}");
     }
 }
 

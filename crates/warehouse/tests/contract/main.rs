@@ -27,6 +27,7 @@ mod counting;
 mod deriving;
 mod details;
 mod drift;
+mod growth;
 mod limits;
 mod listings;
 mod loading;

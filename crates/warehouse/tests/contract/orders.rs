@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use catalog::{Detail, Listing, Product, Seen, Source};
+use catalog::{Detail, Instant, Listing, Product, Seen, Source};
 
 use crate::model::{
     Columns, Kind, ModelLook, ORIGINAL, PERCENT, PRICE, QUANTITY, RATING, REVIEWS, SALES, SELLER,
     SPID, STOCK, tell, word,
 };
-use crate::store::{Arrival, Store, at, merge};
+use crate::store::{Arrival, Store, at, keep_from, merge};
 
 /// Looks of a product at most; all their orders are `ORDERS`, or as many random ones.
 const LOOKS: usize = 6;
@@ -149,15 +149,19 @@ fn shuffled(chance: &mut Chance, looks: &[ModelLook], nth: usize) -> Vec<ModelLo
     match nth {
         0 => {}
         1 => order.reverse(),
-        _ => {
-            for n in (1..order.len()).rev() {
-                order.swap(n, chance.next(n as u64 + 1) as usize);
-            }
-        }
+        _ => order = mixed(chance, looks),
     }
     let known = order.iter().position(|look| look.kind != Kind::Gone);
     let known = order.remove(known.unwrap_or(0));
     order.insert(0, known);
+    order
+}
+
+fn mixed(chance: &mut Chance, looks: &[ModelLook]) -> Vec<ModelLook> {
+    let mut order = looks.to_vec();
+    for n in (1..order.len()).rev() {
+        order.swap(n, chance.next(n as u64 + 1) as usize);
+    }
     order
 }
 
@@ -183,7 +187,8 @@ fn time(store: &Store, column: &str) -> String {
     }
 }
 
-async fn check(store: &Store, sets: &[Vec<ModelLook>], order: usize) {
+/// Compares all with the model, of the looks only those from an instant on.
+async fn check(store: &Store, sets: &[Vec<ModelLook>], order: usize, from: Instant) {
     let values = "price, original_price, discount_percent, sales_count, rating_average,
         review_count, seller_id, spid, stock_status";
     let observed = time(store, "observed_at");
@@ -214,7 +219,12 @@ async fn check(store: &Store, sets: &[Vec<ModelLook>], order: usize) {
     for (id, set) in (1_i64..).zip(sets) {
         let told = tell(set);
         let context = format!("product {id}, order {order}: {set:#?}");
-        assert_eq!(looks[&id], told.observations, "{context}");
+        let none = Vec::new();
+        assert_eq!(
+            since(looks.get(&id).unwrap_or(&none), from),
+            since(&told.observations, from),
+            "{context}"
+        );
         assert_eq!(history[&id], told.history, "{context}");
         assert_eq!(products[&id], [told.product], "{context}");
         for (seen, expected) in velocities[&id].iter().zip(&told.velocities) {
@@ -223,6 +233,12 @@ async fn check(store: &Store, sets: &[Vec<ModelLook>], order: usize) {
         let last = told.velocities.last().copied().flatten();
         assert_near(&velocity_now[&id][0], last, &context);
     }
+}
+
+/// Rows that begin with a time, from an instant on.
+fn since(rows: &[String], from: Instant) -> Vec<&String> {
+    let from = from.to_string();
+    rows.iter().filter(|row| **row >= from).collect()
 }
 
 /// The two divide in another order, so the last of two decimals may differ.
@@ -257,12 +273,58 @@ async fn any_order_comes_to_the_model(mut stores: Vec<Store>, products: usize, s
     let mut digests = Vec::new();
     for (order, store) in stores.drain(..).enumerate() {
         load(&store, &sets, order, seed).await;
-        check(&store, &sets, order).await;
+        check(&store, &sets, order, at(0)).await;
         digests.push(store.warehouse.digest().await.expect("a digest"));
     }
     let first = &digests[0];
     assert!(digests.iter().all(|digest| digest == first), "{digests:?}");
 }
+
+/// Looks before an instant, or known ones, come first, in time order; then they are cleaned up; then the
+/// rest come in any order.
+async fn cleaned_looks_are_not_missed(store: Store) {
+    const PRODUCTS: usize = 150;
+    let (horizon, mut chance) = (at(200), Chance(20_261_129));
+    let sets: Vec<Vec<ModelLook>> = (0..PRODUCTS).map(|_| looks(&mut chance)).collect();
+    let parts: Vec<(Vec<ModelLook>, Vec<ModelLook>)> = sets
+        .iter()
+        .map(|set| {
+            let order = shuffled(&mut chance, set, 0);
+            let (mut early, late): (Vec<_>, Vec<_>) = order[1..]
+                .iter()
+                .cloned()
+                .partition(|look| look.at < horizon);
+            early.insert(0, order[0].clone());
+            let late = if late.is_empty() {
+                late
+            } else {
+                mixed(&mut chance, &late)
+            };
+            (early, late)
+        })
+        .collect();
+    for (name, late) in [("early", false), ("late", true)] {
+        for round in 0..LOOKS {
+            let arrivals: Vec<Arrival> = (1_i64..)
+                .zip(&parts)
+                .filter_map(|(id, (early, rest))| {
+                    let part = if late { rest } else { early };
+                    Some(arrival(id, part.get(round)?))
+                })
+                .collect();
+            store
+                .bring(&format!("{name}{round}"), arrivals, &merge())
+                .await;
+        }
+        if !late {
+            let removed = store.clean("cleaning", &keep_from(horizon)).await;
+            assert!(removed > PRODUCTS as u64, "{removed}");
+        }
+    }
+    check(&store, &sets, 0, horizon).await;
+}
+
+on_both!(cleaned_looks_are_not_missed);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_order_of_loading_into_sqlite_comes_to_the_model() {

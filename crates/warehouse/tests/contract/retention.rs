@@ -1,27 +1,20 @@
 //! Old rows go, of closed runs only.
 
-use catalog::{Encoding, Instant, Rejection, RejectionReason};
-use warehouse::{DetailOutcome, DriftRow, NewPage, PageKind, Retention, ShapeRow};
+use catalog::{Encoding, Rejection, RejectionReason};
+use warehouse::{DetailOutcome, DriftRow, Kind, NewPage, PageKind, Retention, ShapeRow};
 
 use crate::listings::{listed_run, page_of};
 use crate::products::{listed, listing};
-use crate::store::{Store, answer, at, merge};
+use crate::store::{Store, answer, at, keep_from, merge};
 
 on_both!(
     only_closed_runs_are_cleaned,
     a_held_run_is_not_cleaned,
     the_newest_look_and_the_needed_pages_stay,
     cleaning_needs_its_attempt,
+    a_run_that_was_cleaned_is_not_derived_anew,
+    what_is_derived_anew_is_not_cleaned,
 );
-
-fn keep_from(instant: Instant) -> Retention {
-    Retention {
-        observations: instant,
-        pages: instant,
-        listings: instant,
-        ledger: instant,
-    }
-}
 
 async fn a_day(store: &Store, run: &str, minutes: i64) {
     listed_run(
@@ -63,19 +56,6 @@ async fn a_day(store: &Store, run: &str, minutes: i64) {
         .stage(run, vec![listed(listing(1, minutes), at(minutes))])
         .await;
     store.load_staged(run, &merge()).await;
-}
-
-async fn clean(store: &Store, keep: Instant) -> u64 {
-    store.create_run("cleaning").await;
-    let attempt = store.attempt("cleaning", "cleanup-temp-files").await;
-    let removed = store
-        .warehouse
-        .clean(&attempt, &keep_from(keep))
-        .await
-        .expect("cleaned");
-    store.end(&attempt).await;
-    store.finish_run("cleaning").await;
-    removed
 }
 
 const OF_RUNS: [&str; 8] = [
@@ -127,7 +107,7 @@ async fn a_held_run_is_not_cleaned(store: Store) {
     let attempt = store.attempt("held", "load-products").await;
     store.warehouse.hold_run(&attempt, 11).await.expect("held");
     let pages = store.rows("SELECT id FROM pages ORDER BY id").await;
-    clean(&store, at(1_000_000)).await;
+    store.clean("cleaning", &keep_from(at(1_000_000))).await;
     for table in OF_RUNS {
         let sql = format!("SELECT COUNT(*) FROM {table} WHERE run_id = 'held'");
         assert_ne!(store.cell(&sql).await, "0", "{table}");
@@ -141,16 +121,12 @@ async fn only_closed_runs_are_cleaned(store: Store) {
     leave_traces(&store, "open").await;
     let attempt = store.attempt("open", "cleanup-temp-files").await;
     let keep = keep_from(at(1_000_000));
-    let removed = store
-        .warehouse
-        .clean(&attempt, &keep)
-        .await
-        .expect("cleaned");
+    let removed = store.clean_under(&attempt, &keep).await;
     assert_eq!(removed, 0, "the only run is open");
     store.end(&attempt).await;
     store.finish_run("open").await;
     let history = store.rows("SELECT * FROM product_history").await;
-    let removed = clean(&store, at(1_000_000)).await;
+    let removed = store.clean("cleaning", &keep).await;
     assert!(removed > 5, "{removed}");
     for table in OF_RUNS {
         let sql = format!("SELECT COUNT(*) FROM {table} WHERE run_id = 'open'");
@@ -179,18 +155,12 @@ async fn the_newest_look_and_the_needed_pages_stay(store: Store) {
     let row = store.rows("SELECT * FROM products").await;
     let digest = store.warehouse.content_digest().await.expect("a digest");
     // All runs began at the same time, so nothing of the ledger is old enough.
-    store.create_run("cleaning").await;
-    let attempt = store.attempt("cleaning", "cleanup-temp-files").await;
     let keep = Retention {
         listings: at(0),
         ledger: at(0),
         ..keep_from(at(1_000))
     };
-    store
-        .warehouse
-        .clean(&attempt, &keep)
-        .await
-        .expect("cleaned");
+    store.clean("cleaning", &keep).await;
     let pages = "SELECT kind, run_id FROM pages ORDER BY id";
     assert_eq!(store.rows(pages).await, ["detail|r3", "detail|bad"]);
     assert_eq!(store.cell("SELECT COUNT(*) FROM observations").await, "1");
@@ -199,17 +169,8 @@ async fn the_newest_look_and_the_needed_pages_stay(store: Store) {
         store.warehouse.content_digest().await.expect("a digest"),
         digest
     );
-    assert_eq!(
-        store
-            .warehouse
-            .clean(&attempt, &keep)
-            .await
-            .expect("cleaned"),
-        0
-    );
+    assert_eq!(store.clean("again", &keep).await, 0);
     // A look that comes later still finds what was known.
-    store.end(&attempt).await;
-    store.finish_run("cleaning").await;
     store
         .bring("r5", vec![listed(listing(1, 4), at(9))], &merge())
         .await;
@@ -222,10 +183,61 @@ async fn cleaning_needs_its_attempt(store: Store) {
     store.create_run("cleaning").await;
     let first = store.attempt("cleaning", "cleanup-temp-files").await;
     store.end(&first).await;
-    let refused = store.warehouse.clean(&first, &keep_from(at(1_000))).await;
+    let refused = store
+        .warehouse
+        .clean(&first, &keep_from(at(1_000)), Kind::Listings)
+        .await;
     assert!(
         matches!(refused, Err(warehouse::Error::Fenced(_))),
         "{refused:?}"
     );
     assert_eq!(store.cell("SELECT COUNT(*) FROM listings").await, "1");
+}
+
+const ANEW: [&str; 2] = ["transform-products", "load-products"];
+
+async fn a_run_that_was_cleaned_is_not_derived_anew(store: Store) {
+    a_day(&store, "r1", 1).await;
+    store.finish_run("r1").await;
+    // Pages alone are enough: without them it would be derived to less.
+    let keep = Retention {
+        pages: at(1_000),
+        ..keep_from(at(0))
+    };
+    store.clean("cleaning", &keep).await;
+    let outcomes = "SELECT DISTINCT outcome FROM run_products";
+    let before = store.rows(outcomes).await;
+    let refused = store.warehouse.redo("r1", ANEW[0], &ANEW).await;
+    let error = refused.expect_err("its pages may be gone").to_string();
+    assert!(error.contains("nothing was cleaned up yet"), "{error}");
+    assert_eq!(store.rows(outcomes).await, before);
+    let replayable = store.warehouse.runs_to_replay(None, None, None).await;
+    assert!(replayable.expect("an answer").is_empty());
+}
+
+async fn what_is_derived_anew_is_not_cleaned(store: Store) {
+    for (run, minutes) in [("r1", 1), ("r2", 20), ("r3", 40)] {
+        a_day(&store, run, minutes).await;
+        store.finish_run(run).await;
+    }
+    store.create_run_at("cleaning", at(1_000)).await;
+    let attempt = store.attempt("cleaning", "cleanup-temp-files").await;
+    store.finish_run("cleaning").await;
+    let redone = store.warehouse.redo("r2", ANEW[0], &ANEW).await;
+    redone.expect("opened again");
+    store.clean_under(&attempt, &keep_from(at(900))).await;
+    let runs = "SELECT DISTINCT run_id FROM listings";
+    assert_eq!(store.rows(runs).await, ["r2"]);
+    // All began at the same time, and any look since may be needed.
+    assert_eq!(store.cell("SELECT COUNT(*) FROM observations").await, "3");
+    let history = store.rows("SELECT * FROM product_history").await;
+    store
+        .stage("r2", vec![listed(listing(1, 20), at(20))])
+        .await;
+    store.load_staged("r2", &merge()).await;
+    store.finish_run("r2").await;
+    store.clean_under(&attempt, &keep_from(at(900))).await;
+    assert_eq!(store.cell("SELECT COUNT(*) FROM listings").await, "0");
+    assert_eq!(store.cell("SELECT COUNT(*) FROM observations").await, "1");
+    assert_eq!(store.rows("SELECT * FROM product_history").await, history);
 }

@@ -6,8 +6,9 @@ use catalog::Instant;
 use tempfile::TempDir;
 use testkit::Postgres;
 use warehouse::{
-    Attempt, AttemptRequest, DetailAnswer, DetailAsk, DetailOutcome, Host, KnownProduct, Merge,
-    NewRun, Options, Outcome, PlannedProduct, RunState, Transformed, Warehouse,
+    Attempt, AttemptRequest, DetailAnswer, DetailAsk, DetailOutcome, Host, Kind as CleaningKind,
+    KnownProduct, Merge, NewRun, Options, Outcome, PlannedProduct, Retention, RunState,
+    Transformed, Warehouse,
 };
 
 /// A warehouse with its schema; gone with the test.
@@ -108,15 +109,39 @@ impl Store {
     }
 
     pub(crate) async fn create_run(&self, id: &str) {
+        self.create_run_at(id, at(0)).await;
+    }
+
+    pub(crate) async fn create_run_at(&self, id: &str, clock_at: Instant) {
         let new = NewRun {
             id: id.into(),
             owner: "cli".into(),
             scope: "{}".into(),
             scope_key: "all".into(),
-            clock_at: at(0),
+            clock_at,
         };
         let made = self.warehouse.create_run(&new).await.expect("an answer");
         made.expect("no other run is open");
+    }
+
+    /// A run that begins when all else is old, and deletes what is older than `keep` says; the number
+    /// of rows. The run is closed.
+    pub(crate) async fn clean(&self, id: &str, keep: &Retention) -> u64 {
+        self.create_run_at(id, at(1_000_000)).await;
+        let attempt = self.attempt(id, "cleanup-temp-files").await;
+        let removed = self.clean_under(&attempt, keep).await;
+        self.end(&attempt).await;
+        self.finish_run(id).await;
+        removed
+    }
+
+    pub(crate) async fn clean_under(&self, attempt: &Attempt, keep: &Retention) -> u64 {
+        let mut removed = 0;
+        for kind in CleaningKind::ALL {
+            let rows = self.warehouse.clean(attempt, keep, kind).await;
+            removed += rows.expect("cleaned");
+        }
+        removed
     }
 
     pub(crate) async fn finish_run(&self, id: &str) {
@@ -238,6 +263,18 @@ impl Store {
     }
 }
 
+/// The names of all migrations, in order.
+pub(crate) fn migrations() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let files = std::fs::read_dir(folder).expect("the migrations");
+    let mut names: Vec<String> = files
+        .map(|file| file.expect("a file").path())
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
 /// The usual wish of a worker.
 pub(crate) fn wish(run: &str, step: &str) -> AttemptRequest {
     AttemptRequest {
@@ -250,6 +287,17 @@ pub(crate) fn wish(run: &str, step: &str) -> AttemptRequest {
             name: "here".into(),
             process: "1".into(),
         },
+    }
+}
+
+/// Nothing is kept that is older, and no look comes later than its run.
+pub(crate) fn keep_from(instant: Instant) -> Retention {
+    Retention {
+        observations: instant,
+        pages: instant,
+        listings: instant,
+        ledger: instant,
+        late_millis: 0,
     }
 }
 

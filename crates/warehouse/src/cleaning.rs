@@ -1,0 +1,203 @@
+//! Taking old rows away: of closed runs only, run by run, in bounded batches of a transaction each.
+//!
+//! History and memberships stay for ever. Not here: which runs are old enough (`retention`).
+
+use catalog::Instant;
+
+use crate::error::Result;
+use crate::lease::{Attempt, commit_fenced};
+use crate::open::Warehouse;
+use crate::params;
+use crate::retention::{Kind, Retention, closed_before, looks_before, seal};
+use crate::value::Value;
+
+/// Rows that one transaction deletes at most.
+const BATCH: i64 = 5000;
+
+/// Products or pages of a run that one transaction goes through.
+const STRETCH: i64 = 500;
+
+/// Tables of a run and their keys.
+const OF_LISTINGS: [(&str, &str); 3] = [
+    ("listings", "run_id, product_id, category_id"),
+    ("listing_pages", "run_id, category_id, slice, page"),
+    ("run_categories", "run_id, category_id"),
+];
+const OF_LEDGER: [(&str, &str); 9] = [
+    ("rejections", "id"),
+    ("corrections", "run_id, column_name"),
+    ("staged_products", "run_id, product_id"),
+    ("run_products", "run_id, product_id"),
+    ("shapes", "run_id, source, endpoint, root, field"),
+    ("drift", "run_id, source, endpoint, root, field, kind"),
+    ("cache_counts", "run_id, tier"),
+    ("run_steps", "run_id, step"),
+    ("attempts", "epoch"),
+];
+
+/// A page of a run that may go: no rejection names it, and a detail only if the product has a newer good
+/// one of a run that is closed.
+const PAGES: &str = "DELETE FROM pages WHERE id IN (
+    SELECT g.id FROM pages g WHERE g.run_id = $1 AND g.id > $2 AND g.id <= $3
+        AND NOT EXISTS (SELECT 1 FROM rejections r WHERE r.page_id = g.id)
+        AND (g.kind <> 'detail' OR EXISTS (SELECT 1 FROM pages n WHERE n.kind = 'detail'
+            AND n.subject = g.subject AND n.fetched_at > g.fetched_at
+            AND NOT EXISTS (SELECT 1 FROM rejections b WHERE b.page_id = n.id)
+            AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.id = n.run_id
+                AND u.state IN ('open', 'held')))))";
+
+/// Older details of the same products, of runs that were cleaned up before and kept them as the newest.
+const OUTDATED_PAGES: &str = "DELETE FROM pages WHERE id IN (
+    SELECT o.id FROM pages g JOIN pages o ON o.kind = 'detail' AND o.subject = g.subject
+        AND o.fetched_at < g.fetched_at
+    WHERE g.run_id = $1 AND g.id > $2 AND g.id <= $3 AND g.kind = 'detail'
+        AND NOT EXISTS (SELECT 1 FROM rejections b WHERE b.page_id = g.id)
+        AND NOT EXISTS (SELECT 1 FROM rejections r WHERE r.page_id = o.id)
+        AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.id = o.run_id AND NOT u.pages_cleaned))";
+
+/// Looks of a run's products, of whatever run, that may go: a newer one is old enough as well, and
+/// tells what this one tells of sales and stock.
+const LOOKS: &str = "DELETE FROM observations WHERE (product_id, observed_at) IN (
+    SELECT o.product_id, o.observed_at FROM run_products p
+    JOIN observations o ON o.product_id = p.product_id AND o.observed_at < $4
+    WHERE p.run_id = $1 AND p.product_id > $2 AND p.product_id <= $3
+        AND EXISTS (SELECT 1 FROM observations n WHERE n.product_id = o.product_id
+            AND n.observed_at > o.observed_at AND n.observed_at < $4)
+        AND (o.sales_count IS NULL OR EXISTS (SELECT 1 FROM observations s
+            WHERE s.product_id = o.product_id AND s.observed_at > o.observed_at
+                AND s.observed_at < $4 AND s.sales_count IS NOT NULL))
+        AND (o.stock_quantity IS NULL OR EXISTS (SELECT 1 FROM observations q
+            WHERE q.product_id = o.product_id AND q.observed_at > o.observed_at
+                AND q.observed_at < $4 AND q.stock_quantity IS NOT NULL))
+    LIMIT $5)";
+
+impl Warehouse {
+    /// Deletes what of a kind is older than it may be; the number of rows. Whoever calls it for several
+    /// kinds does so in the order of [`Kind::ALL`].
+    pub async fn clean(&self, attempt: &Attempt, keep: &Retention, kind: Kind) -> Result<u64> {
+        let mut tx = self.read().await?;
+        let runs = closed_before(&mut tx, kind, keep.before(kind), &attempt.run).await?;
+        tx.commit().await?;
+        let mut closed = Vec::with_capacity(runs.len());
+        for run in runs {
+            if seal(self, attempt, &run.id).await? {
+                closed.push(run.id);
+            }
+        }
+        let mut removed = 0;
+        if kind == Kind::Observations {
+            let mut tx = self.read().await?;
+            let before = looks_before(&mut tx, keep).await?;
+            let ready = closed_before(&mut tx, kind, before, &attempt.run).await?;
+            tx.commit().await?;
+            for run in ready.iter().filter(|run| closed.contains(&run.id)) {
+                removed += self.clean_looks(attempt, &run.id, before).await?;
+                self.mark(attempt, &run.id, "looks_cleaned").await?;
+            }
+            return Ok(removed);
+        }
+        for run in closed {
+            match kind {
+                Kind::Listings => {
+                    removed += self.clean_tables(attempt, &run, &OF_LISTINGS).await?;
+                    self.mark(attempt, &run, "listings_cleaned").await?;
+                }
+                Kind::Pages => {
+                    removed += self.clean_pages(attempt, &run).await?;
+                    self.mark(attempt, &run, "pages_cleaned").await?;
+                }
+                Kind::Ledger | Kind::Observations => {
+                    removed += self.clean_ledger(attempt, &run).await?;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Remembers that a run was cleaned up for a kind.
+    async fn mark(&self, attempt: &Attempt, run: &str, column: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let sql = format!("UPDATE runs SET {column} = {{yes}} WHERE id = $1");
+        tx.execute(&sql, params![run]).await?;
+        commit_fenced(tx, attempt.epoch).await
+    }
+
+    async fn clean_tables(
+        &self,
+        attempt: &Attempt,
+        run: &str,
+        tables: &[(&str, &str)],
+    ) -> Result<u64> {
+        let mut removed = 0;
+        for (table, key) in tables {
+            let sql = format!(
+                "DELETE FROM {table} WHERE ({key}) IN (
+                    SELECT {key} FROM {table} WHERE run_id = $1 LIMIT $2)"
+            );
+            removed += self.in_batches(attempt, &sql, params![run, BATCH]).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn clean_ledger(&self, attempt: &Attempt, run: &str) -> Result<u64> {
+        let (rejections, rest) = OF_LEDGER.split_at(1);
+        let mut removed = self.clean_tables(attempt, run, rejections).await?;
+        // Those that a rejection had kept.
+        removed += self.clean_pages(attempt, run).await?;
+        removed += self.clean_tables(attempt, run, rest).await?;
+        let mut tx = self.begin().await?;
+        let sql = "DELETE FROM runs WHERE id = $1";
+        removed += tx.execute(sql, params![run]).await?;
+        commit_fenced(tx, attempt.epoch).await?;
+        Ok(removed)
+    }
+
+    async fn clean_pages(&self, attempt: &Attempt, run: &str) -> Result<u64> {
+        let stretch = "SELECT MAX(id) FROM (SELECT id FROM pages WHERE run_id = $1 AND id > $2
+            ORDER BY id LIMIT $3) AS stretch";
+        let (mut after, mut removed) = (i64::MIN, 0);
+        while let Some(last) = self.end_of(stretch, run, after).await? {
+            let mut tx = self.begin().await?;
+            for sql in [OUTDATED_PAGES, PAGES] {
+                removed += tx.execute(sql, params![run, after, last]).await?;
+            }
+            commit_fenced(tx, attempt.epoch).await?;
+            after = last;
+        }
+        Ok(removed)
+    }
+
+    async fn clean_looks(&self, attempt: &Attempt, run: &str, before: Instant) -> Result<u64> {
+        let stretch = "SELECT MAX(product_id) FROM (SELECT product_id FROM run_products
+            WHERE run_id = $1 AND product_id > $2 ORDER BY product_id LIMIT $3) AS stretch";
+        let (mut after, mut removed) = (i64::MIN, 0);
+        while let Some(last) = self.end_of(stretch, run, after).await? {
+            let params = params![run, after, last, before, BATCH];
+            removed += self.in_batches(attempt, LOOKS, params).await?;
+            after = last;
+        }
+        Ok(removed)
+    }
+
+    /// The last key of the next stretch of a run's rows; `None`: there are no more.
+    async fn end_of(&self, sql: &str, run: &str, after: i64) -> Result<Option<i64>> {
+        let mut tx = self.read().await?;
+        let row = tx.row(sql, params![run, after, STRETCH]).await?;
+        tx.commit().await?;
+        row.map_or(Ok(None), |row| row.opt_int(0))
+    }
+
+    /// Repeats a statement that deletes [`BATCH`] rows at most, until it finds fewer.
+    async fn in_batches(&self, attempt: &Attempt, sql: &str, params: &[Value]) -> Result<u64> {
+        let mut removed = 0;
+        loop {
+            let mut tx = self.begin().await?;
+            let count = tx.execute(sql, params).await?;
+            commit_fenced(tx, attempt.epoch).await?;
+            removed += count;
+            if count < BATCH as u64 {
+                return Ok(removed);
+            }
+        }
+    }
+}
