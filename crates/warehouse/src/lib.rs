@@ -15,6 +15,7 @@ mod dialect;
 mod digest;
 mod drift;
 mod error;
+mod failing;
 mod freeze;
 mod lease;
 mod ledger;
