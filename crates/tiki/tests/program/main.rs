@@ -2,10 +2,13 @@
 //! the environment.
 
 mod bad_days;
+mod bench;
+mod commits;
 mod data;
 mod demo;
 mod drift;
 mod failures;
+mod file_failures;
 mod first_asks;
 mod frozen;
 mod help;
@@ -13,9 +16,12 @@ mod interruption;
 mod outage;
 mod postgres;
 mod rejections;
+mod runbook;
 mod settings;
 mod settings_at_work;
 mod shared_cache;
+mod silent_servers;
 mod site;
 mod steps;
 mod tiki;
+mod troubles;
