@@ -86,14 +86,59 @@ impl Error {
 fn warehouse_exit(error: &warehouse::Error) -> Exit {
     use warehouse::Error as W;
     match error {
-        W::Unreachable(_) | W::Busy(_) | W::Fenced(_) | W::AtWork { .. } => Exit::Warehouse,
+        error if error.is_transient() => Exit::Warehouse,
+        W::Fenced(_) | W::AtWork { .. } => Exit::Warehouse,
         W::Address(..)
         | W::Schema(_)
         | W::Origin { .. }
         | W::NetworkFileSystem(..)
         | W::RunState { .. }
+        | W::Denied(_)
         | W::Patience(_) => Exit::Usage,
-        W::Full | W::ReadOnly(_) | W::Damaged(_) => Exit::Machine,
-        W::Statement { .. } | W::Row(_) | W::Stored(_) => Exit::Bug,
+        W::Full | W::ReadOnly(_) | W::Io(_) | W::Damaged(_) => Exit::Machine,
+        // The first five were told apart above.
+        W::Unreachable(_)
+        | W::Busy(_)
+        | W::Exhausted { .. }
+        | W::Slow(_)
+        | W::Unwritable(_)
+        | W::Statement { .. }
+        | W::Row(_)
+        | W::Stored(_) => Exit::Bug,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warehouse_that_may_come_back_is_30_and_a_broken_promise_70() {
+        use warehouse::Error as W;
+        let text = || String::from("why");
+        for (error, exit) in [
+            (W::Unreachable("gone".into()), Exit::Warehouse),
+            (W::Busy(text()), Exit::Warehouse),
+            (
+                W::Exhausted {
+                    size: 2,
+                    wait: Duration::from_secs(1),
+                },
+                Exit::Warehouse,
+            ),
+            (W::Slow(text()), Exit::Warehouse),
+            (W::Unwritable(text()), Exit::Warehouse),
+            (W::Fenced(7), Exit::Warehouse),
+            (W::Full, Exit::Machine),
+            (W::ReadOnly(text()), Exit::Machine),
+            (W::Io(text()), Exit::Machine),
+            (W::Damaged(text()), Exit::Machine),
+            (W::Denied(text()), Exit::Usage),
+            (W::Schema(text()), Exit::Usage),
+            (W::Row(text()), Exit::Bug),
+            (W::Stored(text()), Exit::Bug),
+        ] {
+            assert_eq!(warehouse_exit(&error), exit, "{error}");
+        }
     }
 }

@@ -44,10 +44,12 @@ impl Pipeline {
     pub async fn begin_run(&self, request: &RunRequest) -> Result<Run> {
         check_id(&request.id)?;
         loop {
-            if request.only_this
-                && let Some(run) = self.warehouse().run(&request.id).await?
-                && run.state != RunState::Open
-            {
+            let known = if request.only_this {
+                self.patiently_find(&request.id).await?
+            } else {
+                None
+            };
+            if let Some(run) = known.filter(|run| run.state != RunState::Open) {
                 return Ok(run);
             }
             let new = NewRun {
@@ -57,11 +59,19 @@ impl Pipeline {
                 scope_key: request.scope.to_json(),
                 clock_at: self.clock().now(),
             };
-            let other = match self.warehouse().create_run(&new).await? {
-                Ok(run) => return Ok(run),
-                Err(other) => other,
+            let made = self.patiently(async |again| {
+                let made = self.warehouse().create_run(&new).await?;
+                let now = self.warehouse().time().await?;
+                Ok(match made {
+                    // It had been made, and only the answer was lost.
+                    Err(other) if again && other.id == new.id => (Ok(*other), now),
+                    made => (made, now),
+                })
+            });
+            let (other, now) = match made.await? {
+                (Ok(run), _) => return Ok(run),
+                (Err(other), now) => (other, now),
             };
-            let now = self.warehouse().time().await?;
             let idle = now.millis_since(other.last_commit_at);
             let same = if request.only_this {
                 other.id == request.id
@@ -167,13 +177,21 @@ impl Pipeline {
 
     /// Ends a run: its counts are frozen in the ledger.
     pub(crate) async fn finish(&self, run: &Run, state: RunState, exit: Exit) -> Result<RunReport> {
-        let totals = self.warehouse().identities(&run.id).await?;
-        let text = serde_json::to_string(&totals)
-            .map_err(|error| Error::Bug(format!("counts cannot be printed: {error}")))?;
-        self.warehouse()
-            .finish_run(&run.id, state, exit.code().into(), &text)
-            .await?;
-        self.report(&run.id).await
+        self.patiently(async |_| {
+            let totals = self.warehouse().identities(&run.id).await?;
+            let text = serde_json::to_string(&totals)
+                .map_err(|error| Error::Bug(format!("counts cannot be printed: {error}")))?;
+            let code = exit.code().into();
+            let ended = self.warehouse().finish_run(&run.id, state, code, &text);
+            Ok(ended.await?)
+        })
+        .await?;
+        self.patiently(async |_| self.report(&run.id).await).await
+    }
+
+    async fn patiently_find(&self, id: &str) -> Result<Option<Run>> {
+        self.patiently(async |_| Ok(self.warehouse().run(id).await?))
+            .await
     }
 
     /// What a run did.

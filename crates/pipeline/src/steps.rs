@@ -2,12 +2,13 @@
 //!
 //! Not here: what a step does (its own module), a whole run (`runs`).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use warehouse::{Attempt, AttemptRequest, Run, RunState, Warehouse};
 
-use crate::outage::{FIRST_WAIT, Outages};
+use crate::outage::{Outages, is_outage};
 use crate::report::round3;
 use crate::site::check_database_clock;
 use crate::{
@@ -68,6 +69,16 @@ pub(crate) struct Work<'a> {
     pub(crate) attempt: Attempt,
     deadline: Option<(Instant, Duration)>,
     warnings: Mutex<Vec<String>>,
+    /// Whether something was done.
+    moved: AtomicBool,
+}
+
+/// What stands before the work on a step.
+enum Way {
+    /// Nothing: the run, and what it crawls.
+    Open(Box<(Run, Scope)>),
+    /// It has ended.
+    Ended(Box<StepReport>),
 }
 
 impl Pipeline {
@@ -125,8 +136,24 @@ impl Pipeline {
         self.site.as_ref()?.pages()?.entries().await
     }
 
-    /// Runs one step of a run that exists, and reports. A step that has ended reports again.
+    /// Runs one step of a run that exists, and reports. A step that has ended reports again. A
+    /// warehouse that is lost on the way is waited for.
     pub async fn step(&self, request: &StepRequest) -> Result<StepReport> {
+        let way = self
+            .patiently(async |again| self.way_to(request, again).await)
+            .await?;
+        let (run, scope) = match way {
+            Way::Open(of) => *of,
+            Way::Ended(report) => return Ok(*report),
+        };
+        self.tell(Event::StepBegun(request.step));
+        let report = self.attempt(&run, &scope, request).await?;
+        self.tell(Event::StepEnded(Box::new(report.clone())));
+        Ok(report)
+    }
+
+    /// Looks whether a step may be worked on, and closes what was left open before it.
+    async fn way_to(&self, request: &StepRequest, again: bool) -> Result<Way> {
         let run = self.warehouse.run(&request.run).await?.ok_or_else(|| {
             Error::Usage(format!(
                 "there is no run {:?}: `tiki runs` lists them, `crawl-categories` begins one",
@@ -136,7 +163,7 @@ impl Pipeline {
         let scope = Scope::from_json(&run.scope)
             .ok_or_else(|| Error::Bug(format!("the scope of run {} cannot be read", run.id)))?;
         if let Some(report) = self.ended(&run, request.step).await? {
-            return Ok(report);
+            return Ok(Way::Ended(Box::new(report)));
         }
         if run.state == RunState::Held {
             return Err(self.held(&run).await?);
@@ -151,11 +178,9 @@ impl Pipeline {
             )));
         }
         check_database_clock(&self.warehouse, &self.clock).await?;
-        self.close_earlier(&run, &scope, request.step).await?;
-        self.tell(Event::StepBegun(request.step));
-        let report = self.attempt(&run, &scope, request).await?;
-        self.tell(Event::StepEnded(Box::new(report.clone())));
-        Ok(report)
+        self.close_earlier(&run, &scope, request.step, again)
+            .await?;
+        Ok(Way::Open(Box::new((run, scope))))
     }
 
     /// The report of a step that has ended.
@@ -179,7 +204,7 @@ impl Pipeline {
 
     /// Closes steps before this one that were left open (a refusal that nobody tried again): what
     /// they did not ask is counted so. Steps that ask nothing are simply run.
-    async fn close_earlier(&self, run: &Run, scope: &Scope, step: Step) -> Result<()> {
+    async fn close_earlier(&self, run: &Run, scope: &Scope, step: Step, again: bool) -> Result<()> {
         for earlier in Step::ALL.into_iter().take_while(|earlier| *earlier < step) {
             if self.ended(run, earlier).await?.is_some() {
                 continue;
@@ -190,7 +215,7 @@ impl Pipeline {
                 continue;
             }
             let row = self.warehouse.step(&run.id, earlier.name()).await?;
-            let work = self.begin(run, scope, &request).await?;
+            let work = self.begin(run, scope, &request, again).await?;
             if let Some(seen) = row.and_then(|row| row.error) {
                 work.note(format!("it was not tried again after: {seen}"));
             }
@@ -201,11 +226,13 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Begins an attempt; `again`: an earlier one of this process may have begun without its knowing.
     async fn begin<'a>(
         &'a self,
         run: &'a Run,
         scope: &'a Scope,
         request: &StepRequest,
+        again: bool,
     ) -> Result<Work<'a>> {
         let wish = AttemptRequest {
             run: run.id.clone(),
@@ -215,11 +242,9 @@ impl Pipeline {
             join: request.join,
             host: process::this_host(),
         };
-        match self
-            .warehouse
-            .begin_attempt(&wish, process::is_dead)
-            .await?
-        {
+        let lost = |process: &str| again && process == wish.host.process;
+        let is_dead = |process: &str| lost(process) || process::is_dead(process);
+        match self.warehouse.begin_attempt(&wish, is_dead).await? {
             Ok(attempt) => Ok(Work {
                 pipeline: self,
                 run,
@@ -227,6 +252,7 @@ impl Pipeline {
                 attempt,
                 deadline: request.timeout.map(|limit| (Instant::now() + limit, limit)),
                 warnings: Mutex::default(),
+                moved: AtomicBool::default(),
             }),
             Err(host) => Err(Error::Held(format!(
                 "another process ({} on {}) works on {} of run {}",
@@ -242,27 +268,33 @@ impl Pipeline {
         let (begun, mut outages) = (Instant::now(), Outages::default());
         let mut notes = Vec::new();
         loop {
-            let work = match self.begin(run, scope, request).await {
-                Ok(work) => work,
-                // It came back for a moment.
-                Err(error)
-                    if outages.is_over_one() && outages.may_outlive(&error, self.settings()) =>
-                {
-                    tokio::time::sleep(FIRST_WAIT).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
+            let had_any = outages.any();
+            let work = self
+                .patiently(async |again| self.begin(run, scope, request, again || had_any).await)
+                .await?;
             notes.drain(..).for_each(|text| work.note(text));
             let keeper = self.keep_lease(&work.attempt);
-            let mut outcome = self.work(&work, request).await;
+            let mut outcome = Box::pin(self.work(&work, request)).await;
             keeper.abort();
             if let Err(error) = &outcome
-                && outages.may_outlive(error, self.settings())
-                && self.outlast(&work, error).await
+                && is_outage(error)
             {
+                if work.moved.load(Ordering::Relaxed) {
+                    outages.is_over();
+                }
+                if !outages.may_outlive(error, self.settings())
+                    || !self.outlast(&work, error, &outages).await
+                {
+                    // One try: else the lease ends by itself, or with this process.
+                    let seen = crate::site::chain(error);
+                    drop(self.warehouse.end_attempt(&work.attempt, Some(&seen)).await);
+                    return outcome;
+                }
                 // The answer that it was closed may be all that was lost.
-                if let Some(report) = self.ended(run, request.step).await? {
+                let ended = self
+                    .patiently(async |_| self.ended(run, request.step).await)
+                    .await?;
+                if let Some(report) = ended {
                     return Ok(StepReport {
                         already_done: false,
                         hint: None,
@@ -333,11 +365,13 @@ impl Pipeline {
     async fn end(&self, work: &Work<'_>, error: Option<&Error>) -> Result<()> {
         let seen = error.map(|error| crate::site::chain(error));
         let ended = self
-            .warehouse
-            .end_attempt(&work.attempt, seen.as_deref())
+            .patiently(async |_| {
+                let ended = self.warehouse.end_attempt(&work.attempt, seen.as_deref());
+                Ok(ended.await?)
+            })
             .await;
         match (error, ended) {
-            (None, Err(error)) => Err(error.into()),
+            (None, Err(error)) => Err(error),
             _ => Ok(()),
         }
     }
@@ -394,6 +428,7 @@ impl Work<'_> {
     }
 
     pub(crate) fn progress(&self, step: Step, done: u64, total: u64) {
+        self.moved.fetch_or(done > 0, Ordering::Relaxed);
         self.pipeline.tell(Event::Progress { step, done, total });
     }
 

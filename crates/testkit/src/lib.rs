@@ -15,6 +15,7 @@
 )]
 
 mod child;
+mod commits;
 mod error;
 mod postgres;
 mod proxy;
@@ -24,6 +25,7 @@ mod server;
 mod wait;
 
 pub use child::ChildGuard;
+pub use commits::Fate;
 pub use error::ServerError;
 pub use postgres::{POSTGRES_VARIABLE, Postgres};
 pub use proxy::Proxy;

@@ -1,11 +1,12 @@
 //! PostgreSQL, a real one.
 
+use crate::child::ChildGuard;
 use crate::error::{ServerError, chain, io_error};
 use crate::server::{Plan, Server, new_folder, on_path, run};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -72,6 +73,23 @@ impl Postgres {
 
     /// Makes a new empty database, of a name never used before, and returns its URL.
     pub fn fresh_database(&self) -> String {
+        self.make_database("")
+    }
+
+    /// Makes a copy of a database that nobody is connected to, and returns its URL.
+    pub fn copy_database(&self, url: &str) -> String {
+        self.make_database(&format!("template {}", database(url)))
+    }
+
+    /// The same in a tablespace.
+    pub fn copy_database_to(&self, url: &str, tablespace: &str) -> String {
+        self.make_database(&format!(
+            "template {} tablespace {tablespace}",
+            database(url)
+        ))
+    }
+
+    fn make_database(&self, how: &str) -> String {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let since_epoch = SystemTime::now()
@@ -82,18 +100,38 @@ impl Postgres {
             std::process::id(),
             since_epoch.as_nanos()
         );
-        self.admin(&format!("create database {name}"));
+        self.admin(&format!("create database {name} {how}"));
+        if !how.is_empty() {
+            // Sequences of a copy would go back at a crash: their pages are new in the log, so that
+            // PostgreSQL takes their next values for logged, which they were for the other database.
+            self.admin("checkpoint");
+        }
         with_database(&self.admin_url, &name)
+    }
+
+    /// Begins a session in a database that runs some statements, beside the test. Its name in
+    /// `pg_stat_activity` is `beside`; it ends by itself or by the server, not with its guard.
+    pub fn beside(&self, url: &str, statements: &str) -> ChildGuard {
+        let mut command = Command::new(&self.psql);
+        command.args(["-X", "-q", "-d", url, "-c", statements]);
+        command
+            .env("PGAPPNAME", "beside")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        ChildGuard::spawn(&mut command).expect("psql")
+    }
+
+    /// Gives a folder to the user that the server runs as.
+    pub fn give(&self, folder: &Path) {
+        if let Some(User { uid, gid }) = other_user() {
+            chown(folder, Some(uid), Some(gid)).expect("a folder of the server");
+        }
     }
 
     /// Drops a database that [`Self::fresh_database`] made, closing its connections. For tests
     /// that make many; the others go with the server.
     pub fn drop_database(&self, url: &str) {
-        let name = url
-            .split('?')
-            .next()
-            .and_then(|url| url.rsplit('/').next())
-            .unwrap_or_default();
+        let name = database(url);
         assert!(name.starts_with("test_"), "{name} is no database of a test");
         self.admin(&format!("drop database if exists {name} with (force)"));
     }
@@ -175,6 +213,12 @@ fn missing(program: &'static str) -> ServerError {
         program,
         variable: POSTGRES_VARIABLE,
     }
+}
+
+/// The name of a URL's database.
+fn database(url: &str) -> &str {
+    let address = url.split('?').next().unwrap_or_default();
+    address.rsplit('/').next().unwrap_or_default()
 }
 
 /// The URL with another database's name.

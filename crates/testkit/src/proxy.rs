@@ -1,7 +1,9 @@
 //! A TCP proxy that can be cut.
 //!
-//! Not here: what is sent through it; it understands no byte of it.
+//! Not here: what is sent through it; it understands no byte of it but COMMITs (`commits`), where it was
+//! asked to.
 
+use crate::commits::{Fate, Messages};
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -40,6 +42,8 @@ pub struct Proxy {
 
 struct Shared {
     server: SocketAddr,
+    /// Whether it reads what clients of PostgreSQL send.
+    reads: bool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -51,12 +55,38 @@ struct State {
     /// Both ends of every connection, by its number.
     open: HashMap<u64, [TcpStream; 2]>,
     count: u64,
+    /// COMMITs that were met.
+    commits: u64,
+    /// Which COMMIT is to be struck, and how.
+    plan: Option<(u64, Fate)>,
+    /// One is held.
+    held: bool,
+}
+
+/// What becomes of the next bytes of a server.
+#[derive(Clone, Copy, Default)]
+enum Answer {
+    #[default]
+    Pass,
+    Cut,
+    Wait(Duration),
+    Swallow,
 }
 
 impl Proxy {
     /// A proxy before the server of a URL, or before `host:port`. Panics if that names no address, or
     /// if there is no port to listen on.
     pub fn start(server: &str) -> Self {
+        Self::begin(server, false)
+    }
+
+    /// A proxy before a PostgreSQL server that is talked to in clear text: it knows a COMMIT of what
+    /// was written when it sees one.
+    pub fn before_postgres(server: &str) -> Self {
+        Self::begin(server, true)
+    }
+
+    fn begin(server: &str, reads: bool) -> Self {
         let found = authority(server).to_socket_addrs();
         let server = found
             .ok()
@@ -69,9 +99,13 @@ impl Proxy {
             listens: true,
             open: HashMap::new(),
             count: 0,
+            commits: 0,
+            plan: None,
+            held: false,
         };
         let shared = Arc::new(Shared {
             server,
+            reads,
             state: Mutex::new(state),
             changed: Condvar::new(),
         });
@@ -101,6 +135,33 @@ impl Proxy {
         self.turn(Mode::Stall);
     }
 
+    /// Strikes one COMMIT: the `nth` from now on, where 0 is the next.
+    pub fn strike(&self, nth: u64, fate: Fate) {
+        let mut state = self.shared.lock();
+        state.plan = Some((state.commits + nth, fate));
+    }
+
+    /// COMMITs of what was written that were met so far.
+    pub fn commits(&self) -> u64 {
+        self.shared.lock().commits
+    }
+
+    /// Whether the COMMIT that was to be struck was met.
+    pub fn has_struck(&self) -> bool {
+        self.shared.lock().plan.is_none()
+    }
+
+    /// Whether a COMMIT is held now.
+    pub fn holds(&self) -> bool {
+        self.shared.lock().held
+    }
+
+    /// Lets the COMMIT go that is held, if one is.
+    pub fn release(&self) {
+        self.shared.lock().held = false;
+        self.shared.changed.notify_all();
+    }
+
     fn turn(&self, mode: Mode) {
         let mut state = self.shared.lock();
         state.mode = mode;
@@ -125,6 +186,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.mode = Mode::Over;
+        state.held = false;
         state.close();
         self.shared.changed.notify_all();
     }
@@ -156,11 +218,27 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Counts a COMMIT; what is to become of it.
+    fn fate(&self) -> Option<Fate> {
+        let mut state = self.lock();
+        let number = state.commits;
+        state.commits += 1;
+        let fate = state.plan.take_if(|(nth, _)| *nth == number)?.1;
+        state.held = fate == Fate::Held;
+        Some(fate)
+    }
+
+    fn wait_released(&self) {
+        let held = |state: &mut State| state.held && state.mode != Mode::Over;
+        drop(self.changed.wait_while(self.lock(), held));
+    }
+}
+
 impl State {
     fn close(&mut self) {
         for stream in self.open.drain().flat_map(|(_, ends)| ends) {
-            // Fails only where the other side has closed it.
-            drop(stream.shutdown(Shutdown::Both));
+            close(&stream);
         }
     }
 }
@@ -213,18 +291,36 @@ fn serve(shared: &Shared, client: &TcpStream) -> io::Result<()> {
     let number = state.count;
     state.open.insert(number, ends);
     drop(state);
+    let answer = Mutex::new(Answer::Pass);
     thread::scope(|scope| {
-        scope.spawn(|| pass(shared, client, &server));
-        pass(shared, &server, client);
+        scope.spawn(|| {
+            let carry = if shared.reads { send } else { pass };
+            carry(shared, client, &server, &answer);
+        });
+        pass(shared, &server, client, &answer);
     });
     shared.lock().open.remove(&number);
     Ok(())
 }
 
 /// Passes on what comes from one end until it ends or the connection is cut.
-fn pass(shared: &Shared, mut from: &TcpStream, mut to: &TcpStream) {
+fn pass(shared: &Shared, mut from: &TcpStream, mut to: &TcpStream, answer: &Mutex<Answer>) {
     let mut piece = vec![0; PIECE];
     while let Ok(length @ 1..) = from.read(&mut piece) {
+        let fate = std::mem::take(&mut *answer.lock().unwrap_or_else(PoisonError::into_inner));
+        match fate {
+            Answer::Pass => {}
+            Answer::Wait(time) => thread::sleep(time),
+            Answer::Cut => {
+                close(to);
+                close(from);
+                return;
+            }
+            Answer::Swallow => {
+                while let Ok(1..) = from.read(&mut piece) {}
+                return;
+            }
+        }
         if !shared.may_pass() || to.write_all(&piece[..length]).is_err() {
             break;
         }
@@ -232,6 +328,43 @@ fn pass(shared: &Shared, mut from: &TcpStream, mut to: &TcpStream) {
     // An end is news like any other: it must not pass a stalled network.
     shared.may_pass();
     drop(to.shutdown(Shutdown::Write));
+}
+
+/// Passes on what a client of PostgreSQL sends, message by message.
+fn send(shared: &Shared, mut client: &TcpStream, mut server: &TcpStream, answer: &Mutex<Answer>) {
+    let (mut piece, mut messages) = (vec![0; PIECE], Messages::default());
+    'connection: while let Ok(length @ 1..) = client.read(&mut piece) {
+        for part in messages.take(&piece[..length]) {
+            let fate = part.commits.then(|| shared.fate()).flatten();
+            let then = |then| *answer.lock().unwrap_or_else(PoisonError::into_inner) = then;
+            match fate {
+                None => {}
+                Some(Fate::Held) => shared.wait_released(),
+                Some(Fate::AnswerLost) => then(Answer::Cut),
+                Some(Fate::AnswerLate(time)) => then(Answer::Wait(time)),
+                Some(Fate::AnswerNever) => then(Answer::Swallow),
+                Some(Fate::Lost) => {
+                    close(client);
+                    close(server);
+                    break 'connection;
+                }
+                Some(Fate::Late(time)) => {
+                    close(client);
+                    thread::sleep(time);
+                }
+            }
+            if !shared.may_pass() || server.write_all(&part.bytes).is_err() {
+                break 'connection;
+            }
+        }
+    }
+    shared.may_pass();
+    drop(server.shutdown(Shutdown::Write));
+}
+
+fn close(end: &TcpStream) {
+    // Fails only where the other side has closed it.
+    drop(end.shutdown(Shutdown::Both));
 }
 
 /// Host and port of a URL, or the text itself.

@@ -57,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) breaker_pause: Duration,
     /// Of PostgreSQL's pool.
     pub(crate) limits: PoolLimits,
+    /// How long a lock of the warehouse is waited for.
+    pub(crate) lock_timeout: Duration,
     /// A filter of log lines.
     pub(crate) log: String,
     /// As JSON.
@@ -107,6 +109,7 @@ impl Config {
                 wait: read.span("TIKI_POOL_WAIT")?,
                 statement_timeout: read.span("TIKI_STATEMENT_TIMEOUT")?,
             },
+            lock_timeout: read.span("TIKI_LOCK_TIMEOUT")?,
             log: read.text("TIKI_LOG")?,
             log_json: read.text("TIKI_LOG_FORMAT")? == "json",
             pipeline: read.pipeline(data_dir.clone())?,

@@ -175,7 +175,30 @@ fn warehouse_help(error: &W) -> Option<&'static str> {
             "is the database up, and are host, port, user, password and database name in \
              TIKI_DATABASE_URL (or --database-url) right? `tiki config show` says which is used"
         }
-        W::Busy(_) => "another process writes to it for long; try again, `tiki runs` shows who",
+        W::Busy(_) => {
+            "another process or session holds a lock for long; `tiki runs` shows who is at work. \
+             Nothing is lost: run the same command again, or wait for locks longer (TIKI_LOCK_TIMEOUT)"
+        }
+        W::Exhausted { .. } => {
+            "allow more connections (TIKI_POOL_SIZE), or wait for them longer (TIKI_POOL_WAIT); \
+             nothing is lost: the same command goes on"
+        }
+        W::Slow(_) => {
+            "is the server overloaded, or did somebody cancel the statement? Nothing is lost: run the \
+             same command again, or allow a statement more time (TIKI_STATEMENT_TIMEOUT)"
+        }
+        W::Unwritable(_) => {
+            "free some room on the server's disk, or point TIKI_DATABASE_URL at the primary and end \
+             its read-only mode; nothing is lost: the same command goes on"
+        }
+        W::Io(_) => {
+            "is the disk full or failing (df -h, dmesg)? What was committed is kept: once it is well, \
+             run the same command again"
+        }
+        W::Denied(_) => {
+            "the user of TIKI_DATABASE_URL needs to own the tables, or all rights on them and on \
+             their schema"
+        }
         W::Full => {
             "free some room or move the data folder (TIKI_DATA_DIR), then run the same command \
              again: it goes on where it stopped"

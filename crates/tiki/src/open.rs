@@ -16,6 +16,7 @@ fn place(context: &Context, demo: bool) -> (String, Options) {
     let config = &context.config;
     let mut options = Options {
         limits: config.limits.clone(),
+        busy: config.lock_timeout,
         ..Options::default()
     };
     if !demo {

@@ -295,19 +295,27 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "TIKI_POOL_SIZE",
         whole(2, 100),
         "8",
-        "connections to PostgreSQL at most",
+        "connections of a process to its warehouse at most",
     ),
     setting(
         "TIKI_POOL_WAIT",
         span(1, HOUR),
         "10s",
-        "how long to wait for a connection to PostgreSQL",
+        "how long to wait for one of these connections to be free, and for a new one to PostgreSQL to \
+         be made",
     ),
     setting(
         "TIKI_STATEMENT_TIMEOUT",
         span(SECOND, DAY),
         "5m",
-        "how long one statement may take in PostgreSQL",
+        "how long one statement may take in PostgreSQL; 5 s later a server that does not answer at all \
+         is taken for lost",
+    ),
+    setting(
+        "TIKI_LOCK_TIMEOUT",
+        span(1, HOUR),
+        "30s",
+        "how long to wait for a lock that another process or session holds in the warehouse",
     ),
     setting(
         "TIKI_KEEP_OBSERVATIONS",

@@ -1,4 +1,8 @@
 //! The ways in which a warehouse can fail, told apart by what the caller can do about them.
+//!
+//! Not here: which code of a database is which failure (`failing`).
+
+use crate::failing::Kind;
 
 /// A warehouse that could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -12,15 +16,38 @@ pub enum Error {
     /// Another process holds the lock longer than we wait. Retry later.
     #[error("the warehouse is held by another process: {0}")]
     Busy(String),
+    /// All connections of this process are in use for longer than a caller waits. Retry later.
+    #[error(
+        "all {size} connections of this process to the warehouse are in use, and none came free in \
+         {wait:?}"
+    )]
+    Exhausted {
+        /// Connections at most.
+        size: usize,
+        /// How long one was waited for.
+        wait: std::time::Duration,
+    },
+    /// A statement of this program took longer than it may, or an operator ended it. Retry later.
+    #[error("the warehouse is too slow: {0}")]
+    Slow(String),
+    /// The server answers and takes no writes: its disk is full, it is a standby. Retry later.
+    #[error("the server of the warehouse takes no writes: {0}")]
+    Unwritable(String),
     /// The file system has no room left.
     #[error("the disk of the warehouse is full")]
     Full,
     /// The file or its folder cannot be written.
     #[error("the warehouse cannot be written: {0}")]
     ReadOnly(String),
+    /// The file system failed in another way.
+    #[error("the file system of the warehouse failed: {0}")]
+    Io(String),
     /// The file is no database, or is damaged. It is never recreated.
-    #[error("the warehouse file is damaged: {0}")]
+    #[error("the warehouse is damaged: {0}")]
     Damaged(String),
+    /// The database's user has not the rights that this program needs.
+    #[error("the warehouse does not let this user do that: {0}")]
+    Denied(String),
     /// A person's own statement took longer than it may.
     #[error("the statement took longer than {0:?}")]
     Patience(std::time::Duration),
@@ -85,30 +112,24 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Whether the same call may go through later without anybody's help.
+    /// Whether it is an outage: the same call may go through later without anybody's help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Busy(_))
+        let kind = match self {
+            Self::Unreachable(_) => Kind::Lost,
+            Self::Busy(_) | Self::Exhausted { .. } => Kind::Held,
+            Self::Slow(_) => Kind::Slow,
+            Self::Unwritable(_) => Kind::Unwritable,
+            _ => return false,
+        };
+        kind.is_outage()
     }
 
     pub(crate) fn sqlite(statement: &str, error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode as Code;
-        let text = error.to_string();
-        match error.sqlite_error_code() {
-            Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Busy(text),
-            Some(Code::DiskFull) => Self::Full,
-            Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => {
-                Self::ReadOnly(text)
-            }
-            Some(Code::AuthorizationForStatementDenied) => {
-                Self::ReadOnly("only reading statements are answered".into())
-            }
-            Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged(text),
-            Some(Code::ConstraintViolation | Code::TypeMismatch | Code::TooBig) => Self::Row(text),
-            _ => Self::Statement {
-                statement: first_words(statement),
-                source: error.into(),
-            },
+        let code = error.sqlite_error_code();
+        if code == Some(rusqlite::ErrorCode::AuthorizationForStatementDenied) {
+            return Self::ReadOnly("only reading statements are answered".into());
         }
+        Self::of_kind(Kind::of_code(code), error.to_string(), statement, error)
     }
 
     /// Whatever keeps a connection from being made: the next one may be.
@@ -116,32 +137,42 @@ impl Error {
         Self::Unreachable(error.into())
     }
 
-    pub(crate) fn postgres(statement: &str, error: tokio_postgres::Error) -> Self {
-        let Some(said) = error.as_db_error() else {
-            return if is_lost(&error) {
-                Self::Unreachable(error.into())
-            } else {
-                Self::refused(statement, error)
-            };
-        };
-        let text = said.message().to_owned();
-        let state = said.code().code();
-        match (&state[..2], state) {
-            (_, "53100") => Self::Full,
-            (_, "25006") => Self::ReadOnly(text),
-            // Canceled: the time limit of statements, or of waiting for a lock.
-            (_, "57014" | "55P03" | "40001" | "40P01") => Self::Busy(text),
-            ("08" | "57" | "53", _) => Self::Unreachable(error.into()),
-            // Data exceptions and integrity constraints.
-            ("22" | "23", _) => Self::Row(text),
-            _ => Self::refused(statement, error),
-        }
+    /// A server that accepts and does not answer.
+    pub(crate) fn silent(what: &str, limit: std::time::Duration) -> Self {
+        let text = format!("no answer in {limit:?} ({what})");
+        Self::Unreachable(std::io::Error::new(std::io::ErrorKind::TimedOut, text).into())
     }
 
-    fn refused(statement: &str, error: tokio_postgres::Error) -> Self {
-        Self::Statement {
-            statement: first_words(statement),
-            source: error.into(),
+    pub(crate) fn postgres(statement: &str, error: tokio_postgres::Error) -> Self {
+        let (kind, text) = match error.as_db_error() {
+            Some(said) => (Kind::of_state(said.code().code()), said.message().into()),
+            None if is_lost(&error) => (Kind::Lost, String::new()),
+            None => (Kind::Bug, String::new()),
+        };
+        Self::of_kind(kind, text, statement, error)
+    }
+
+    fn of_kind(
+        kind: Kind,
+        text: String,
+        statement: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        match kind {
+            Kind::Lost => Self::Unreachable(source.into()),
+            Kind::Held => Self::Busy(text),
+            Kind::Slow => Self::Slow(text),
+            Kind::Unwritable => Self::Unwritable(text),
+            Kind::Full => Self::Full,
+            Kind::ReadOnly => Self::ReadOnly(text),
+            Kind::Io => Self::Io(text),
+            Kind::Damaged => Self::Damaged(text),
+            Kind::Denied => Self::Denied(text),
+            Kind::Row => Self::Row(text),
+            Kind::Bug => Self::Statement {
+                statement: first_words(statement),
+                source: source.into(),
+            },
         }
     }
 }
@@ -161,4 +192,29 @@ fn first_words(statement: &str) -> String {
         .take(8)
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_transient_when_its_kind_is_an_outage() {
+        for kind in [
+            Kind::Lost,
+            Kind::Held,
+            Kind::Slow,
+            Kind::Unwritable,
+            Kind::Full,
+            Kind::ReadOnly,
+            Kind::Io,
+            Kind::Damaged,
+            Kind::Denied,
+            Kind::Row,
+            Kind::Bug,
+        ] {
+            let error = Error::of_kind(kind, "why".into(), "SELECT", "source");
+            assert_eq!(error.is_transient(), kind.is_outage(), "{kind:?}: {error}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod dialect;
 mod digest;
 mod drift;
 mod error;
+mod failing;
 mod freeze;
 mod lease;
 mod ledger;

@@ -15,6 +15,9 @@ use crate::postgres::{self, PoolLimits};
 use crate::sqlite;
 use crate::tx::{Purpose, Tx};
 
+/// How long a person's question may take in PostgreSQL, whatever its own limit is.
+const LONGEST_ANSWER: Duration = Duration::from_hours(24);
+
 /// The catalogue's database: an SQLite file or a schema of a PostgreSQL database.
 #[derive(Clone, Debug)]
 pub struct Warehouse {
@@ -26,7 +29,8 @@ pub struct Warehouse {
 #[derive(Clone, Debug)]
 pub(crate) enum Store {
     Sqlite(sqlite::Pool),
-    Postgres(deadpool_postgres::Pool),
+    /// The pool, and how long an answer to a statement is waited for.
+    Postgres(deadpool_postgres::Pool, Duration),
 }
 
 /// How to open a warehouse.
@@ -34,9 +38,9 @@ pub(crate) enum Store {
 pub struct Options {
     /// The PostgreSQL schema (`public`; the demo's is `demo`). SQLite has none.
     pub schema: String,
-    /// Limits of the PostgreSQL pool.
+    /// Limits of the connections.
     pub limits: PoolLimits,
-    /// How long a writer waits for another process's SQLite transaction.
+    /// How long a lock of another is waited for: SQLite's one writer, any lock of PostgreSQL.
     pub busy: Duration,
 }
 
@@ -59,7 +63,7 @@ impl Warehouse {
             if path.as_os_str().is_empty() || path.starts_with(":memory:") {
                 return Err(Error::Address(url.into(), "the path is missing".into()));
             }
-            let pool = sqlite::Pool::open(&path, options.busy)?;
+            let pool = sqlite::Pool::open(&path, options.busy, &options.limits)?;
             let address = format!("sqlite:{}", path.display());
             return Ok(Self {
                 store: Store::Sqlite(pool),
@@ -69,10 +73,10 @@ impl Warehouse {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let schema = &options.schema;
             check_schema(schema)?;
-            let pool = postgres::open(url, schema, &options.limits).await?;
+            let pool = postgres::open(url, schema, &options.limits, options.busy).await?;
             let address = postgres::without_password(url);
             return Ok(Self {
-                store: Store::Postgres(pool),
+                store: Store::Postgres(pool, options.limits.answer()),
                 address,
             });
         }
@@ -156,39 +160,42 @@ impl Warehouse {
     pub fn file(&self) -> Option<&Path> {
         match &self.store {
             Store::Sqlite(pool) => Some(pool.path()),
-            Store::Postgres(_) => None,
+            Store::Postgres(..) => None,
         }
     }
 
     /// Whether it is a PostgreSQL database.
     pub fn is_postgres(&self) -> bool {
-        matches!(self.store, Store::Postgres(_))
+        matches!(self.store, Store::Postgres(..))
     }
 
     /// A transaction that writes.
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        match &self.store {
-            Store::Sqlite(pool) => Tx::begin_sqlite(pool.lend(true).await?, true),
-            Store::Postgres(pool) => {
-                Tx::begin_postgres(postgres::get(pool).await?, Purpose::Write).await
-            }
-        }
+        self.transaction(Purpose::Write).await
     }
 
     /// A transaction that reads one snapshot for a step: few rows by their keys.
     pub(crate) async fn read(&self) -> Result<Tx> {
-        self.snapshot(Purpose::Read).await
+        self.transaction(Purpose::Read).await
     }
 
     /// A transaction that reads one snapshot for a person: any rows in any way.
     pub(crate) async fn answer(&self) -> Result<Tx> {
-        self.snapshot(Purpose::Answer).await
+        self.transaction(Purpose::Answer).await
     }
 
-    async fn snapshot(&self, purpose: Purpose) -> Result<Tx> {
+    async fn transaction(&self, purpose: Purpose) -> Result<Tx> {
+        let writes = purpose == Purpose::Write;
         match &self.store {
-            Store::Sqlite(pool) => Tx::begin_sqlite(pool.lend(false).await?, false),
-            Store::Postgres(pool) => Tx::begin_postgres(postgres::get(pool).await?, purpose).await,
+            Store::Sqlite(pool) => Tx::begin_sqlite(pool.lend(writes).await?, writes),
+            Store::Postgres(pool, limit) => {
+                // A person says how long an answer may take.
+                let limit = match purpose {
+                    Purpose::Answer => (*limit).max(LONGEST_ANSWER),
+                    _ => *limit,
+                };
+                Tx::begin_postgres(postgres::get(pool).await?, purpose, limit).await
+            }
         }
     }
 }

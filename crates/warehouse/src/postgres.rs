@@ -8,19 +8,42 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, R
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result};
+use crate::lease::LEASE_SECONDS;
 use crate::tls;
+use crate::value::Row;
 
 const OLDEST_SERVER: i64 = 150_000;
+
+/// A transaction that is silent for so long is ended by the server: its worker's lease is over too.
+/// Without it a worker that is lost between two statements would hold its locks for ever.
+const SILENT_TRANSACTION: Duration = Duration::from_secs(LEASE_SECONDS.unsigned_abs());
+
+/// How long a network may swallow what was sent.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// How often a silent connection is tried; after three tries it is lost.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// How much later than the server's own limit a statement is given up here: for a server, a proxy or
+/// a network that does not answer at all.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// Limits of the pool.
 #[derive(Clone, Debug)]
 pub struct PoolLimits {
-    /// Connections at most.
+    /// Connections at most, of this process.
     pub max_connections: usize,
     /// How long a caller waits for a free connection, and for a new one to be made.
     pub wait: Duration,
-    /// How long one statement may take.
+    /// How long one statement may take in PostgreSQL.
     pub statement_timeout: Duration,
+}
+
+impl PoolLimits {
+    /// How long an answer to a statement is waited for.
+    pub(crate) fn answer(&self) -> Duration {
+        self.statement_timeout.saturating_add(GRACE)
+    }
 }
 
 impl Default for PoolLimits {
@@ -34,7 +57,12 @@ impl Default for PoolLimits {
 }
 
 /// Makes the pool and asks the server for its version.
-pub(crate) async fn open(url: &str, schema: &str, limits: &PoolLimits) -> Result<Pool> {
+pub(crate) async fn open(
+    url: &str,
+    schema: &str,
+    limits: &PoolLimits,
+    lock: Duration,
+) -> Result<Pool> {
     let shown = || without_password(url);
     let (address, wish) = tls::split(url);
     let mut config: tokio_postgres::Config = address
@@ -47,14 +75,20 @@ pub(crate) async fn open(url: &str, schema: &str, limits: &PoolLimits) -> Result
         })?;
     // A statement is planned for the sizes that tables have now, not for those of an empty warehouse.
     let options = format!(
-        "{} -c search_path={schema} -c statement_timeout={} -c timezone=UTC -c jit=off \
+        "{} -c search_path={schema} -c statement_timeout={} -c lock_timeout={} \
+         -c idle_in_transaction_session_timeout={} -c timezone=UTC -c jit=off \
          -c plan_cache_mode=force_custom_plan",
         config.get_options().unwrap_or(""),
-        limits.statement_timeout.as_millis()
+        limits.statement_timeout.as_millis(),
+        lock.as_millis(),
+        SILENT_TRANSACTION.as_millis(),
     );
     config.options(options.trim());
     config.connect_timeout(limits.wait);
-    config.keepalives_idle(Duration::from_mins(1));
+    config.keepalives_idle(KEEPALIVE);
+    config.keepalives_interval(KEEPALIVE);
+    config.keepalives_retries(2);
+    config.tcp_user_timeout(UNACKNOWLEDGED);
     if config.get_application_name().is_none() {
         config.application_name("tiki");
     }
@@ -75,39 +109,57 @@ pub(crate) async fn open(url: &str, schema: &str, limits: &PoolLimits) -> Result
         })
         .build()
         .map_err(|error| Error::Address(shown(), error.to_string()))?;
-    let client = get(&pool).await?;
+    check_version(&pool, limits.wait).await?;
+    Ok(pool)
+}
+
+async fn check_version(pool: &Pool, limit: Duration) -> Result<()> {
+    let client = get(pool).await?;
     let text = "SHOW server_version_num";
-    let row = client
-        .query_one(text, &[])
-        .await
-        .map_err(|e| Error::postgres(text, e))?;
-    let version: i64 = row.get::<_, String>(0).parse().unwrap_or(0);
+    let said = answered(limit, text, client.query_one(text, &[])).await?;
+    let version: i64 = said.get::<_, String>(0).parse().unwrap_or(0);
     if version < OLDEST_SERVER {
         return Err(Error::Schema(format!(
             "PostgreSQL {version} is too old: 15 or newer is needed"
         )));
     }
-    Ok(pool)
+    Ok(())
+}
+
+/// Waits for an answer of the server, `limit` at most.
+pub(crate) async fn answered<T>(
+    limit: Duration,
+    text: &str,
+    call: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+) -> Result<T> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(done) => done.map_err(|error| Error::postgres(text, error)),
+        Err(_) => Err(Error::silent("to a statement", limit)),
+    }
 }
 
 /// A connection on loan.
 pub(crate) async fn get(pool: &Pool) -> Result<Object> {
-    use deadpool_postgres::PoolError;
+    use deadpool_postgres::{PoolError, TimeoutType};
+    let wait = pool.timeouts().wait.unwrap_or_default();
     match pool.get().await {
         Ok(object) => Ok(object),
         Err(PoolError::Backend(error)) => Err(Error::connect(error)),
-        Err(PoolError::Timeout(kind)) => {
-            let (size, wait) = (
-                pool.status().max_size,
-                pool.timeouts().wait.unwrap_or_default(),
-            );
-            Err(Error::Busy(format!(
-                "no connection after {} s ({kind:?}; the pool holds {size} at most)",
-                wait.as_secs()
-            )))
-        }
+        Err(PoolError::Timeout(TimeoutType::Wait)) => Err(Error::Exhausted {
+            size: pool.status().max_size,
+            wait,
+        }),
+        Err(PoolError::Timeout(_)) => Err(Error::silent("while connecting", wait)),
         Err(error) => Err(Error::Unreachable(error.into())),
     }
+}
+
+/// A row as both databases answer it.
+pub(crate) fn row(row: &tokio_postgres::Row) -> std::result::Result<Row, tokio_postgres::Error> {
+    (0..row.len())
+        .map(|index| row.try_get(index))
+        .collect::<std::result::Result<_, _>>()
+        .map(Row)
 }
 
 /// The address as it may be shown: without user, password and parameters.

@@ -10,6 +10,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 use crate::error::{Error, Result};
 use crate::open::{Store, Warehouse};
+use crate::postgres::GRACE;
 
 /// Steps of SQLite's machine between two looks at the clock.
 const PATIENCE_STEPS: i32 = 10_000;
@@ -30,14 +31,23 @@ impl Warehouse {
     /// would write is refused by the database itself.
     pub async fn select(&self, sql: &str, limit: usize, patience: Duration) -> Result<Table> {
         let answer = match &self.store {
-            Store::Postgres(_) => self.select_postgres(sql, limit, patience).await,
+            Store::Postgres(..) => {
+                let call = self.select_postgres(sql, limit, patience);
+                let longest = patience.saturating_add(GRACE);
+                let answer = tokio::time::timeout(longest, call).await;
+                answer.unwrap_or_else(|_| Err(Error::silent("to a question", longest)))
+            }
             Store::Sqlite(pool) => tokio::task::block_in_place(|| {
                 select_sqlite(&mut pool.read_only()?, sql, limit, patience)
             }),
         };
         match answer {
-            Err(Error::Busy(text)) if text.contains("statement timeout") => {
+            Err(Error::Slow(text)) if text.contains("statement timeout") => {
                 Err(Error::Patience(patience))
+            }
+            // The transaction is one that only reads.
+            Err(Error::Unwritable(text)) if text.contains("read-only") => {
+                Err(Error::ReadOnly(text))
             }
             answer => answer,
         }

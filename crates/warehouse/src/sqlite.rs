@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, OpenFlags, StatementStatus};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::error::{Error, Result};
+use crate::postgres::PoolLimits;
 
 /// Before it, a WAL reset with several connections could corrupt the file.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -37,6 +39,10 @@ const NETWORK_FILE_SYSTEMS: [(i64, &str); 8] = [
 pub(crate) struct Pool {
     path: PathBuf,
     busy: Duration,
+    /// How long a caller waits for a connection, and how many there are at most.
+    wait: Duration,
+    size: usize,
+    free: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
     writer: Arc<tokio::sync::Mutex<()>>,
 }
@@ -47,13 +53,14 @@ pub(crate) struct Loan {
     /// Nobody else ever waits for it: the lock lets the futures that hold a loan move between threads.
     connection: Option<Mutex<Connection>>,
     pool: Pool,
+    _place: OwnedSemaphorePermit,
     /// Held by the one transaction of this process that writes.
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Pool {
     /// Opens the file, creating it where there is none.
-    pub(crate) fn open(path: &Path, busy: Duration) -> Result<Self> {
+    pub(crate) fn open(path: &Path, busy: Duration, limits: &PoolLimits) -> Result<Self> {
         check_version(rusqlite::version_number(), rusqlite::version())?;
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -64,9 +71,13 @@ impl Pool {
         })?;
         // The file may be a link to another place.
         refuse_network(if path.exists() { path } else { folder })?;
+        refuse_headless(path)?;
         let pool = Self {
             path: path.to_owned(),
             busy,
+            wait: limits.wait,
+            size: limits.max_connections,
+            free: Arc::new(Semaphore::new(limits.max_connections)),
             idle: Arc::default(),
             writer: Arc::default(),
         };
@@ -143,6 +154,7 @@ impl Pool {
         let with = |text: String| format!("{}: {text}", self.path.display());
         match error {
             Error::ReadOnly(text) => Error::ReadOnly(with(text)),
+            Error::Io(text) => Error::Io(with(text)),
             Error::Damaged(text) => Error::Damaged(with(text)),
             other => other,
         }
@@ -151,9 +163,14 @@ impl Pool {
     /// A connection for reading (`write` false) or the process's one turn to write.
     pub(crate) async fn lend(&self, write: bool) -> Result<Loan> {
         let turn = if write {
-            Some(Arc::clone(&self.writer).lock_owned().await)
+            Some(self.turn().await?)
         } else {
             None
+        };
+        let place = Arc::clone(&self.free).acquire_owned();
+        let Ok(Ok(place)) = timeout(self.wait, place).await else {
+            let (size, wait) = (self.size, self.wait);
+            return Err(Error::Exhausted { size, wait });
         };
         let kept = self
             .idle
@@ -167,7 +184,20 @@ impl Pool {
         Ok(Loan {
             connection: Some(Mutex::new(connection)),
             pool: self.clone(),
+            _place: place,
             _turn: turn,
+        })
+    }
+
+    /// The turn of this process to write. Whoever has it may wait for another process first, and then
+    /// works.
+    async fn turn(&self) -> Result<OwnedMutexGuard<()>> {
+        let limit = self.busy.saturating_mul(2);
+        let turn = Arc::clone(&self.writer).lock_owned();
+        timeout(limit, turn).await.map_err(|_| {
+            Error::Busy(format!(
+                "another transaction of this process writes for longer than {limit:?}"
+            ))
         })
     }
 
@@ -223,6 +253,22 @@ fn check_version(number: i32, version: &str) -> Result<()> {
     )))
 }
 
+/// Refuses a file that is not there, or empty, while its write-ahead log is: SQLite would begin a new
+/// file and delete the log, and with it what was committed last.
+fn refuse_headless(path: &Path) -> Result<()> {
+    let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if bytes(path) == 0 && bytes(Path::new(&log)) > 0 {
+        return Err(Error::Damaged(format!(
+            "{} is gone or empty, and {} still holds rows of it",
+            path.display(),
+            Path::new(&log).display()
+        )));
+    }
+    Ok(())
+}
+
 fn refuse_network(place: &Path) -> Result<()> {
     let Ok(stat) = rustix::fs::statfs(place) else {
         return Ok(());
@@ -272,6 +318,29 @@ mod tests {
     fn an_sqlite_that_loses_data_is_refused() {
         assert!(check_version(3_051_002, "3.51.2").is_err());
         check_version(rusqlite::version_number(), rusqlite::version()).expect("ours is newer");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_exhausted_pool_says_so_and_a_turn_to_write_has_an_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let limits = PoolLimits {
+            max_connections: 2,
+            wait: Duration::from_millis(50),
+            ..PoolLimits::default()
+        };
+        let busy = Duration::from_millis(20);
+        let pool = Pool::open(&folder.path().join("tiki.db"), busy, &limits).expect("a file");
+        let writer = pool.lend(true).await.expect("a turn");
+        let refused = pool.lend(true).await;
+        assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
+        let reader = pool.lend(false).await.expect("a connection");
+        let refused = pool.lend(false).await;
+        assert!(
+            matches!(refused, Err(Error::Exhausted { size: 2, .. })),
+            "{refused:?}"
+        );
+        drop((writer, reader));
+        pool.lend(true).await.expect("both came back");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,8 @@
 //!
 //! Not here: what any statement means.
 
+use std::time::Duration;
+
 use deadpool_postgres::Object;
 use futures_util::SinkExt;
 use tokio_postgres::SimpleQueryMessage;
@@ -11,6 +13,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::dialect::{Dialect, marks, unnest};
 use crate::error::{Error, Result};
+use crate::postgres::{self, answered};
 use crate::sqlite::{Loan, tell_cost};
 use crate::value::{Column, Row, Value, copy_bytes};
 
@@ -23,8 +26,8 @@ pub(crate) struct Tx {
 #[derive(Debug)]
 enum Inner {
     Sqlite(Loan),
-    /// `None` once committed.
-    Postgres(Option<Object>),
+    /// The connection, `None` once committed; and how long an answer is waited for.
+    Postgres(Option<Object>, Duration),
 }
 
 /// What a transaction is for.
@@ -67,7 +70,11 @@ impl Tx {
         })
     }
 
-    pub(crate) async fn begin_postgres(object: Object, purpose: Purpose) -> Result<Self> {
+    pub(crate) async fn begin_postgres(
+        object: Object,
+        purpose: Purpose,
+        limit: Duration,
+    ) -> Result<Self> {
         let text = match purpose {
             Purpose::Write => concat!("BEGIN; ", by_index!()),
             Purpose::Read => concat!(
@@ -77,34 +84,44 @@ impl Tx {
             Purpose::Answer => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         let tx = Self {
-            inner: Inner::Postgres(Some(object)),
+            inner: Inner::Postgres(Some(object), limit),
         };
-        tx.object()?
-            .batch_execute(text)
-            .await
-            .map_err(|e| Error::postgres(text, e))?;
+        tx.answered(text, tx.object()?.batch_execute(text)).await?;
         Ok(tx)
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
         match self.inner {
             Inner::Sqlite(_) => Dialect::Sqlite,
-            Inner::Postgres(_) => Dialect::Postgres,
+            Inner::Postgres(..) => Dialect::Postgres,
         }
     }
 
     fn object(&self) -> Result<&Object> {
         match &self.inner {
-            Inner::Postgres(Some(object)) => Ok(object),
+            Inner::Postgres(Some(object), _) => Ok(object),
             _ => Err(Error::Stored("a transaction used after its end".into())),
         }
+    }
+
+    /// Waits for PostgreSQL's answer. Whoever gives up drops the transaction, and with it the connection.
+    async fn answered<T>(
+        &self,
+        text: &str,
+        call: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        let limit = match &self.inner {
+            Inner::Postgres(_, limit) => *limit,
+            Inner::Sqlite(_) => Duration::MAX,
+        };
+        answered(limit, text, call).await
     }
 
     /// The connection to SQLite; `None`: it is PostgreSQL.
     fn loan(&self) -> Option<&Loan> {
         match &self.inner {
             Inner::Sqlite(loan) => Some(loan),
-            Inner::Postgres(_) => None,
+            Inner::Postgres(..) => None,
         }
     }
 
@@ -120,17 +137,14 @@ impl Tx {
 
     async fn finish(&mut self, text: &'static str) -> Result<()> {
         if let Some(loan) = self.loan() {
-            let done = blocking(|| {
-                loan.connection()?
-                    .execute_batch(text)
-                    .map_err(|e| Error::sqlite(text, e))
+            return blocking(|| {
+                let done = loan.connection()?.execute_batch(text);
+                done.map_err(|e| Error::sqlite(text, e))
             });
-            return done;
         }
-        let client = self.object()?;
-        let done = client.batch_execute(text).await;
-        done.map_err(|e| Error::postgres(text, e))?;
-        if let Inner::Postgres(object) = &mut self.inner {
+        let done = self.object()?.batch_execute(text);
+        self.answered(text, done).await?;
+        if let Inner::Postgres(object, _) = &mut self.inner {
             object.take();
         }
         Ok(())
@@ -151,11 +165,7 @@ impl Tx {
                 Ok(count as u64)
             });
         }
-        let client = self.object()?;
-        let fail = |e| Error::postgres(&text, e);
-        let statement = client.prepare_cached(&text).await.map_err(fail)?;
-        let count = client.execute(&statement, &borrowed(params)).await;
-        count.map_err(fail)
+        self.execute_postgres(&text, &borrowed(params)).await
     }
 
     /// Runs a statement that answers rows.
@@ -164,14 +174,7 @@ impl Tx {
         if let Some(loan) = self.loan() {
             return blocking(|| sqlite_rows(loan, &text, params));
         }
-        let client = self.object()?;
-        let fail = |e| Error::postgres(&text, e);
-        let statement = client.prepare_cached(&text).await.map_err(fail)?;
-        let rows = client.query(&statement, &borrowed(params)).await;
-        let rows = rows.map_err(fail)?;
-        rows.iter()
-            .map(|row| postgres_row(row).map_err(fail))
-            .collect()
+        self.query_postgres(&text, &borrowed(params)).await
     }
 
     /// Runs a statement that answers one row or none.
@@ -188,20 +191,19 @@ impl Tx {
                 done.map_err(|e| Error::sqlite(&text, e))
             });
         }
-        let done = self.object()?.batch_execute(&text).await;
-        done.map_err(|e| Error::postgres(&text, e))
+        let done = self.object()?.batch_execute(&text);
+        self.answered(&text, done).await
     }
 
     /// Runs a person's own text in PostgreSQL; the answers as text.
     pub(crate) async fn plain(&mut self, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
-        let answer = self.object()?.simple_query(sql).await;
-        answer.map_err(|e| Error::postgres(sql, e))
+        self.answered(sql, self.object()?.simple_query(sql)).await
     }
 
     /// Runs a person's own words in PostgreSQL, which takes them only if they are one statement.
     pub(crate) async fn single(&mut self, sql: &str) -> Result<()> {
-        let done = self.object()?.execute(sql, &[]).await;
-        done.map(drop).map_err(|e| Error::postgres(sql, e))
+        let done = self.answered(sql, self.object()?.execute(sql, &[])).await;
+        done.map(drop)
     }
 
     /// Inserts rows; `tail` is what follows the values (`ON CONFLICT …`). No two rows may have the
@@ -243,17 +245,18 @@ impl Tx {
         let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
         let names = names.join(", ");
         let sql = format!("COPY {table} ({names}) FROM STDIN (FORMAT BINARY)");
-        let fail = |e| Error::postgres(&sql, e);
         let bytes = copy_bytes(columns, rows).map_err(|error| Error::Stored(error.to_string()))?;
         let client = self.object()?;
-        let statement = client.prepare_cached(&sql).await.map_err(fail)?;
-        let sink = client.copy_in(&statement).await.map_err(fail)?;
-        let mut sink = std::pin::pin!(sink);
-        for at in (0..bytes.len()).step_by(COPY_PIECE) {
-            let piece = bytes.slice(at..bytes.len().min(at + COPY_PIECE));
-            sink.send(piece).await.map_err(fail)?;
-        }
-        sink.finish().await.map(drop).map_err(fail)
+        let copied = async {
+            let statement = client.prepare_cached(&sql).await?;
+            let mut sink = std::pin::pin!(client.copy_in(&statement).await?);
+            for at in (0..bytes.len()).step_by(COPY_PIECE) {
+                let piece = bytes.slice(at..bytes.len().min(at + COPY_PIECE));
+                sink.send(piece).await?;
+            }
+            sink.finish().await.map(drop)
+        };
+        self.answered(&sql, copied).await
     }
 
     /// Inserts rows into a table with a serial `id`; each id, with the value of the column number `key`
@@ -442,12 +445,8 @@ impl Tx {
         if rows.is_empty() {
             return Ok(0);
         }
-        let client = self.object()?;
-        let fail = |e| Error::postgres(sql, e);
-        let statement = client.prepare_cached(sql).await.map_err(fail)?;
-        let columns: Vec<Column<'_>> = (0..width).map(|index| Column { rows, index }).collect();
-        let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|c| c as _).collect();
-        client.execute(&statement, &params).await.map_err(fail)
+        self.execute_postgres(sql, &borrowed(&columns(rows, width)))
+            .await
     }
 
     async fn bulk_rows(
@@ -459,23 +458,34 @@ impl Tx {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
+        self.query_postgres(sql, &borrowed(&columns(rows, width)))
+            .await
+    }
+
+    async fn execute_postgres(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         let client = self.object()?;
-        let fail = |e| Error::postgres(sql, e);
-        let statement = client.prepare_cached(sql).await.map_err(fail)?;
-        let columns: Vec<Column<'_>> = (0..width).map(|index| Column { rows, index }).collect();
-        let params: Vec<&(dyn ToSql + Sync)> = columns.iter().map(|c| c as _).collect();
-        let answer = client.query(&statement, &params).await.map_err(fail)?;
-        answer
-            .iter()
-            .map(|row| postgres_row(row).map_err(fail))
-            .collect()
+        let call = async {
+            let statement = client.prepare_cached(sql).await?;
+            client.execute(&statement, params).await
+        };
+        self.answered(sql, call).await
+    }
+
+    async fn query_postgres(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        let client = self.object()?;
+        let call = async {
+            let statement = client.prepare_cached(sql).await?;
+            let answer = client.query(&statement, params).await?;
+            answer.iter().map(postgres::row).collect()
+        };
+        self.answered(sql, call).await
     }
 }
 
 impl Drop for Tx {
     fn drop(&mut self) {
         // A connection in the middle of a transaction never goes back to the pool.
-        if let Inner::Postgres(object) = &mut self.inner
+        if let Inner::Postgres(object, _) = &mut self.inner
             && let Some(object) = object.take()
         {
             drop(Object::take(object));
@@ -483,15 +493,12 @@ impl Drop for Tx {
     }
 }
 
-fn postgres_row(row: &tokio_postgres::Row) -> std::result::Result<Row, tokio_postgres::Error> {
-    (0..row.len())
-        .map(|index| row.try_get(index))
-        .collect::<std::result::Result<_, _>>()
-        .map(Row)
+fn borrowed<T: ToSql + Sync>(params: &[T]) -> Vec<&(dyn ToSql + Sync)> {
+    params.iter().map(|value| value as _).collect()
 }
 
-fn borrowed(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
-    params.iter().map(|value| value as _).collect()
+fn columns(rows: &[Vec<Value>], width: usize) -> Vec<Column<'_>> {
+    (0..width).map(|index| Column { rows, index }).collect()
 }
 
 fn sqlite_rows(loan: &Loan, text: &str, params: &[Value]) -> Result<Vec<Row>> {

@@ -2,11 +2,14 @@
 //! the environment.
 
 mod bad_days;
+mod bench;
+mod commits;
 mod data;
 mod demo;
 mod deriving;
 mod drift;
 mod failures;
+mod file_failures;
 mod first_asks;
 mod frozen;
 mod help;
@@ -14,10 +17,13 @@ mod interruption;
 mod outage;
 mod postgres;
 mod rejections;
+mod runbook;
 mod settings;
 mod settings_at_work;
 mod shared_cache;
+mod silent_servers;
 mod site;
 mod steps;
 mod tiki;
+mod troubles;
 mod upgrade;

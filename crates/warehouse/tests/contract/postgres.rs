@@ -150,9 +150,10 @@ async fn an_exhausted_pool_says_so() {
             Ok(_) => tokio::task::yield_now().await,
             Err(error) => {
                 assert!(
-                    matches!(&error, Error::Busy(text) if text.contains("1 at most")),
+                    matches!(&error, Error::Exhausted { size: 1, .. }) && error.is_transient(),
                     "{error:?}"
                 );
+                assert!(error.to_string().contains("all 1 connections"), "{error}");
                 break;
             }
         }

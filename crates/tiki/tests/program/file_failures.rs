@@ -1,0 +1,268 @@
+//! What an SQLite file can suffer: held, a full disk, a read-only folder, damage, four processes at once.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use testkit::{ChildGuard, wait_until};
+
+use crate::bench::LIMIT;
+use crate::runbook::{Fault, IN_TIME};
+use crate::tiki::{Done, Shop, Tiki};
+use crate::troubles::mount;
+
+/// As docs/RUNBOOK.md shows them.
+pub(crate) const FAULTS: [Fault; 5] = [
+    ("SQLite: another process holds the file", IN_TIME),
+    ("SQLite: the disk is full", "1"),
+    ("SQLite: the file or its folder may not be written", "1"),
+    ("SQLite: the file is damaged, or is no database", "1"),
+    (
+        "SQLite: the file is gone and its write-ahead log is not",
+        "1",
+    ),
+];
+
+fn shop(products: &str, latency_ms: &str) -> Shop {
+    let arguments = [
+        "--products",
+        products,
+        "--leaf-categories",
+        "2",
+        "--day",
+        "2026-11-01",
+        "--latency-ms",
+        latency_ms,
+    ];
+    Shop::open(&Tiki::new(), &arguments)
+}
+
+fn home(shop: &Shop) -> Tiki {
+    shop.home()
+        .with("TIKI_MAX_CATEGORIES", "0")
+        .with("TIKI_BATCH", "20")
+}
+
+/// What a run leaves that nothing disturbs.
+fn undisturbed(shop: &Shop) -> String {
+    let clean = home(shop);
+    clean.ends(0, &["run"]);
+    clean.out(&["digest", "--content"])
+}
+
+fn file(tiki: &Tiki) -> std::path::PathBuf {
+    tiki.path("data/tiki.db")
+}
+
+fn is_whole(tiki: &Tiki) {
+    let connection = Connection::open(file(tiki)).expect("the file");
+    let check: String = connection
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .expect("a check");
+    assert_eq!(check, "ok");
+}
+
+/// Runs a command, and something as soon as the shop has been asked for so much more.
+fn beside(tiki: &Tiki, shop: &Shop, requests: u64, happens: impl FnOnce()) -> Done {
+    let count = || {
+        shop.control("GET", "counts", "")["requests"]
+            .as_u64()
+            .unwrap_or(0)
+    };
+    let first = count();
+    std::thread::scope(|scope| {
+        let done = scope.spawn(|| tiki.run(&["run"]));
+        wait_until("requests", LIMIT, || count() >= first + requests);
+        happens();
+        done.join().expect("no panic")
+    })
+}
+
+#[test]
+fn a_file_that_another_process_holds_is_waited_for_and_then_left() {
+    let shop = shop("160", "20");
+    let expected = undisturbed(&shop);
+    for (patience, code) in [("20s", 0), ("500ms", 30)] {
+        let tiki = home(&shop)
+            .with("TIKI_LOCK_TIMEOUT", "300ms")
+            .with("TIKI_WAREHOUSE_PATIENCE", patience);
+        tiki.ends(0, &["migrate"]);
+        let other = Connection::open(file(&tiki)).expect("the file");
+        let done = beside(&tiki, &shop, 60, || {
+            other.busy_timeout(LIMIT).expect("patience");
+            other.execute_batch("BEGIN IMMEDIATE").expect("its turn");
+            if code == 0 {
+                std::thread::sleep(Duration::from_secs(2));
+                other.execute_batch("ROLLBACK").expect("its end");
+            }
+        });
+        assert_eq!(done.code, code, "{done:#?}");
+        assert!(done.err.contains("held by another process"), "{}", done.err);
+        if code == 30 {
+            assert!(done.err.contains("TIKI_LOCK_TIMEOUT"), "{}", done.err);
+            other.execute_batch("ROLLBACK").expect("its end");
+            let kept = tiki.json(&["sql", "--json", "SELECT COUNT(*) AS n FROM pages"]);
+            assert_ne!(kept[0]["n"], "0", "{kept}");
+            tiki.ends(0, &["run"]);
+        }
+        assert_eq!(tiki.out(&["digest", "--content"]), expected);
+        is_whole(&tiki);
+    }
+}
+
+#[test]
+fn a_full_disk_is_exit_1_and_the_run_goes_on_once_there_is_room() {
+    let shop = shop("160", "5");
+    let expected = undisturbed(&shop);
+    let tiki = home(&shop);
+    let data = tiki.path("data");
+    std::fs::create_dir(&data).expect("a folder");
+    if !mount(&data, "1500k") {
+        return;
+    }
+    let done = tiki.ends(1, &["run"]);
+    assert!(
+        done.err.contains("disk of the warehouse is full")
+            || done.err.contains("disk full or failing"),
+        "{}",
+        done.err
+    );
+    let mut remount = Command::new("mount");
+    remount.args(["-o", "remount,size=64m"]).arg(&data);
+    assert!(remount.status().expect("mount").success());
+    let kept = tiki.json(&["sql", "--json", "SELECT COUNT(*) AS n FROM runs"]);
+    let done = tiki.ends(0, &["run"]);
+    if kept[0]["n"] == "1" {
+        assert!(done.err.contains("going on with run"), "{}", done.err);
+    }
+    assert_eq!(tiki.out(&["digest", "--content"]), expected);
+    is_whole(&tiki);
+    let done = Command::new("umount").arg(&data).status();
+    assert!(done.expect("umount").success());
+}
+
+/// Runs a command as a user who owns nothing; `None` where this user may not become another.
+fn as_nobody(tiki: &Tiki, arguments: &[&str]) -> Option<Done> {
+    let command = tiki.command(arguments);
+    let mut other = Command::new("setpriv");
+    other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    other.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    let output = other.current_dir(tiki.folder()).output().ok()?;
+    let done = Done::from(output);
+    (!done.err.contains("setpriv")).then_some(done)
+}
+
+fn open_to(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+#[test]
+fn a_file_or_folder_that_may_not_be_written_is_exit_1_with_what_to_do() {
+    let shop = shop("60", "0");
+    let tiki = home(&shop);
+    tiki.ends(0, &["run"]);
+    let before = std::fs::read(file(&tiki)).expect("the file");
+    open_to(tiki.folder(), 0o755);
+    open_to(&tiki.path("data"), 0o555);
+    for arguments in [&["run"] as &[&str], &["products", "search", "a"]] {
+        let Some(done) = as_nobody(&tiki, arguments) else {
+            return;
+        };
+        assert_eq!(done.code, 1, "{done:#?}");
+        assert!(done.err.contains("cannot be written"), "{done:#?}");
+        assert!(done.err.contains("TIKI_DATA_DIR"), "{done:#?}");
+    }
+    // The folder may be written, the file may not.
+    open_to(&tiki.path("data"), 0o777);
+    chown(tiki.path("data"), Some(65534), Some(65534)).expect("an owner");
+    let done = as_nobody(&tiki, &["run"]).expect("as before");
+    assert_eq!(done.code, 1, "{done:#?}");
+    assert!(done.err.contains("cannot be written"), "{done:#?}");
+    assert_eq!(std::fs::read(file(&tiki)).expect("the file"), before);
+}
+
+#[test]
+fn a_damaged_file_is_told_and_never_made_anew() {
+    let shop = shop("60", "0");
+    let tiki = home(&shop);
+    tiki.ends(0, &["run"]);
+    let whole = std::fs::read(file(&tiki)).expect("the file");
+    let mut header = whole.clone();
+    header[..100].fill(0xA5);
+    let mut middle = whole.clone();
+    middle[8192..].fill(0xA5);
+    let text = "id,name\n".repeat(1000).into_bytes();
+    for (what, bytes) in [("header", header), ("middle", middle), ("text", text)] {
+        std::fs::write(file(&tiki), &bytes).expect("written");
+        for arguments in [&["run"] as &[&str], &["products", "search", "a"]] {
+            let done = tiki.ends(1, arguments);
+            assert!(
+                done.err.contains("warehouse is damaged"),
+                "{what}: {done:#?}"
+            );
+            assert!(done.err.contains("restore a copy"), "{what}: {done:#?}");
+            let now = std::fs::read(file(&tiki)).expect("the file");
+            assert!(now == bytes, "{what}: {arguments:?} changed it");
+        }
+    }
+    // The file is moved away, and the newest rows of it are left behind.
+    std::fs::remove_file(file(&tiki)).expect("removed");
+    std::fs::write(tiki.path("data/tiki.db-wal"), &whole[..4096]).expect("a log");
+    let done = tiki.ends(1, &["run"]);
+    assert!(done.err.contains("gone or empty"), "{done:#?}");
+    assert!(!file(&tiki).exists(), "it was made anew");
+}
+
+fn joined(tiki: &Tiki, step: &str) -> ChildGuard {
+    let mut command = tiki.command(&["step", step, "--run", "r", "--join"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    ChildGuard::spawn(&mut command).expect("the program")
+}
+
+/// Four processes work on each step of a run, and one after the other is killed and begun again.
+fn crowd(kills: u64) {
+    let shop = shop("240", "10");
+    let expected = undisturbed(&shop);
+    let tiki = home(&shop);
+    let mut turn = 0;
+    for step in &crate::bench::STEPS[..5] {
+        let mut four: Vec<ChildGuard> = (0..4).map(|_| joined(&tiki, step)).collect();
+        for kill in 0..kills {
+            turn = (turn * 31 + kill * 7 + 3) % 4;
+            // The moment of the kill is the experiment, not a wait for something.
+            std::thread::sleep(Duration::from_millis(40 + (kill * 97 + turn * 53) % 300));
+            let victim = &mut four[usize::try_from(turn).expect("one of four")];
+            victim.kill().expect("a kill");
+            *victim = joined(&tiki, step);
+        }
+        for mut process in four {
+            let code = process.child().wait().expect("its end").code();
+            // Who comes when all is done, or is outrun at the end, may say so.
+            assert!(matches!(code, Some(0 | 30)), "{step}: {code:?}");
+        }
+        tiki.ends(0, &["step", step, "--run", "r"]);
+        is_whole(&tiki);
+    }
+    tiki.ends(0, &["run"]);
+    assert_eq!(tiki.out(&["digest", "--content"]), expected);
+    is_whole(&tiki);
+}
+
+#[test]
+fn four_processes_at_one_file_are_killed_and_nothing_is_lost() {
+    crowd(2);
+}
+
+#[test]
+#[ignore = "torture: a hundred kills of four processes at one file"]
+fn torture_kills_four_processes_at_one_file() {
+    crowd(20);
+}
