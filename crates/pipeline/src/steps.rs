@@ -229,7 +229,7 @@ impl Pipeline {
                 warnings: Mutex::default(),
             }),
             Err(host) => Err(Error::Held(format!(
-                "another process ({} on {}) works on {} of run {}",
+                "another process ({} on {}) works on {} of run {}: wait for its end, or end it",
                 host.process.split(' ').next().unwrap_or(""),
                 host.name.split(' ').next().unwrap_or(""),
                 request.step.name(),

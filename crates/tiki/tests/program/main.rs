@@ -2,6 +2,7 @@
 //! the environment.
 
 mod bad_days;
+mod barrier;
 mod data;
 mod demo;
 mod drift;
@@ -19,3 +20,4 @@ mod shared_cache;
 mod site;
 mod steps;
 mod tiki;
+mod two_runs;
