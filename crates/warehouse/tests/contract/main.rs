@@ -20,6 +20,7 @@ macro_rules! on_both {
 }
 
 mod attempts;
+mod barrier;
 mod cache_counts;
 mod clocks;
 mod completeness;
@@ -28,6 +29,7 @@ mod details;
 mod drift;
 mod limits;
 mod listings;
+mod loaders;
 mod loading;
 mod migrating;
 mod model;
@@ -42,6 +44,8 @@ mod quarantine;
 mod reading;
 mod retention;
 mod rivals;
+mod rule;
+mod rules;
 mod sellers;
 mod shapes;
 mod shop;
