@@ -39,6 +39,7 @@ mod pace;
 mod permits;
 mod planning;
 mod postgres;
+mod prices;
 mod products;
 mod quarantine;
 mod reading;
