@@ -6,8 +6,8 @@ use crate::{Failure, Outcome, setup};
 use std::path::Path;
 
 pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
-    if !root.join("crates/tiki/tests/torture.rs").is_file() {
-        let what = "there is no torture test yet: it belongs in crates/tiki/tests/torture.rs";
+    if !root.join("crates/tiki/tests/torture/main.rs").is_file() {
+        let what = "there is no torture test yet: it belongs in crates/tiki/tests/torture/main.rs";
         return Err(Failure::Usage(what.to_owned()));
     }
     setup::run()?;

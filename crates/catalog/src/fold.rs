@@ -209,7 +209,8 @@ fn compare(before: &Known, after: &Known) -> Vec<ChangeKind> {
 fn change(before: Option<&Known>, after: &Known, changed: Vec<ChangeKind>) -> Change {
     let previous_price = before.and_then(|known| known.values.price);
     let price_change = match (previous_price, after.values.price) {
-        (Some(old), Some(new)) if old != new => Some(new - old),
+        // Whatever stands in a row: what does not fit is not told.
+        (Some(old), Some(new)) if old != new => new.checked_sub(old),
         _ => None,
     };
     let price_change_percent = match (price_change, previous_price) {
@@ -232,7 +233,7 @@ fn velocity(before: &Known, after: &Known) -> Option<f64> {
     let (old, new) = (before.values.sales_count?, after.values.sales_count?);
     let elapsed = after.observed_at.millis_since(before.sales_said_at?);
     (new > old && elapsed >= HOUR_MILLIS)
-        .then(|| round2((new - old) as f64 / (elapsed as f64 / DAY_MILLIS)))
+        .then(|| round2((new as f64 - old as f64) / (elapsed as f64 / DAY_MILLIS)))
 }
 
 /// Rounded to two decimals, halves away from zero.

@@ -18,6 +18,9 @@ const ACTIVE_MILLIS: i64 = 30 * 60_000;
 /// A run that was idle for so long is not gone on with.
 const IDLE_MILLIS: i64 = 20 * 3_600_000;
 
+/// Between two steps nobody holds a lease; whoever waits does not take that for the end.
+const BETWEEN_STEPS_MILLIS: i64 = 10_000;
+
 /// How often a waiting run looks whether its turn has come.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -43,6 +46,7 @@ impl Pipeline {
     /// note.
     pub async fn begin_run(&self, request: &RunRequest) -> Result<Run> {
         check_id(&request.id)?;
+        let mut said = false;
         loop {
             let known = if request.only_this {
                 self.patiently_find(&request.id).await?
@@ -78,7 +82,8 @@ impl Pipeline {
             } else {
                 other.owner == new.owner && other.scope_key == new.scope_key
             };
-            if same && !request.fresh && idle < IDLE_MILLIS {
+            let at_work = other.leased || idle < BETWEEN_STEPS_MILLIS;
+            if same && !request.fresh && idle < IDLE_MILLIS && !(request.wait && at_work) {
                 self.tell(Event::Note(format!(
                     "going on with run {} ({})",
                     other.id, other.owner
@@ -93,20 +98,30 @@ impl Pipeline {
                 self.close_run(&other.id).await?;
                 continue;
             }
+            let why = format!(
+                "run {} of {} is at work or was {} min ago",
+                other.id,
+                other.owner,
+                idle / 60_000
+            );
             if !request.wait {
                 return Err(Error::Held(format!(
-                    "run {} of {} is at work or was {} min ago: wait for it (--wait), or close it \
-                     (tiki runs close {})",
-                    other.id,
-                    other.owner,
-                    idle / 60_000,
+                    "{why}: wait for it (--wait), or close it (tiki runs close {})",
                     other.id
                 )));
             }
-            tokio::select! {
-                () = tokio::time::sleep(TURN) => {}
-                () = self.stop().heard() => return Err(Error::Interrupted),
-            }
+            self.wait_a_turn(&why, &mut said).await?;
+        }
+    }
+
+    /// Waits for the next look whether another run has ended; says so the first time.
+    async fn wait_a_turn(&self, why: &str, said: &mut bool) -> Result<()> {
+        if !std::mem::replace(said, true) {
+            self.tell(Event::Note(format!("{why}: waiting for its end")));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TURN) => Ok(()),
+            () = self.stop().heard() => Err(Error::Interrupted),
         }
     }
 

@@ -255,7 +255,7 @@ impl Pipeline {
                 moved: AtomicBool::default(),
             }),
             Err(host) => Err(Error::Held(format!(
-                "another process ({} on {}) works on {} of run {}",
+                "another process ({} on {}) works on {} of run {}: wait for its end, or end it",
                 host.process.split(' ').next().unwrap_or(""),
                 host.name.split(' ').next().unwrap_or(""),
                 request.step.name(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{code, page, rows, said, tiki};
+use crate::{between, code, page, rows, said, tiki};
 
 /// A table or view: its columns with their types and whether they may be NULL, and its key.
 #[derive(Default)]
@@ -195,4 +195,19 @@ fn every_table_and_column_is_described_and_no_other() {
         found.insert(view.clone(), table);
     }
     check(&found, &views);
+}
+
+#[test]
+fn every_rule_of_the_merge_is_described_and_has_a_test() {
+    let page = page("docs/SCHEMA.md");
+    let described = between(&page, "## What a look does", "\n## ");
+    let described: Vec<String> = rows(described)
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
+    let tests = crate::page("crates/warehouse/tests/contract/rules.rs");
+    let tests = between(&tests, "on_both!(", ");");
+    let tests: Vec<&str> = tests.split(',').map(str::trim).collect();
+    let tests: Vec<&str> = tests.into_iter().filter(|name| !name.is_empty()).collect();
+    assert_eq!(described, tests);
 }

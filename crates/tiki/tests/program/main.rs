@@ -2,6 +2,7 @@
 //! the environment.
 
 mod bad_days;
+mod barrier;
 mod bench;
 mod commits;
 mod data;
@@ -26,4 +27,5 @@ mod site;
 mod steps;
 mod tiki;
 mod troubles;
+mod two_runs;
 mod upgrade;

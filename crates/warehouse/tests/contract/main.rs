@@ -20,6 +20,7 @@ macro_rules! on_both {
 }
 
 mod attempts;
+mod barrier;
 mod cache_counts;
 mod clocks;
 mod completeness;
@@ -30,6 +31,7 @@ mod drift;
 mod growth;
 mod limits;
 mod listings;
+mod loaders;
 mod loading;
 mod migrating;
 mod model;
@@ -39,11 +41,14 @@ mod pace;
 mod permits;
 mod planning;
 mod postgres;
+mod prices;
 mod products;
 mod quarantine;
 mod reading;
 mod retention;
 mod rivals;
+mod rule;
+mod rules;
 mod sellers;
 mod shapes;
 mod shop;

@@ -16,10 +16,10 @@ const LOOKS: usize = 6;
 const ORDERS: usize = 24;
 
 /// SplitMix64.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn next(&mut self, below: u64) -> u64 {
+    pub(crate) fn next(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -27,7 +27,7 @@ impl Chance {
         (z ^ (z >> 31)) % below
     }
 
-    fn maybe(&mut self, of: &[i64]) -> Option<i64> {
+    pub(crate) fn maybe(&mut self, of: &[i64]) -> Option<i64> {
         let n = self.next(of.len() as u64 + 1) as usize;
         of.get(n).copied()
     }
