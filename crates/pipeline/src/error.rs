@@ -84,7 +84,7 @@ impl Error {
 
 /// The exit code of a command that a warehouse failed.
 fn warehouse_exit(error: &warehouse::Error) -> Exit {
-    use warehouse::Error as W;
+    use warehouse::{BackupError as B, Error as W};
     match error {
         W::Unreachable(_) | W::Busy(_) | W::Fenced(_) => Exit::Warehouse,
         W::Address(..)
@@ -94,6 +94,9 @@ fn warehouse_exit(error: &warehouse::Error) -> Exit {
         | W::RunState { .. }
         | W::Patience(_) => Exit::Usage,
         W::Full | W::ReadOnly(_) | W::Damaged(_) => Exit::Machine,
+        W::Backup(B::Held(_) | B::Replaced(_)) => Exit::Warehouse,
+        W::Backup(B::Refused { .. }) => Exit::Usage,
+        W::Backup(B::Broken { .. } | B::File { .. } | B::Program { .. }) => Exit::Machine,
         W::Statement { .. } | W::Row(_) | W::Stored(_) => Exit::Bug,
     }
 }

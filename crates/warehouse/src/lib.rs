@@ -6,6 +6,7 @@
 //!
 //! Not here: fetching, deciding what a record is, the order of the steps, printing.
 
+mod backup;
 mod cache_counts;
 mod categories;
 mod completeness;
@@ -44,6 +45,10 @@ mod tx;
 pub mod value;
 mod walk;
 
+pub use backup::{
+    Backup, BackupError, BackupKind, Backups, Facts, KeepBackups, Listed, Manifest, Pruned,
+    Restored, Verdict,
+};
 pub use categories::{CategoryNode, Walk, WalkedChild};
 pub use completeness::Completeness;
 pub use details::{DetailAnswer, DetailAsk, DetailOutcome};

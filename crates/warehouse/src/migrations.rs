@@ -37,7 +37,7 @@ const MIGRATIONS: [Migration; 4] = [
 ];
 
 /// Any number that is ours alone: two programs that migrate one database take turns.
-const LOCK: i64 = 0x7469_6b69;
+pub(crate) const LOCK: i64 = 0x7469_6b69;
 
 /// What a migration did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +102,11 @@ pub(crate) async fn migrate(tx: &mut Tx) -> Result<Migrated> {
         .map(|(name, ..)| (*name).to_owned())
         .unwrap_or_default();
     Ok(Migrated { applied, version })
+}
+
+/// Whether this program knows a step of the schema.
+pub(crate) fn is_known(name: &str) -> bool {
+    MIGRATIONS.iter().any(|(known, ..)| *known == name)
 }
 
 fn checksum(sql: &str) -> String {

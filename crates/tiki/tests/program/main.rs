@@ -1,6 +1,7 @@
 //! The program through its user's door: the real binary, a folder of its own, no variable of ours in
 //! the environment.
 
+mod backup;
 mod bad_days;
 mod data;
 mod demo;
