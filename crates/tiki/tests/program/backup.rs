@@ -196,6 +196,7 @@ pub(crate) fn change(tiki: &Tiki, kind: &str, sql: &str) {
     let url = tiki.variable("TIKI_DATABASE_URL");
     let status = std::process::Command::new(programs.join("psql"))
         .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &url, "-c", sql])
+        .env("PGOPTIONS", "-c client_min_messages=warning")
         .status()
         .expect("psql");
     assert!(status.success(), "{sql}");

@@ -2,6 +2,7 @@
 //! the environment.
 
 mod backup;
+mod backup_kills;
 mod bad_days;
 mod data;
 mod demo;
