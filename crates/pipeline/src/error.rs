@@ -84,7 +84,7 @@ impl Error {
 
 /// The exit code of a command that a warehouse failed.
 fn warehouse_exit(error: &warehouse::Error) -> Exit {
-    use warehouse::Error as W;
+    use warehouse::{BackupError as B, Error as W};
     match error {
         error if error.is_transient() => Exit::Warehouse,
         W::Fenced(_) | W::AtWork { .. } => Exit::Warehouse,
@@ -96,6 +96,9 @@ fn warehouse_exit(error: &warehouse::Error) -> Exit {
         | W::Denied(_)
         | W::Patience(_) => Exit::Usage,
         W::Full | W::ReadOnly(_) | W::Io(_) | W::Damaged(_) => Exit::Machine,
+        W::Backup(B::Held(_) | B::Replaced(_)) => Exit::Warehouse,
+        W::Backup(B::Refused { .. }) => Exit::Usage,
+        W::Backup(B::Broken { .. } | B::File { .. } | B::Program { .. }) => Exit::Machine,
         // The first five were told apart above.
         W::Unreachable(_)
         | W::Busy(_)

@@ -2,12 +2,14 @@
 //!
 //! Not here: what it does (a module for each command).
 
+mod backup;
 mod reading;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::backup::*;
 pub(crate) use self::reading::*;
 
 use crate::value::parse_span;
@@ -83,6 +85,8 @@ pub(crate) enum Command {
     Export(ExportArguments),
     /// Ask the warehouse a question of your own (reading only)
     Sql(SqlArguments),
+    /// Backups: make, list, prove, restore and thin them out
+    Backup(BackupArguments),
     /// Bring the warehouse's schema up to date
     Migrate(Reading),
     /// Settings

@@ -6,7 +6,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use pipeline::Exit;
-use warehouse::Error as W;
+use warehouse::{BackupError as B, Error as W};
 
 use crate::secret::masked;
 
@@ -140,6 +140,7 @@ impl From<pipeline::Error> for Failure {
 fn help(error: &pipeline::Error) -> Option<String> {
     use pipeline::Error as P;
     Some(match error {
+        P::Warehouse(W::Backup(error)) => backup_help(error),
         P::Warehouse(error) => return warehouse_help(error).map(str::to_owned),
         P::Refused { retry_after, .. } => format!(
             "nothing is lost: look at the site in a browser, wait {} min, and run the same command \
@@ -167,6 +168,23 @@ fn help(error: &pipeline::Error) -> Option<String> {
         P::Machine { source, .. } => machine_help(source).into(),
         P::Usage(_) => return None,
     })
+}
+
+fn backup_help(error: &B) -> String {
+    match error {
+        B::Refused { help, .. } => (*help).into(),
+        B::Program { help, .. } => help.clone(),
+        B::Broken { .. } => "take another one: `tiki backup list`; nothing was changed".into(),
+        B::File { source, .. } => machine_help(source).into(),
+        B::Held(_) => {
+            "the same command may be tried later; `tiki runs` shows who is at work".into()
+        }
+        B::Replaced(_) => {
+            "begin again: the same command works in the restored warehouse, where the run that it \
+             was at is abandoned or was never begun"
+                .into()
+        }
+    }
 }
 
 fn warehouse_help(error: &W) -> Option<&'static str> {
@@ -208,7 +226,8 @@ fn warehouse_help(error: &W) -> Option<&'static str> {
              chosen with --data-dir or TIKI_DATA_DIR"
         }
         W::Damaged(_) => {
-            "it is left as it is: restore a copy, or move the file away to begin a new one"
+            "it is left as it is: put a backup in its place (`tiki backup restore`), or move the file \
+             away to begin a new one"
         }
         W::NetworkFileSystem(..) => {
             "choose a local folder (TIKI_DATA_DIR), or a PostgreSQL server (TIKI_DATABASE_URL)"
@@ -226,7 +245,8 @@ fn warehouse_help(error: &W) -> Option<&'static str> {
         W::Fenced(_) => "nothing is lost: the other worker goes on",
         W::Address(..) => "write sqlite:<path> or postgres://user:password@host/crawl_data",
         W::RunState { .. } => "`tiki runs` shows the state of every run",
-        W::Schema(_) => return None,
+        // A backup's help is its own.
+        W::Schema(_) | W::Backup(_) => return None,
         W::Statement { .. } | W::Row(_) | W::Stored(_) => {
             "this is a bug of tiki or a warehouse that was changed by hand: please report it with \
              the lines above"

@@ -16,6 +16,7 @@
 )]
 
 mod arguments;
+mod backup;
 mod browse;
 mod config;
 mod demo;
@@ -157,6 +158,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Drift(arguments) => drift::drift(context, arguments).await,
         Command::Export(arguments) => export::export(context, &arguments).await,
         Command::Sql(arguments) => sql::sql(context, &arguments).await,
+        Command::Backup(arguments) => backup::backup(context, arguments).await,
         Command::Migrate(reading) => open::migrate(context, reading.demo).await,
         Command::Config(ConfigCommand::Show { json, markdown }) => {
             show_config::show(context, json, markdown)

@@ -3,7 +3,7 @@
 //! Not here: what it is asked.
 
 use pipeline::Exit;
-use warehouse::{Options, Warehouse};
+use warehouse::{Backups, Options, Warehouse};
 
 use crate::failure::{Failure, Outcome};
 use crate::{Context, print};
@@ -108,6 +108,20 @@ pub(crate) async fn empty(context: &Context, demo: bool, has_tables: bool) -> Fa
         },
         _ => failure.help("fill it with: tiki run (the real site), or try: tiki run --demo"),
     }
+}
+
+/// The backups of the warehouse, or of the demo's. Opens nothing.
+pub(crate) fn backups(context: &Context, demo: bool) -> Outcome<Backups> {
+    let (url, options) = place(context, demo);
+    let name = if demo { "demo" } else { "tiki" };
+    let search = std::env::var_os("PATH");
+    Ok(Backups::new(
+        &url,
+        options,
+        &context.config.data_dir,
+        name,
+        search,
+    )?)
 }
 
 /// `tiki migrate`.

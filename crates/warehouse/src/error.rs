@@ -103,6 +103,9 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A backup could not be made, proven or restored, or one was restored meanwhile.
+    #[error(transparent)]
+    Backup(#[from] crate::backup::BackupError),
     /// A stored value is not of the form that this program writes.
     #[error("a stored value is not as written: {0}")]
     Stored(String),

@@ -7,6 +7,7 @@
 //! Not here: fetching, deciding what a record is, the order of the steps, printing.
 
 mod arrivals;
+mod backup;
 mod cache_counts;
 mod categories;
 mod cleaning;
@@ -49,6 +50,10 @@ mod tx;
 pub mod value;
 mod walk;
 
+pub use backup::{
+    Backup, BackupError, BackupKind, Backups, Facts, KeepBackups, Listed, Manifest, Pruned,
+    Restored, Verdict,
+};
 pub use categories::{CategoryNode, Walk, WalkedChild};
 pub use completeness::Completeness;
 pub use corrections::Corrected;

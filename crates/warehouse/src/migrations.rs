@@ -43,7 +43,7 @@ const MIGRATIONS: [Migration; 5] = [
 ];
 
 /// Any number that is ours alone: two programs that migrate one database take turns.
-const LOCK: i64 = 0x7469_6b69;
+pub(crate) const LOCK: i64 = 0x7469_6b69;
 
 /// What a migration did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,6 +229,11 @@ pub fn schema_steps(postgres: bool) -> Vec<SchemaStep> {
         },
     };
     MIGRATIONS.iter().map(step).collect()
+}
+
+/// Whether this program knows a step of the schema.
+pub(crate) fn is_known(name: &str) -> bool {
+    MIGRATIONS.iter().any(|(known, ..)| *known == name)
 }
 
 fn checksum(sql: &str) -> String {

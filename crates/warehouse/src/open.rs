@@ -200,7 +200,7 @@ impl Warehouse {
     }
 }
 
-fn check_schema(schema: &str) -> Result<()> {
+pub(crate) fn check_schema(schema: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_lowercase() || c == '_';
     if !schema.is_empty() && schema.len() <= 63 && schema.chars().all(fits) {
         return Ok(());

@@ -2,8 +2,10 @@
 //!
 //! Not here: SQL of our own tables.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
@@ -11,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, StatementStatus};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::backup::{self, BackupError};
 use crate::error::{Error, Result};
 use crate::postgres::PoolLimits;
 
@@ -45,6 +48,31 @@ pub(crate) struct Pool {
     free: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
     writer: Arc<tokio::sync::Mutex<()>>,
+    /// Which file it was when it was opened first: device and number.
+    file: Arc<OnceLock<(u64, u64)>>,
+}
+
+/// Held while a file is opened, shared, and alone while a restore puts another file in its place:
+/// whoever opened the one and its log by the name of the other would damage both.
+pub(crate) fn opening(path: &Path, alone: bool, patience: Duration) -> Result<File> {
+    // The name may be a link to another place.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let lock = backup::lock(folder_of(&path), alone, patience)?;
+    lock.ok_or_else(|| {
+        let who = if alone {
+            "another process opens it"
+        } else {
+            "a backup is being restored in its place"
+        };
+        Error::Busy(who.into())
+    })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// A connection on loan.
@@ -62,10 +90,7 @@ impl Pool {
     /// Opens the file, creating it where there is none.
     pub(crate) fn open(path: &Path, busy: Duration, limits: &PoolLimits) -> Result<Self> {
         check_version(rusqlite::version_number(), rusqlite::version())?;
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         std::fs::create_dir_all(folder).map_err(|error| {
             Error::ReadOnly(format!("cannot make {}: {error}", folder.display()))
         })?;
@@ -80,6 +105,7 @@ impl Pool {
             free: Arc::new(Semaphore::new(limits.max_connections)),
             idle: Arc::default(),
             writer: Arc::default(),
+            file: Arc::default(),
         };
         let first = pool.connect()?;
         pool.give_back(first);
@@ -91,6 +117,7 @@ impl Pool {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let fail = |error| self.named(Error::sqlite("open the file", error));
+        let _opening = opening(&self.path, false, self.busy)?;
         let connection = Connection::open_with_flags(&self.path, flags).map_err(fail)?;
         connection.busy_timeout(self.busy).map_err(fail)?;
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
@@ -111,7 +138,18 @@ impl Pool {
                  PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 2000;",
             )
             .map_err(fail)?;
+        self.is_in_place()?;
         Ok(connection)
+    }
+
+    /// Whether the file is still the one that was opened first. A restore puts another in its place,
+    /// and what is written to the old one then is lost.
+    fn is_in_place(&self) -> Result<()> {
+        let file = std::fs::metadata(&self.path).map(|file| (file.dev(), file.ino()));
+        match file {
+            Ok(file) if *self.file.get_or_init(|| file) == file => Ok(()),
+            _ => Err(BackupError::Replaced(self.path.display().to_string()).into()),
+        }
     }
 
     /// Turns the write-ahead log on. SQLite does not wait here for another process that opens the
@@ -218,6 +256,12 @@ impl Loan {
         let returned = || Error::Stored("a connection used after return".into());
         let connection = self.connection.as_ref().ok_or_else(returned)?;
         Ok(connection.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// See [`Pool::is_in_place`]; in a transaction that writes the answer holds to its end, because a
+    /// restore waits for it.
+    pub(crate) fn is_in_place(&self) -> Result<()> {
+        self.pool.is_in_place()
     }
 }
 

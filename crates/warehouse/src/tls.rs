@@ -22,6 +22,18 @@ pub(crate) struct Wish {
     root_file: Option<String>,
 }
 
+impl Wish {
+    /// Whether the server's certificate is checked.
+    pub(crate) fn verifies(&self) -> bool {
+        self.verify
+    }
+
+    /// The file of authorities.
+    pub(crate) fn root_file(&self) -> Option<&str> {
+        self.root_file.as_deref()
+    }
+}
+
 /// Takes the words that the driver does not know out of an address.
 pub(crate) fn split(url: &str) -> (String, Wish) {
     let mut wish = Wish::default();

@@ -63,7 +63,8 @@ impl Tx {
         blocking(|| {
             loan.connection()?
                 .execute_batch(text)
-                .map_err(|e| Error::sqlite(text, e))
+                .map_err(|e| Error::sqlite(text, e))?;
+            loan.is_in_place()
         })?;
         Ok(Self {
             inner: Inner::Sqlite(loan),

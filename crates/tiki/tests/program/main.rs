@@ -1,6 +1,8 @@
 //! The program through its user's door: the real binary, a folder of its own, no variable of ours in
 //! the environment.
 
+mod backup;
+mod backup_kills;
 mod bad_days;
 mod barrier;
 mod bench;

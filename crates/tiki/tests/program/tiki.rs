@@ -40,6 +40,13 @@ impl Tiki {
         self
     }
 
+    /// The value of a variable that it has.
+    pub(crate) fn variable(&self, name: &str) -> String {
+        let mut all = self.variables.iter().rev();
+        let found = all.find(|(other, _)| other == name);
+        found.expect("a variable").1.clone()
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -20,6 +20,7 @@ macro_rules! on_both {
 }
 
 mod attempts;
+mod backups;
 mod barrier;
 mod cache_counts;
 mod clocks;

@@ -1,0 +1,204 @@
+//! `tiki backup`: making, listing, proving, restoring and thinning out.
+
+use pipeline::Exit;
+use serde_json::{Value, json};
+use warehouse::{Backup, Backups, KeepBackups, Manifest, Verdict};
+
+use crate::arguments::{BackupArguments, BackupCommand, Output};
+use crate::failure::Outcome;
+use crate::{Context, open, print};
+
+/// `tiki backup`.
+pub(crate) async fn backup(context: &Context, arguments: BackupArguments) -> Outcome {
+    let command = arguments.command.unwrap_or(BackupCommand::List {
+        output: arguments.output,
+    });
+    let of = |output: Output| open::backups(context, output.demo);
+    match command {
+        BackupCommand::Create { output } => create(&of(output)?, output).await,
+        BackupCommand::List { output } => list(context, &of(output)?, output),
+        BackupCommand::Verify { id, output } => {
+            verify(context, &of(output)?, id.as_deref(), output).await
+        }
+        BackupCommand::Restore { id, force, output } => {
+            restore(&of(output)?, &id, force, output).await
+        }
+        BackupCommand::Prune { dry_run, output } => prune(context, &of(output)?, dry_run, output),
+    }
+}
+
+async fn create(backups: &Backups, output: Output) -> Outcome {
+    let made = backups.create().await?;
+    if output.json {
+        print::json(&as_json(&made))?;
+    } else {
+        print::text(&format!(
+            "backup {}: {}, {} rows, newest look {}\nin {}\nprove it with: tiki backup verify{}\n",
+            made.manifest.id,
+            size(made.manifest.bytes),
+            rows(&made.manifest),
+            newest(&made.manifest),
+            made.folder.display(),
+            flag(output),
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn list(context: &Context, backups: &Backups, output: Output) -> Outcome {
+    let listed = backups.list()?;
+    for (name, why) in &listed.unreadable {
+        context
+            .screen
+            .warn(&format!("{name} is no backup that can be read: {why}"));
+    }
+    if output.json {
+        print::json(&listed.backups.iter().map(as_json).collect::<Vec<_>>())?;
+    } else if listed.backups.is_empty() {
+        context.screen.say(&format!(
+            "no backups in {} yet; `tiki backup create{}` makes one",
+            backups.folder().display(),
+            flag(output)
+        ));
+    } else {
+        let columns = [
+            "id",
+            "made",
+            "size",
+            "rows",
+            "newest look",
+            "schema",
+            "verified",
+        ];
+        let cells: Vec<Vec<String>> = listed.backups.iter().map(cells).collect();
+        print::text(&print::table(&columns, &cells))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn verify(context: &Context, backups: &Backups, id: Option<&str>, output: Output) -> Outcome {
+    let Some(proven) = backups.verify(id).await? else {
+        context.screen.say(&format!(
+            "no backups in {} yet: nothing to do",
+            backups.folder().display()
+        ));
+        return Ok(Exit::Nothing);
+    };
+    if output.json {
+        print::json(&as_json(&proven))?;
+    } else {
+        print::line(&format!(
+            "backup {}: restored and counted, {} rows as in its manifest",
+            proven.manifest.id,
+            rows(&proven.manifest)
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn restore(backups: &Backups, id: &str, force: bool, output: Output) -> Outcome {
+    let (backup, restored) = backups.restore(id, force).await?;
+    if output.json {
+        print::json(&json!({
+            "id": backup.manifest.id,
+            "warehouse": backup.manifest.warehouse,
+            "rows": backup.manifest.facts.rows,
+            "newest_observation": backup.manifest.facts.newest_observation,
+            "abandoned_runs": restored.abandoned,
+            "kept": restored.kept,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    let kept = restored.kept.map_or(String::new(), |kept| {
+        format!(
+            "what was there before is kept as {kept}; remove it when you do not need it any more\n"
+        )
+    });
+    print::text(&format!(
+        "restored {}: {} rows, newest look {}; {} unfinished runs are abandoned\n{kept}",
+        backup.manifest.id,
+        rows(&backup.manifest),
+        newest(&backup.manifest),
+        restored.abandoned,
+    ))?;
+    Ok(Exit::Done)
+}
+
+fn prune(context: &Context, backups: &Backups, dry_run: bool, output: Output) -> Outcome {
+    let pruned = backups.prune(KeepBackups::default(), context.config.zone(), dry_run)?;
+    let word = |verdict: Verdict| match verdict {
+        Verdict::Deleted if dry_run => "would be deleted",
+        verdict => verdict.as_str(),
+    };
+    if output.json {
+        let rows = pruned.iter().map(|pruned| {
+            json!({
+                "id": pruned.manifest.id,
+                "created_at": pruned.manifest.created_at,
+                "verified_at": pruned.manifest.verified_at,
+                "deleted": pruned.verdict == Verdict::Deleted && !dry_run,
+                "why": word(pruned.verdict),
+            })
+        });
+        print::json(&rows.collect::<Vec<_>>())?;
+    } else {
+        let cells = pruned.iter().map(|pruned| {
+            vec![
+                pruned.manifest.id.clone(),
+                pruned.manifest.created_at.clone(),
+                word(pruned.verdict).to_owned(),
+            ]
+        });
+        print::text(&print::table(
+            &["id", "made", "kept as"],
+            &cells.collect::<Vec<_>>(),
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn cells(backup: &Backup) -> Vec<String> {
+    let manifest = &backup.manifest;
+    let verified = match (&manifest.verified_at, backup.is_complete) {
+        (_, false) => "its data is missing or has another size",
+        (Some(at), true) => at,
+        (None, true) => "not yet",
+    };
+    vec![
+        manifest.id.clone(),
+        manifest.created_at.clone(),
+        size(manifest.bytes),
+        rows(manifest).to_string(),
+        newest(manifest).to_owned(),
+        manifest.facts.schema_version.clone(),
+        verified.to_owned(),
+    ]
+}
+
+/// The manifest, and where it is.
+fn as_json(backup: &Backup) -> Value {
+    let mut value = serde_json::to_value(&backup.manifest).unwrap_or_default();
+    value["folder"] = backup.folder.display().to_string().into();
+    value["complete"] = backup.is_complete.into();
+    value
+}
+
+fn rows(manifest: &Manifest) -> i64 {
+    manifest.facts.rows.values().sum()
+}
+
+fn newest(manifest: &Manifest) -> &str {
+    manifest
+        .facts
+        .newest_observation
+        .as_deref()
+        .unwrap_or("none")
+}
+
+fn flag(output: Output) -> &'static str {
+    if output.demo { " --demo" } else { "" }
+}
+
+fn size(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

@@ -1,0 +1,473 @@
+//! Backups: made, listed, proven, restored, thinned out.
+//!
+//! A backup is a folder below `backups/sqlite` or `backups/postgres` with the data and a manifest of
+//! what is in it. Copy and counts are of one snapshot. The folder gets its name when everything in it
+//! is on the disk, so what has a name is whole; a proof restores it and counts again.
+//!
+//! A restored warehouse begins anew: attempts are ended, open runs are abandoned, epochs go on far above
+//! all that were ever given, so whoever worked before commits nothing.
+//!
+//! Not here: alerts that a restored warehouse has not sent and must hold (there are no alerts yet), when
+//! to make a backup, going back to an older program.
+
+mod error;
+mod folder;
+mod keep;
+mod manifest;
+mod postgres;
+mod programs;
+mod script;
+mod sqlite;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+
+pub use self::error::BackupError;
+pub(crate) use self::error::file;
+pub(crate) use self::folder::lock;
+pub use self::keep::{KeepBackups, Verdict};
+pub use self::manifest::{BackupKind, Facts, Manifest};
+
+use self::folder::{FolderLock, PARTIAL, delete, remove, sync};
+use self::manifest::{FORMAT, MANIFEST};
+use crate::error::{Error, Result};
+use crate::migrations;
+use crate::open::Options;
+
+/// Between the epochs of a warehouse and those after a restore: more than were ever given after the
+/// backup was made.
+const EPOCHS_APART: i64 = 1_000_000;
+
+/// Who is at work now.
+const LEASED: &str = "SELECT run_id, step FROM attempts
+    WHERE state = 'live' AND lease_until > {now} ORDER BY epoch DESC LIMIT 1";
+
+/// Ends every attempt.
+const FENCE: &str = "UPDATE attempts SET state = 'fenced', ended_at = {now} WHERE state = 'live'";
+
+/// Ends every run that nobody can go on with.
+const ABANDON: &str =
+    "UPDATE runs SET state = 'abandoned', finished_at = {now} WHERE state = 'open'";
+
+/// Where the backups of a warehouse are, and the warehouse.
+pub struct Backups {
+    url: String,
+    options: Options,
+    kind: BackupKind,
+    /// Of SQLite: what the name is a link to, if it is one.
+    file: PathBuf,
+    folder: PathBuf,
+    name: &'static str,
+    search: Option<OsString>,
+}
+
+/// A backup that is there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Backup {
+    /// What it holds.
+    pub manifest: Manifest,
+    /// Where it is.
+    pub folder: PathBuf,
+    /// Its data is there in the size that the manifest says.
+    pub is_complete: bool,
+}
+
+/// The backups of a folder, the oldest first.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Listed {
+    /// Those that can be read.
+    pub backups: Vec<Backup>,
+    /// Those that cannot: name, and why.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// What a restore did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restored {
+    /// Runs that were open in the backup and are abandoned now.
+    pub abandoned: u64,
+    /// Where the warehouse that was replaced is kept: a file, or a schema of the same database.
+    pub kept: Option<String>,
+}
+
+/// What became of a backup when they were thinned out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pruned {
+    /// The backup.
+    pub manifest: Manifest,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+impl fmt::Debug for Backups {
+    // The address may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backups")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backups {
+    /// Of the warehouse at an address, below a data folder. `name` begins every id (`tiki`, `demo`);
+    /// `search` is where PostgreSQL's programs are looked for, written as `PATH` is.
+    pub fn new(
+        url: &str,
+        options: Options,
+        data_dir: &Path,
+        name: &'static str,
+        search: Option<OsString>,
+    ) -> Result<Self> {
+        let kind = if url.starts_with("sqlite:") {
+            BackupKind::Sqlite
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            BackupKind::Postgres
+        } else {
+            // Nothing of it is shown: what is no address may be a password.
+            let why = "begin it with sqlite: or postgres://";
+            return Err(Error::Address("…".into(), why.into()));
+        };
+        let path = url.strip_prefix("sqlite:").unwrap_or_default();
+        let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+        Ok(Self {
+            file: std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+            url: url.to_owned(),
+            options,
+            kind,
+            folder: data_dir.join("backups").join(kind.as_str()),
+            name,
+            search,
+        })
+    }
+
+    /// Where they are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes a backup, while others may write.
+    pub async fn create(&self) -> Result<Backup> {
+        if self.kind == BackupKind::Sqlite && !self.path().exists() {
+            return Err(BackupError::Refused {
+                what: format!("there is no warehouse at {}", self.warehouse()),
+                help: "`tiki config show` says which one is used; `tiki run` fills it",
+            }
+            .into());
+        }
+        let _lock = self.lock()?;
+        let draft = self.folder.join(format!("new{PARTIAL}"));
+        std::fs::create_dir(&draft).map_err(file("make", &draft))?;
+        let made = self.fill(&draft).await;
+        if made.is_err() {
+            // What failed says more than that its remains could not be removed.
+            drop(remove(&draft));
+        }
+        made
+    }
+
+    async fn fill(&self, draft: &Path) -> Result<Backup> {
+        let data = draft.join(self.kind.data());
+        let mut manifest = Manifest {
+            format: FORMAT,
+            id: String::new(),
+            kind: self.kind,
+            warehouse: self.warehouse(),
+            schema: None,
+            created_at: String::new(),
+            made_by: concat!("tiki ", env!("CARGO_PKG_VERSION")).into(),
+            file: self.kind.data().into(),
+            bytes: 0,
+            sha256: String::new(),
+            content_bytes: None,
+            facts: Facts {
+                schema_version: String::new(),
+                newest_observation: None,
+                rows: std::collections::BTreeMap::new(),
+            },
+            verified_at: None,
+        };
+        match self.kind {
+            BackupKind::Sqlite => {
+                let copy =
+                    blocking(|| sqlite::create(self.path(), self.options.busy, draft, &data))?;
+                manifest.facts = copy.facts;
+                manifest.created_at = copy.created_at;
+                (manifest.bytes, manifest.sha256) = (copy.bytes, copy.sha256);
+                manifest.content_bytes = Some(copy.content_bytes);
+            }
+            BackupKind::Postgres => {
+                let dump = self.server()?.dump(&data, self.search.as_deref()).await?;
+                manifest.facts = dump.facts;
+                manifest.created_at = dump.created_at;
+                (manifest.bytes, manifest.sha256) = (dump.bytes, dump.sha256);
+                manifest.schema = Some(self.options.schema.clone());
+                manifest.made_by = format!("{}, {}", manifest.made_by, dump.program);
+            }
+        }
+        manifest.id = format!("{}-{}", self.name, stamp(&manifest.created_at));
+        let folder = self.folder.join(&manifest.id);
+        manifest.write(draft)?;
+        std::fs::rename(draft, &folder).map_err(file("name", &folder))?;
+        sync(&self.folder)?;
+        Ok(Backup {
+            manifest,
+            folder,
+            is_complete: true,
+        })
+    }
+
+    /// The backups of this warehouse's folder, the oldest first. Changes nothing.
+    pub fn list(&self) -> Result<Listed> {
+        let mut listed = Listed::default();
+        let entries = match std::fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(listed),
+            Err(error) => return Err(BackupError::from_read(&self.folder, error).into()),
+        };
+        for entry in entries {
+            let path = entry.map_err(file("read", &self.folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_ours = name.starts_with(&format!("{}-", self.name));
+            if !is_ours || name.ends_with(PARTIAL) || !path.is_dir() {
+                continue;
+            }
+            match Manifest::read(&path) {
+                Ok(manifest) => {
+                    let size = std::fs::metadata(path.join(&manifest.file)).map(|data| data.len());
+                    let is_complete = size.is_ok_and(|size| size == manifest.bytes);
+                    listed.backups.push(Backup {
+                        manifest,
+                        folder: path,
+                        is_complete,
+                    });
+                }
+                Err(why) => listed
+                    .unreadable
+                    .push((name.into_owned(), format!("{MANIFEST}: {why}"))),
+            }
+        }
+        listed
+            .backups
+            .sort_by_key(|backup| (backup.manifest.created(), backup.manifest.id.clone()));
+        listed.unreadable.sort();
+        Ok(listed)
+    }
+
+    /// Restores a backup (the newest, where none is named) into a database of its own, finds there
+    /// what the manifest says, and notes that. `None`: there is no backup.
+    pub async fn verify(&self, id: Option<&str>) -> Result<Option<Backup>> {
+        let _lock = self.lock()?;
+        let Some(mut backup) = self.find(id)? else {
+            return Ok(None);
+        };
+        let data = self.data(&backup)?;
+        let at = match self.kind {
+            BackupKind::Sqlite => blocking(|| {
+                let scratch = self.folder.join(format!("verify.db{PARTIAL}"));
+                let done = sqlite::unpack(&data, &backup.manifest, &scratch);
+                let removed = remove(&scratch);
+                done.and_then(|()| Ok(removed?))
+                    .and_then(|()| sqlite::machine_time())
+            })?,
+            BackupKind::Postgres => {
+                let server = self.server()?;
+                server
+                    .prove(&backup.manifest, &data, self.search.as_deref())
+                    .await?
+            }
+        };
+        backup.manifest.verified_at = Some(at);
+        backup.manifest.write(&backup.folder)?;
+        Ok(Some(backup))
+    }
+
+    /// Puts a backup in the place of the warehouse. One that holds anything is replaced only with
+    /// `force`, and none in which somebody is at work.
+    pub async fn restore(&self, id: &str, force: bool) -> Result<(Backup, Restored)> {
+        let _lock = self.lock()?;
+        let backup = self.find(Some(id))?.ok_or_else(|| nothing(id))?;
+        let version = &backup.manifest.facts.schema_version;
+        if !migrations::is_known(version) {
+            return Err(Error::Schema(format!(
+                "backup {id} has the schema {version}, which is newer than this program: use a newer tiki"
+            )));
+        }
+        let data = self.data(&backup)?;
+        let restored = match self.kind {
+            BackupKind::Sqlite => {
+                if self.path().exists() && !force {
+                    return Err(overwrite(&self.warehouse()).into());
+                }
+                let busy = self.options.busy;
+                blocking(|| sqlite::restore(self.path(), busy, &data, &backup.manifest))?
+            }
+            BackupKind::Postgres => {
+                let server = self.server()?;
+                server
+                    .restore(&backup.manifest, &data, self.search.as_deref(), force)
+                    .await?
+            }
+        };
+        Ok((backup, restored))
+    }
+
+    /// Thins the backups of this warehouse out, or tells (`dry`) what would become of each. Nothing is
+    /// deleted that no younger verified one stands for.
+    pub fn prune(&self, keep: KeepBackups, zone: &TimeZone, dry: bool) -> Result<Vec<Pruned>> {
+        let _lock = if dry { None } else { Some(self.lock()?) };
+        let mut backups = self.list()?.backups;
+        let own = self.warehouse();
+        backups.retain(|backup| backup.manifest.warehouse == own);
+        let known: Vec<_> = backups
+            .iter()
+            .map(|backup| {
+                let proven = backup.is_complete && backup.manifest.verified_at.is_some();
+                (backup.manifest.created(), proven)
+            })
+            .collect();
+        let verdicts = keep::verdicts(&known, keep, zone);
+        let mut pruned = Vec::new();
+        for (backup, verdict) in backups.into_iter().zip(verdicts) {
+            if verdict == Verdict::Deleted && !dry {
+                delete(&backup.folder)?;
+            }
+            pruned.push(Pruned {
+                manifest: backup.manifest,
+                verdict,
+            });
+        }
+        Ok(pruned)
+    }
+
+    fn lock(&self) -> std::result::Result<FolderLock, BackupError> {
+        blocking(|| {
+            let lock = folder::take(&self.folder)?;
+            if self.kind == BackupKind::Sqlite {
+                sqlite::sweep(self.path())?;
+            }
+            Ok(lock)
+        })
+    }
+
+    /// A backup by its id, or the newest.
+    fn find(&self, id: Option<&str>) -> Result<Option<Backup>> {
+        let listed = self.list()?;
+        let Some(id) = id else {
+            return Ok(listed.backups.into_iter().next_back());
+        };
+        let mut backups = listed.backups.into_iter();
+        if let Some(found) = backups.find(|backup| backup.manifest.id == id) {
+            return Ok(Some(found));
+        }
+        let mut unreadable = listed.unreadable.into_iter();
+        match unreadable.find(|(name, _)| name == id) {
+            Some((id, why)) => Err(BackupError::Broken { id, why }.into()),
+            None => Err(nothing(id).into()),
+        }
+    }
+
+    /// The file of a backup that can be of use here.
+    fn data(&self, backup: &Backup) -> std::result::Result<PathBuf, BackupError> {
+        let manifest = &backup.manifest;
+        let broken = |why: &str| BackupError::Broken {
+            id: manifest.id.clone(),
+            why: why.into(),
+        };
+        if manifest.kind != self.kind {
+            return Err(broken("it is of another kind of database than its folder"));
+        }
+        if self.kind == BackupKind::Postgres
+            && manifest.schema.as_deref() != Some(&self.options.schema)
+        {
+            return Err(broken("it is of another schema"));
+        }
+        if !backup.is_complete {
+            return Err(broken("its data is missing or has another size"));
+        }
+        Ok(backup.folder.join(&manifest.file))
+    }
+
+    fn server(&self) -> Result<postgres::Server> {
+        postgres::Server::new(&self.url, &self.options)
+    }
+
+    /// The file, for SQLite.
+    fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// The address without secrets, and the schema where it is not the usual one.
+    fn warehouse(&self) -> String {
+        match self.kind {
+            BackupKind::Sqlite => format!("sqlite:{}", self.path().display()),
+            BackupKind::Postgres => {
+                let address = crate::postgres::without_password(&self.url);
+                match self.options.schema.as_str() {
+                    "public" => address,
+                    schema => format!("{address} (schema {schema})"),
+                }
+            }
+        }
+    }
+}
+
+/// An instant as a part of a name.
+fn stamp(instant: &str) -> String {
+    instant.chars().filter(|c| c.is_alphanumeric()).collect()
+}
+
+/// Whether what was counted is what the manifest says.
+fn same(manifest: &Manifest, found: &Facts) -> std::result::Result<(), BackupError> {
+    let said = &manifest.facts;
+    if said == found {
+        return Ok(());
+    }
+    let tables = said.rows.keys().chain(found.rows.keys());
+    let other = tables
+        .map(|table| (table, said.rows.get(table), found.rows.get(table)))
+        .find(|(_, said, found)| said != found);
+    let why = match other {
+        Some((table, said, found)) => {
+            let told = |count: Option<&i64>| count.map_or("no table".into(), i64::to_string);
+            format!(
+                "{table}: {} rows in the manifest, {} restored",
+                told(said),
+                told(found)
+            )
+        }
+        None => "its newest look or its schema is another than the manifest says".into(),
+    };
+    Err(BackupError::Broken {
+        id: manifest.id.clone(),
+        why,
+    })
+}
+
+fn nothing(id: &str) -> BackupError {
+    let shown: String = id.chars().take(100).collect();
+    BackupError::Refused {
+        what: format!("there is no backup {shown:?}"),
+        help: "`tiki backup list` shows them",
+    }
+}
+
+fn overwrite(place: &str) -> BackupError {
+    BackupError::Refused {
+        what: format!("there is a warehouse at {place}"),
+        help: "--force puts the backup in its place; the warehouse of today is kept beside it",
+    }
+}
+
+fn at_work(run: &str, step: &str) -> BackupError {
+    BackupError::Held(format!(
+        "run {run} is at work in this warehouse (step {step}): end it first, or wait until its lease is over"
+    ))
+}
+
+/// Files are read and written in the calling thread; the runtime is told, so that other tasks move on.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
+}
