@@ -23,7 +23,7 @@ The project's own chores.
 
 usage: cargo xtask <command>
 
-  setup                    finds or installs (Debian packages) what the tests need
+  setup                    finds or installs what the tests need: Debian packages, and Python's into target/python
   test [--quick] [-- ...]  setup, formatting, tidy, clippy, every test, documentation
                            --quick: without slow tests, for every commit
                            after --: names and options for the test programs

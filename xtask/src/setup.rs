@@ -1,5 +1,7 @@
 //! `cargo xtask setup`: finds or installs what the tests need.
 
+mod python;
+
 use crate::{Failure, Outcome};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -59,6 +61,15 @@ const NEEDS: &[Need] = &[
             service: Some("redis-server"),
         },
     },
+    Need {
+        name: "Python 3.11 or newer with venv",
+        wanted_by: "the tests that read our files as analysts do",
+        find: python::find,
+        source: Source::Package {
+            name: "python3-venv",
+            service: None,
+        },
+    },
 ];
 
 /// How often apt is tried while another process holds its lock or a mirror fails.
@@ -68,6 +79,11 @@ const PAUSE: Duration = Duration::from_secs(10);
 const APT_LIMIT_S: u32 = 900;
 
 pub(crate) fn run() -> Outcome {
+    programs()?;
+    python::packages()
+}
+
+fn programs() -> Outcome {
     let missing = look(NEEDS);
     let components: Vec<_> = missing
         .iter()

@@ -1,6 +1,6 @@
 //! What tests need of the outside world (development only): real servers in
 //! folders of their own, a network between that can fail, and processes that end
-//! with the test.
+//! with the test; and the Python with which analysts would read our files.
 //!
 //! Nothing here imitates a server, and nothing here knows our crates. A server
 //! that is missing is a panic that says how to get it, never a skipped test.
@@ -18,6 +18,7 @@ mod child;
 mod error;
 mod postgres;
 mod proxy;
+mod python;
 mod redis;
 mod server;
 mod wait;
@@ -26,6 +27,7 @@ pub use child::ChildGuard;
 pub use error::ServerError;
 pub use postgres::{POSTGRES_VARIABLE, Postgres};
 pub use proxy::Proxy;
+pub use python::{PYTHON_VARIABLE, Python};
 pub use redis::{REDIS_VARIABLE, Redis};
 pub use wait::wait_until;
 

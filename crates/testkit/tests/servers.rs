@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use testkit::{ChildGuard, Postgres, Redis, free_port, wait_until};
+use testkit::{ChildGuard, Postgres, Python, Redis, free_port, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -146,4 +146,14 @@ fn a_free_port_can_be_bound() {
 #[should_panic(expected = "waited 30ms in vain for: the end of days")]
 fn waiting_ends_with_what_was_waited_for() {
     wait_until("the end of days", Duration::from_millis(30), || false);
+}
+
+#[test]
+fn the_python_of_the_project_has_its_packages() {
+    let program = Python::program();
+    let script = "import duckdb, pandas, psycopg, pyarrow.parquet, sys; print(sys.prefix)";
+    let output = Command::new(&program).args(["-c", script]).output();
+    let output = output.expect("the program that setup made can be run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", program.display());
 }
