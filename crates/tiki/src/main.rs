@@ -34,6 +34,7 @@ mod rejections;
 mod report;
 mod run;
 mod runs;
+mod schema;
 mod screen;
 mod secret;
 mod setting;
@@ -157,6 +158,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Drift(arguments) => drift::drift(context, arguments).await,
         Command::Export(arguments) => export::export(context, &arguments).await,
         Command::Sql(arguments) => sql::sql(context, &arguments).await,
+        Command::Schema(arguments) => schema::show(&arguments),
         Command::Migrate(reading) => open::migrate(context, reading.demo).await,
         Command::Config(ConfigCommand::Show { json, markdown }) => {
             show_config::show(context, json, markdown)

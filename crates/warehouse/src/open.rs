@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use catalog::Instant;
 
+use crate::comments;
 use crate::error::{Error, Result};
 use crate::migrations::{self, Migrated};
 use crate::params;
@@ -82,7 +83,7 @@ impl Warehouse {
         ))
     }
 
-    /// Brings the schema up to date; `schema` as in [`Options::schema`].
+    /// Brings the schema and its comments up to date; `schema` as in [`Options::schema`].
     pub async fn migrate(&self, schema: &str) -> Result<Migrated> {
         check_schema(schema)?;
         let mut tx = self.begin().await?;
@@ -92,6 +93,7 @@ impl Warehouse {
                 .await?;
         }
         let done = migrations::migrate(&mut tx).await?;
+        comments::write(&mut tx).await?;
         tx.commit().await?;
         Ok(done)
     }

@@ -199,6 +199,13 @@ impl Tx {
         done.map(drop).map_err(|e| Error::postgres(sql, e))
     }
 
+    /// The next rows of a cursor in PostgreSQL.
+    pub(crate) async fn fetch(&self, sql: &str) -> Result<Vec<Row>> {
+        let fail = |e| Error::postgres(sql, e);
+        let rows = self.object()?.query(sql, &[]).await.map_err(fail)?;
+        rows.iter().map(|r| postgres_row(r).map_err(fail)).collect()
+    }
+
     /// Inserts rows; `tail` is what follows the values (`ON CONFLICT …`). No two rows may have the
     /// same key where the tail updates. The number of rows written.
     pub(crate) async fn insert(

@@ -1,10 +1,12 @@
 //! The program through its user's door: the real binary, a folder of its own, no variable of ours in
 //! the environment.
 
+mod analysts;
 mod bad_days;
 mod data;
 mod demo;
 mod drift;
+mod export_files;
 mod failures;
 mod first_asks;
 mod frozen;

@@ -50,3 +50,4 @@ mod sqlite;
 mod staging;
 mod store;
 mod walk;
+mod words;
