@@ -92,6 +92,7 @@ fn warehouse_exit(error: &warehouse::Error) -> Exit {
         | W::Origin { .. }
         | W::NetworkFileSystem(..)
         | W::RunState { .. }
+        | W::Forbidden(_)
         | W::Patience(_) => Exit::Usage,
         W::Full | W::ReadOnly(_) | W::Damaged(_) => Exit::Machine,
         W::Statement { .. } | W::Row(_) | W::Stored(_) => Exit::Bug,

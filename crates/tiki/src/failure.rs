@@ -184,6 +184,10 @@ fn warehouse_help(error: &W) -> Option<&'static str> {
             "the folder must exist, be a folder and be writable by this user; another one is \
              chosen with --data-dir or TIKI_DATA_DIR"
         }
+        W::Forbidden(_) => {
+            "name another user in TIKI_DATABASE_URL (or --database-url): to write it must own the \
+             tables, to read it needs the rights that deploy/roles.sql gives"
+        }
         W::Damaged(_) => {
             "it is left as it is: restore a copy, or move the file away to begin a new one"
         }

@@ -18,6 +18,9 @@ pub enum Error {
     /// The file or its folder cannot be written.
     #[error("the warehouse cannot be written: {0}")]
     ReadOnly(String),
+    /// The user of the database may not do that.
+    #[error("the database's user may not do that: {0}")]
+    Forbidden(String),
     /// The file is no database, or is damaged. It is never recreated.
     #[error("the warehouse file is damaged: {0}")]
     Damaged(String),
@@ -115,6 +118,7 @@ impl Error {
         match (&state[..2], state) {
             (_, "53100") => Self::Full,
             (_, "25006") => Self::ReadOnly(text),
+            (_, "42501") => Self::Forbidden(text),
             // Canceled: the time limit of statements, or of waiting for a lock.
             (_, "57014" | "55P03" | "40001" | "40P01") => Self::Busy(text),
             ("08" | "57" | "53", _) => Self::Unreachable(error.into()),

@@ -14,6 +14,7 @@ mod help;
 mod interruption;
 mod outage;
 mod postgres;
+mod readers;
 mod rejections;
 mod settings;
 mod settings_at_work;
