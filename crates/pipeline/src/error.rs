@@ -85,20 +85,24 @@ impl Error {
 /// The exit code of a command that a warehouse failed.
 fn warehouse_exit(error: &warehouse::Error) -> Exit {
     use warehouse::{BackupError as B, Error as W};
+    if error.is_transient() {
+        return Exit::Warehouse;
+    }
     match error {
-        error if error.is_transient() => Exit::Warehouse,
-        W::Fenced(_) | W::AtWork { .. } => Exit::Warehouse,
+        W::Fenced(_) | W::AtWork { .. } | W::Backup(B::Held(_) | B::Replaced(_)) => Exit::Warehouse,
         W::Address(..)
         | W::Schema(_)
         | W::Origin { .. }
         | W::NetworkFileSystem(..)
         | W::RunState { .. }
         | W::Denied(_)
-        | W::Patience(_) => Exit::Usage,
-        W::Full | W::ReadOnly(_) | W::Io(_) | W::Damaged(_) => Exit::Machine,
-        W::Backup(B::Held(_) | B::Replaced(_)) => Exit::Warehouse,
-        W::Backup(B::Refused { .. }) => Exit::Usage,
-        W::Backup(B::Broken { .. } | B::File { .. } | B::Program { .. }) => Exit::Machine,
+        | W::Patience(_)
+        | W::Backup(B::Refused { .. }) => Exit::Usage,
+        W::Full
+        | W::ReadOnly(_)
+        | W::Io(_)
+        | W::Damaged(_)
+        | W::Backup(B::Broken { .. } | B::File { .. } | B::Program { .. }) => Exit::Machine,
         // The first five were told apart above.
         W::Unreachable(_)
         | W::Busy(_)

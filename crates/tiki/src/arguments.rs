@@ -81,12 +81,14 @@ pub(crate) enum Command {
     Rejections(RejectionsArguments),
     /// What of the site's answers changed its shape, and what becomes of a run that it stopped
     Drift(DriftArguments),
-    /// Write all products to a file
+    /// Write a table to a file: products, history or any other, as CSV, JSON lines or Parquet
     Export(ExportArguments),
     /// Ask the warehouse a question of your own (reading only)
     Sql(SqlArguments),
     /// Backups: make, list, prove, restore and thin them out
     Backup(BackupArguments),
+    /// Every table and column: what it holds and where it comes from
+    Schema(SchemaArguments),
     /// Bring the warehouse's schema up to date
     Migrate(Reading),
     /// Settings

@@ -3,8 +3,8 @@
 //! Not here: a question of one's own (`sql`), everything at once (`export`).
 
 use pipeline::Exit;
-use warehouse::Records;
 use warehouse::value::Value;
+use warehouse::{Records, Warehouse};
 
 use crate::arguments::{
     CategoriesArguments, CategoriesCommand, DigestArguments, Output, ProductsCommand,
@@ -154,6 +154,46 @@ fn one_category(text: &str) -> Outcome<i64> {
         ))
         .help("`tiki categories search <words>` shows ids")
     })
+}
+
+/// A category that was named by its id, its URL or its name (accents do not matter).
+pub(crate) async fn category(warehouse: &Warehouse, text: &str) -> Outcome<i64> {
+    let known = warehouse.categories(MAX_CATEGORIES).await?;
+    let of = |row: &Vec<Value>, name: &str| column(&known.columns, row, name);
+    let shown: String = text.chars().take(80).collect();
+    let fail =
+        |what: &str, help: String| Err(Failure::usage(format!("{shown:?} {what}")).help(help));
+    let hint = "`tiki categories search <words>` shows ids";
+    if let Ok(id) = one_category(text) {
+        if known.rows.iter().any(|row| of(row, "id") == id.to_string()) {
+            return Ok(id);
+        }
+        return fail("is no category that the warehouse knows", hint.into());
+    }
+    let key = catalog::search_key(text);
+    let key_of = |row: &Vec<Value>| catalog::search_key(&of(row, "name"));
+    let has_all = |row: &&Vec<Value>| {
+        let name = key_of(row);
+        !key.is_empty() && key.split_whitespace().all(|word| name.contains(word))
+    };
+    let mut found: Vec<&Vec<Value>> = known.rows.iter().filter(has_all).collect();
+    if found.iter().any(|row| key_of(row) == key) {
+        found.retain(|row| key_of(row) == key);
+    }
+    match found.as_slice() {
+        [one] => match one.first() {
+            Some(Value::Int(id)) => Ok(*id),
+            _ => fail("is no category with an id", hint.into()),
+        },
+        [] => fail("is no category that the warehouse knows", hint.into()),
+        several => {
+            let first = several.iter().take(8);
+            let named = first.map(|row| format!("{} ({})", of(row, "name"), of(row, "id")));
+            let named: Vec<String> = named.collect();
+            let help = format!("give the id of one: {}", named.join(", "));
+            fail(&format!("means {} categories", several.len()), help)
+        }
+    }
 }
 
 fn level(columns: &[&str], row: &[Value]) -> Option<i64> {

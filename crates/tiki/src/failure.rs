@@ -213,10 +213,6 @@ fn warehouse_help(error: &W) -> Option<&'static str> {
             "is the disk full or failing (df -h, dmesg)? What was committed is kept: once it is well, \
              run the same command again"
         }
-        W::Denied(_) => {
-            "the user of TIKI_DATABASE_URL needs to own the tables, or all rights on them and on \
-             their schema"
-        }
         W::Full => {
             "free some room or move the data folder (TIKI_DATA_DIR), then run the same command \
              again: it goes on where it stopped"
@@ -224,6 +220,10 @@ fn warehouse_help(error: &W) -> Option<&'static str> {
         W::ReadOnly(_) => {
             "the folder must exist, be a folder and be writable by this user; another one is \
              chosen with --data-dir or TIKI_DATA_DIR"
+        }
+        W::Denied(_) => {
+            "name another user in TIKI_DATABASE_URL (or --database-url): to write it must own the \
+             tables, to read it needs the rights that deploy/roles.sql gives"
         }
         W::Damaged(_) => {
             "it is left as it is: put a backup in its place (`tiki backup restore`), or move the file \

@@ -35,6 +35,7 @@ mod rejections;
 mod report;
 mod run;
 mod runs;
+mod schema;
 mod screen;
 mod secret;
 mod setting;
@@ -159,6 +160,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Export(arguments) => export::export(context, &arguments).await,
         Command::Sql(arguments) => sql::sql(context, &arguments).await,
         Command::Backup(arguments) => backup::backup(context, arguments).await,
+        Command::Schema(arguments) => schema::show(&arguments),
         Command::Migrate(reading) => open::migrate(context, reading.demo).await,
         Command::Config(ConfigCommand::Show { json, markdown }) => {
             show_config::show(context, json, markdown)

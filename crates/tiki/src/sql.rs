@@ -27,7 +27,7 @@ pub(crate) async fn sql(context: &Context, arguments: &SqlArguments) -> Outcome 
             };
             failure.help(
                 "one statement that reads is answered, within --timeout; names of tables: \
-                 tiki sql --help",
+                 tiki schema",
             )
         }
         Error::Patience(_) => Failure::usage("the statement is not answered")

@@ -14,12 +14,13 @@ mod samples;
 mod schema;
 
 /// The pages, below the project's folder.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "STYLE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/ANALYSTS.md",
     "docs/SCHEMA.md",
     "docs/BENCHMARKS.md",
     "docs/PARAMETERS.md",

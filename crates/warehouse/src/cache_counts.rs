@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::bulk::Columns;
 use crate::error::Result;
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
-use crate::tx::Columns;
 
 const COLUMNS: &Columns = &[
     ("run_id", "text"),

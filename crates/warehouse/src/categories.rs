@@ -4,12 +4,13 @@
 
 use catalog::{Category, Instant};
 
+use crate::bulk::Columns;
 use crate::error::Result;
 use crate::lease::{Attempt, commit_fenced, held, note_claim};
 use crate::open::Warehouse;
 use crate::pages::{self, NewPage};
 use crate::params;
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::{Row, Value};
 use crate::walk;
 

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use catalog::Values;
 
 use crate::arrivals::Arrivals;
+use crate::bulk::Columns;
 use crate::error::Result;
 use crate::open::Warehouse;
 use crate::params;
 use crate::present::Present;
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::Value;
 
 /// What stands for a column where a whole look went away.

@@ -4,13 +4,14 @@
 
 use catalog::{Instant, Rejection};
 
+use crate::bulk::Columns;
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced, note_claim};
 use crate::open::Warehouse;
 use crate::pages::{self, NewPage};
 use crate::params;
 use crate::rejections::{self, RejectionToStore};
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::{Row, Value};
 
 /// A detail to ask.

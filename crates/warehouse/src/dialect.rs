@@ -17,7 +17,7 @@
 //!
 //! Not here: running a statement (`tx`).
 
-use crate::tx::Columns;
+use crate::bulk::Columns;
 
 /// Which database speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

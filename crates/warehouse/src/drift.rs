@@ -5,11 +5,11 @@
 //!
 //! Not here: finding a drift (`catalog`), deciding that a run is held (`pipeline`).
 
+use crate::bulk::Columns;
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
-use crate::tx::Columns;
 use crate::value::Row;
 
 /// One field that differs from the runs before.

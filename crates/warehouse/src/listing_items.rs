@@ -5,6 +5,7 @@
 
 use catalog::{Instant, Listing, ListingAnswer, ListingItem, Source};
 
+use crate::bulk::Columns;
 use crate::error::Result;
 use crate::lease::{Attempt, commit_fenced};
 use crate::listings::ListingAsk;
@@ -12,7 +13,7 @@ use crate::open::Warehouse;
 use crate::pages::NewPage;
 use crate::params;
 use crate::rejections::{self, RejectionToStore};
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::Value;
 
 const LISTING_COLUMNS: &Columns = &[

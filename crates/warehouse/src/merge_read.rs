@@ -9,10 +9,11 @@ use catalog::{
 };
 
 use crate::arrivals::Kept;
+use crate::bulk::Columns;
 use crate::error::{Error, Result};
 use crate::params;
 use crate::present::Present;
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::{Row, Value};
 
 /// A product that waits to be loaded.

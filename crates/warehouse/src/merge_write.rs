@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 
 use catalog::{Change, Instant, Known, Look, Values, compute};
 
+use crate::bulk::Columns;
 use crate::corrections::Corrections;
 use crate::error::Result;
 use crate::lease::Attempt;
 use crate::merge::Outcome;
 use crate::present::Present;
 use crate::staging::{RUN_PRODUCT, run_products};
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::Value;
 
 /// A product's look, its page and the number of the rules that derived it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use catalog::Instant;
 
+use crate::comments;
 use crate::error::{Error, Result};
 use crate::lease::Host;
 use crate::migrations::{self, Migrated};
@@ -87,8 +88,8 @@ impl Warehouse {
         ))
     }
 
-    /// Brings the schema up to date, in one transaction; `schema` as in [`Options::schema`]. Refused
-    /// while a process works in the warehouse ([`Error::AtWork`]).
+    /// Brings the schema and its comments up to date, in one transaction; `schema` as in
+    /// [`Options::schema`]. Refused while a process works in the warehouse ([`Error::AtWork`]).
     pub async fn migrate(&self, schema: &str) -> Result<Migrated> {
         self.migrate_past(schema, |_| false).await
     }
@@ -107,6 +108,7 @@ impl Warehouse {
                 .await?;
         }
         let done = migrations::migrate(&mut tx, is_dead).await?;
+        comments::write(&mut tx).await?;
         tx.commit().await?;
         Ok(done)
     }

@@ -4,11 +4,12 @@
 
 use catalog::Instant;
 
+use crate::bulk::Columns;
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::{Row, Value};
 
 /// A product that a run listed, or one that is followed and was not listed.

@@ -1,6 +1,6 @@
 //! What people ask for: products, their history, categories.
 //!
-//! Not here: a person's own statement (`select`).
+//! Not here: a person's own statement (`select`), whole tables (`export`).
 
 use crate::error::Result;
 use crate::open::Warehouse;

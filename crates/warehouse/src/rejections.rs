@@ -4,10 +4,11 @@
 
 use catalog::{Instant, Rejection};
 
+use crate::bulk::Columns;
 use crate::error::Result;
 use crate::open::Warehouse;
 use crate::params;
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::{Row, Value};
 
 /// A rejection to keep.

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 
 use catalog::FieldShape;
 
+use crate::bulk::Columns;
 use crate::error::Result;
 use crate::open::Warehouse;
 use crate::params;
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::{Row, Value};
 
 /// How many objects have a field, and as what. Every object is counted once.

@@ -10,13 +10,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use catalog::{BodyLimits, Facet, Facets, ListingAnswer, Slice, Split};
 
+use crate::bulk::Columns;
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced};
 use crate::listings::ListingAsk;
 use crate::open::Warehouse;
 use crate::pages::stored;
 use crate::params;
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::Value;
 
 /// Pages that the site answers of one listing at most: 2,000 items, 40 a page.

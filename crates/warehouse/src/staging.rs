@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use catalog::{Instant, Listing, Product, Seen, Source};
 
+use crate::bulk::Columns;
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced, note_claim};
 use crate::open::Warehouse;
@@ -14,7 +15,7 @@ use crate::pages::{self, StoredPage};
 use crate::params;
 use crate::rejections::{self, RejectionToStore};
 use crate::shapes::{self, ShapeRow};
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::{Row, Value};
 
 /// A product of a run and what its pages are.

@@ -10,10 +10,11 @@ use std::collections::{HashMap, HashSet};
 
 use catalog::Category;
 
+use crate::bulk::Columns;
 use crate::categories::place;
 use crate::error::Result;
 use crate::params;
-use crate::tx::{Columns, Tx};
+use crate::tx::Tx;
 use crate::value::Value;
 
 /// Keeps which children a category has now, in the site's order.

@@ -181,10 +181,10 @@ pub(crate) enum RejectionsCommand {
 const EXPORT_AFTER: &str = "\
 Examples:
   tiki export products.csv
-  tiki export products.jsonl --demo
-  tiki export - --format jsonl | head
+  tiki export history.parquet --table history --since 2026-11-01
+  tiki export - --format jsonl --category 8095 --columns id,name,price | head
 
-A file appears when it is whole: it is written beside and renamed.";
+A file appears when it is whole: it is written beside and renamed. `tiki schema` shows tables and columns.";
 
 /// Of `tiki export`.
 #[derive(Debug, Args)]
@@ -195,6 +195,21 @@ pub(crate) struct ExportArguments {
     /// Its format [default: by the file's ending, csv for -]
     #[arg(long)]
     pub(crate) format: Option<Format>,
+    /// Which table or view; history is product_history
+    #[arg(long, value_name = "NAME", default_value = "products")]
+    pub(crate) table: String,
+    /// Only rows that are new or changed since a day or an instant
+    #[arg(long, value_name = "DAY|INSTANT")]
+    pub(crate) since: Option<String>,
+    /// Only of this category and all below it (id, URL or name)
+    #[arg(long, value_name = "ID|URL|NAME")]
+    pub(crate) category: Option<String>,
+    /// Only these columns, in this order [default: all but the program's own]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub(crate) columns: Option<Vec<String>>,
+    /// CSV: leave texts that a spreadsheet would run (=, +, -, @ …) without an apostrophe before them
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// The demo's warehouse
     #[arg(long)]
     pub(crate) demo: bool,
@@ -207,14 +222,28 @@ pub(crate) enum Format {
     Csv,
     /// One JSON object a line.
     Jsonl,
+    /// Apache Parquet, with types.
+    Parquet,
+}
+
+/// Of `tiki schema`.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArguments {
+    /// Only this table or view, with its columns
+    pub(crate) table: Option<String>,
+    /// JSON, for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// As Markdown, for docs/SCHEMA.md
+    #[arg(long, conflicts_with_all = ["table", "json"])]
+    pub(crate) markdown: bool,
 }
 
 const SQL_AFTER: &str = "\
 Example:
   tiki sql 'SELECT brand, COUNT(*) AS n FROM products GROUP BY brand ORDER BY n DESC LIMIT 10'
 
-Tables: products, product_history, observations, categories, product_categories, runs, rejections; \
-view: product_current. With --json every value is text or null.";
+`tiki schema` shows tables and columns. With --json every value is text or null.";
 
 /// Of `tiki sql`.
 #[derive(Debug, Args)]

@@ -59,6 +59,43 @@ fn slow_the_samples_return_rows_in_the_demo() {
 }
 
 #[test]
+fn slow_the_examples_for_analysts_run() {
+    let (folder, ..) = demo();
+    let page = page("docs/ANALYSTS.md");
+    let blocks = page.split("\n```").skip(1).step_by(2);
+    let of = |kind: &str| -> Vec<&str> {
+        let blocks = blocks.clone();
+        let blocks = blocks.filter_map(|block| block.strip_prefix(kind)?.strip_prefix('\n'));
+        blocks.collect()
+    };
+    let (shell, python) = (of("sh"), of("python"));
+    assert!(shell.len() >= 2 && python.len() >= 2);
+    // The demo's warehouse in place of the usual one, and this program on the path.
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_tiki"));
+    let path = std::env::var("PATH").expect("a path");
+    let path = format!("{}:{path}", program.parent().expect("a folder").display());
+    let database = format!("sqlite:{}", folder.path().join("data/demo.db").display());
+    for line in shell.iter().flat_map(|block| block.lines()) {
+        let mut sh = tiki(folder.path(), &[]);
+        sh.env("TIKI_DATABASE_URL", &database);
+        let changed = sh
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let mut command = std::process::Command::new("bash");
+        command.args(["-o", "pipefail", "-c", line]).envs(changed);
+        command.env("PATH", &path).current_dir(folder.path());
+        let out = said(command);
+        let to_file = line.starts_with("tiki export") && !line.contains("export -");
+        assert_eq!(out.trim().is_empty(), to_file, "{line}: {out}");
+    }
+    for script in python {
+        let mut command = std::process::Command::new(testkit::Python::program());
+        command.args(["-c", script]).current_dir(folder.path());
+        assert!(!said(command).is_empty(), "{script}");
+    }
+}
+
+#[test]
 fn slow_stored_words_are_described() {
     let (folder, ..) = demo();
     let schema = page("docs/SCHEMA.md");

@@ -1,8 +1,11 @@
-//! docs/SCHEMA.md against a freshly migrated warehouse: every table and column, nothing else.
+//! What the program says of the schema against a freshly migrated warehouse: every table and column,
+//! nothing else; and docs/SCHEMA.md against what the program says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{between, code, page, rows, said, tiki};
+use serde_json::Value;
+
+use crate::{between, code, page, rows, said, tiki, told};
 
 /// A table or view: its columns with their types and whether they may be NULL, and its key.
 #[derive(Default)]
@@ -11,42 +14,37 @@ struct Table {
     key: Vec<String>,
 }
 
-/// What docs/SCHEMA.md says.
+/// What the program says.
 fn described() -> BTreeMap<String, Table> {
-    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
-    let mut current = None;
-    for line in page("docs/SCHEMA.md").lines() {
-        if let Some(name) = line.strip_prefix("### `") {
-            let name = name.trim_end_matches('`').to_owned();
-            assert!(!tables.contains_key(&name), "{name} twice");
-            tables.insert(name.clone(), Table::default());
-            current = Some(name);
-        } else if line.starts_with("##") {
-            current = None;
-        }
-        let Some(table) = current.as_ref().and_then(|name| tables.get_mut(name)) else {
-            continue;
+    let told: Value = serde_json::from_str(&told(&["schema", "--json"])).expect("JSON");
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let list = |value: &Value| value.as_array().expect("a list").clone();
+    let table = |table: &Value| {
+        let column = |column: &Value| {
+            let nullable = column["nullable"].as_bool().expect("a flag");
+            (text(&column["name"]), (text(&column["type"]), nullable))
         };
-        if let Some(list) = line.strip_prefix("Key: ") {
-            table.key = code(list).into_iter().map(str::to_owned).collect();
-        }
-        for row in rows(line) {
-            let (kind, nullable) = match row[1].strip_suffix('?') {
-                Some(kind) => (kind, true),
-                None => (row[1].as_str(), false),
-            };
-            let column = (kind.to_owned(), nullable);
-            let before = table.columns.insert(row[0].clone(), column);
-            assert!(before.is_none(), "{} twice", row[0]);
-        }
-    }
-    let of_products = tables["products"].columns.clone();
-    let view = tables.get_mut("product_current").expect("the view");
-    view.columns.extend(of_products);
-    tables
+        let described = Table {
+            columns: list(&table["columns"]).iter().map(column).collect(),
+            key: list(&table["key"]).iter().map(text).collect(),
+        };
+        (text(&table["name"]), described)
+    };
+    list(&told).iter().map(table).collect()
 }
 
-/// How the types of docs/SCHEMA.md are called by the databases.
+#[test]
+fn the_page_has_the_words_of_the_program() {
+    let schema = page("docs/SCHEMA.md");
+    let written = between(&schema, "<!-- tables: begin -->", "<!-- tables: end -->");
+    let same = written.trim() == told(&["schema", "--markdown"]).trim();
+    assert!(
+        same,
+        "put `tiki schema --markdown` into docs/SCHEMA.md; its source is crates/warehouse/schema.toml"
+    );
+}
+
+/// How the types are called by the databases.
 fn names(kind: &str) -> &'static [&'static str] {
     match kind {
         "integer" => &["BIGINT", "bigint", "INTEGER"],
@@ -56,11 +54,11 @@ fn names(kind: &str) -> &'static [&'static str] {
         "time" => &["TEXT", "timestamp with time zone"],
         "json" => &["TEXT", "json"],
         "bytes" => &["BLOB", "bytea"],
-        other => panic!("docs/SCHEMA.md knows no type {other}"),
+        other => panic!("no type {other}"),
     }
 }
 
-/// Compares docs/SCHEMA.md with the tables of a warehouse. Of views only the columns' names count.
+/// Compares what is said with the tables of a warehouse. Of views only the columns' names count.
 fn check(found: &BTreeMap<String, Table>, views: &BTreeSet<String>) {
     let described = described();
     let columns = |tables: &BTreeMap<String, Table>| -> BTreeSet<String> {
@@ -75,11 +73,11 @@ fn check(found: &BTreeMap<String, Table>, views: &BTreeSet<String>) {
     let extra: Vec<_> = written.difference(&there).collect();
     assert!(
         missing.is_empty(),
-        "not described in docs/SCHEMA.md: {missing:?}"
+        "not described in crates/warehouse/schema.toml: {missing:?}"
     );
     assert!(
         extra.is_empty(),
-        "described in docs/SCHEMA.md and not there: {extra:?}"
+        "described in crates/warehouse/schema.toml and not there: {extra:?}"
     );
     for (name, table) in found.iter().filter(|(name, _)| !views.contains(*name)) {
         let described = &described[name];
@@ -112,7 +110,7 @@ const POSTGRES_COLUMNS: &str =
         ON t.table_schema = c.table_schema AND t.table_name = c.table_name
     WHERE c.table_schema = current_schema() ORDER BY place";
 
-/// Compares docs/SCHEMA.md with PostgreSQL; `ask` answers a statement as JSON.
+/// Compares what is said with PostgreSQL; `ask` answers a statement as JSON.
 pub(crate) fn check_postgres(ask: impl Fn(&str) -> String) {
     let (mut found, mut views) = (BTreeMap::<String, Table>::new(), BTreeSet::new());
     for row in read(&ask(POSTGRES_COLUMNS)) {

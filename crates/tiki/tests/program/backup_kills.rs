@@ -1,4 +1,5 @@
 //! Backups while four processes write, and `kill -9` of whoever makes, restores or deletes one.
+#![allow(clippy::print_stdout, reason = "a figure to look at")]
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

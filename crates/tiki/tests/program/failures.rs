@@ -96,7 +96,7 @@ const CASES: &[Case] = &[
         variables: &[],
         arguments: &["export", "products.xlsx"],
         code: 2,
-        said: &[".csv or .jsonl"],
+        said: &[".csv, .jsonl or .parquet"],
     },
     Case {
         name: "a folder that holds no recording",

@@ -23,6 +23,7 @@ const COMMANDS: &[&[&str]] = &[
     &["rejections", "list"],
     &["rejections", "show"],
     &["export"],
+    &["schema"],
     &["sql"],
     &["migrate"],
     &["config"],

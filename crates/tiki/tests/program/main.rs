@@ -1,6 +1,7 @@
 //! The program through its user's door: the real binary, a folder of its own, no variable of ours in
 //! the environment.
 
+mod analysts;
 mod backup;
 mod backup_kills;
 mod bad_days;
@@ -11,6 +12,7 @@ mod data;
 mod demo;
 mod deriving;
 mod drift;
+mod export_files;
 mod failures;
 mod file_failures;
 mod first_asks;
@@ -19,6 +21,7 @@ mod help;
 mod interruption;
 mod outage;
 mod postgres;
+mod readers;
 mod rejections;
 mod runbook;
 mod settings;

@@ -59,3 +59,4 @@ mod staging;
 mod store;
 mod upgrading;
 mod walk;
+mod words;
