@@ -194,7 +194,7 @@ async fn write_all<W: Write + Send>(
 
 /// A file being written.
 enum Writer<W: Write + Send> {
-    Csv(text::Csv<W>),
+    Csv(Box<text::Csv<W>>),
     Jsonl(text::Jsonl<W>),
     Parquet(Box<columns::Parquet<W>>),
 }
@@ -202,7 +202,7 @@ enum Writer<W: Write + Send> {
 impl<W: Write + Send> Writer<W> {
     fn new(format: Format, raw: bool, fields: &[&Field], out: W) -> io::Result<Self> {
         Ok(match format {
-            Format::Csv => Self::Csv(text::Csv::new(out, raw, fields)?),
+            Format::Csv => Self::Csv(Box::new(text::Csv::new(out, raw, fields)?)),
             Format::Jsonl => Self::Jsonl(text::Jsonl::new(out, fields)),
             Format::Parquet => Self::Parquet(Box::new(columns::Parquet::new(out, fields)?)),
         })

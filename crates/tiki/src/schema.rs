@@ -28,25 +28,22 @@ pub(crate) fn show(arguments: &SchemaArguments) -> Outcome {
         print::json(&tables)?;
         return Ok(Exit::Done);
     }
-    let text = match one {
-        Some(table) => {
-            let row = |column: &schema::Column| {
-                vec![
-                    column.name.clone(),
-                    column.type_word(),
-                    column.from.clone(),
-                    column.plain(),
-                ]
-            };
-            let rows: Vec<_> = table.all_columns().map(row).collect();
-            let columns = print::table(&["column", "type", "from", "unit and meaning"], &rows);
-            format!("{}\n\n{columns}", table.plain())
-        }
-        None => {
-            let row = |table: &Table| vec![table.name.clone(), table.plain()];
-            let rows: Vec<_> = schema::tables().map(row).collect();
-            print::table(&["table", "holds"], &rows)
-        }
+    let text = if let Some(table) = one {
+        let row = |column: &schema::Column| {
+            vec![
+                column.name.clone(),
+                column.type_word(),
+                column.from.clone(),
+                column.plain(),
+            ]
+        };
+        let rows: Vec<_> = table.all_columns().map(row).collect();
+        let columns = print::table(&["column", "type", "from", "unit and meaning"], &rows);
+        format!("{}\n\n{columns}", table.plain())
+    } else {
+        let row = |table: &Table| vec![table.name.clone(), table.plain()];
+        let rows: Vec<_> = schema::tables().map(row).collect();
+        print::table(&["table", "holds"], &rows)
     };
     print::text(&text)?;
     Ok(Exit::Done)

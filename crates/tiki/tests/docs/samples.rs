@@ -72,8 +72,7 @@ fn slow_the_examples_for_analysts_run() {
     assert!(shell.len() >= 2 && python.len() >= 2);
     // The demo's warehouse in place of the usual one, and this program on the path.
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_tiki"));
-    let path = std::env::var("PATH").expect("a path");
-    let path = format!("{}:{path}", program.parent().expect("a folder").display());
+    let programs = program.parent().expect("a folder").display();
     let database = format!("sqlite:{}", folder.path().join("data/demo.db").display());
     for line in shell.iter().flat_map(|block| block.lines()) {
         let mut sh = tiki(folder.path(), &[]);
@@ -82,8 +81,11 @@ fn slow_the_examples_for_analysts_run() {
             .get_envs()
             .filter_map(|(name, value)| Some((name, value?)));
         let mut command = std::process::Command::new("bash");
-        command.args(["-o", "pipefail", "-c", line]).envs(changed);
-        command.env("PATH", &path).current_dir(folder.path());
+        let line_here = format!("PATH=\"{programs}:$PATH\"; {line}");
+        command
+            .args(["-o", "pipefail", "-c", &line_here])
+            .envs(changed);
+        command.current_dir(folder.path());
         let out = said(command);
         let to_file = line.starts_with("tiki export") && !line.contains("export -");
         assert_eq!(out.trim().is_empty(), to_file, "{line}: {out}");

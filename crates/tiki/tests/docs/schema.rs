@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::{between, code, page, rows, said, tiki, told};
+use crate::{between, page, rows, said, tiki, told};
 
 /// A table or view: its columns with their types and whether they may be NULL, and its key.
 #[derive(Default)]

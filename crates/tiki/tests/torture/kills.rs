@@ -18,16 +18,12 @@ fn kill(origin: &str, home: &Home, after: Duration) -> bool {
     let mut child = ChildGuard::spawn(&mut command).expect("tiki");
     // The moment of the kill is the experiment, not a wait for something.
     std::thread::sleep(after);
-    match child.child().try_wait().expect("its state") {
-        Some(status) => {
-            assert!(status.success(), "{status:?}");
-            false
-        }
-        None => {
-            child.kill().expect("a kill");
-            true
-        }
+    if let Some(status) = child.child().try_wait().expect("its state") {
+        assert!(status.success(), "{status:?}");
+        return false;
     }
+    child.kill().expect("a kill");
+    true
 }
 
 /// A run that is killed up to three times, then goes on to its end.
