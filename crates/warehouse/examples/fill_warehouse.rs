@@ -8,6 +8,7 @@
 //! new price, and waits to be transformed.
 
 use std::error::Error;
+use std::fmt::Write as _;
 
 use warehouse::{Options, Warehouse};
 
@@ -127,7 +128,7 @@ impl Text {
         let at = self.after(&format!("{} + k * {spacing} + i % 600", 10 * 1440));
         let looks_of = format!("{ids}, m(k) AS (SELECT i - 1 FROM n WHERE i <= {looks})");
         let no = self.flag(false);
-        sql += &format!(
+        write!(sql,
             "INSERT INTO observations (product_id, observed_at, source, gone, run_id, price, sales_count,
                 seller_id, derivation)
              {looks_of} SELECT i, {at}, 'listing', {no}, 'past', 100000 - 1000 * (k / 10 % 2), 10, 1, 1
@@ -136,7 +137,7 @@ impl Text {
                 seller_id, price_change)
              {looks_of} SELECT i, {at}, 'price', 'price', 100000 - 1000 * (k / 10 % 2), 10, 1, 1000
              FROM n CROSS JOIN m WHERE k % 10 = 0 ORDER BY i, k;\n"
-        );
+        ).expect("a text takes all");
         for old in 0..OLD_RUNS {
             self.old_run(&mut sql, old, products);
         }
@@ -147,7 +148,7 @@ impl Text {
     fn old_run(&self, sql: &mut String, n: i64, products: i64) {
         let (ids, step) = (self.numbers(DAY), products / DAY);
         let (now, no) = (self.after(&(n * 1440).to_string()), self.flag(false));
-        *sql += &format!(
+        write!(sql,
             "INSERT INTO runs (id, number, owner, state, scope, scope_key, clock_at, created_at,
                 finished_at)
              VALUES ('old{n}', {}, 'cli', 'done', '{{}}', 'all', {now}, {now}, {now});
@@ -159,7 +160,7 @@ impl Text {
              INSERT INTO run_products (run_id, product_id, rank, detail, attempts, stage, outcome)
              {ids} SELECT 'old{n}', i * {step}, 0, 'none', 0, 'done', 'unchanged' FROM n;\n",
             n + 1
-        );
+        ).expect("a text takes all");
     }
 
     fn day(&self, n: i64) -> String {
@@ -194,12 +195,12 @@ impl Text {
             "extract-product-urls",
             "crawl-product-details",
         ] {
-            sql += &format!(
+            write!(sql,
                 "INSERT INTO run_steps (run_id, step, state, attempt, exit_code, report, started_at,
                     finished_at)
                  VALUES ('day{n}', '{step}', 'closed', 1, 0, '{{\"step\":\"{step}\",\"run_id\":\"day{n}\",\"exit_code\":0,\"seconds\":0.0}}',
                     {now}, {now});\n"
-            );
+            ).expect("a text takes all");
         }
         sql
     }

@@ -251,7 +251,7 @@ mod tests {
     fn the_file_is_read_and_names_what_it_has() {
         let raw: toml::Table = toml::from_str(include_str!("../schema.toml")).expect("TOML");
         let mut kinds = BTreeSet::new();
-        for table in raw["group"].as_array().expect("groups").iter() {
+        for table in raw["group"].as_array().expect("groups") {
             for table in table["table"].as_array().expect("tables") {
                 for column in table["columns"].as_array().expect("columns") {
                     let kind = column[1].as_str().expect("a type");

@@ -136,7 +136,7 @@ async fn derive(
     {
         let batch: Vec<Transformed> = claimed
             .iter()
-            .map(|claimed| transformed(claimed.product_id, &made[&claimed.product_id]))
+            .map(|claimed| transformed(claimed.product_id, made[&claimed.product_id].as_ref()))
             .collect();
         store
             .warehouse
@@ -169,7 +169,7 @@ async fn derive(
     outcomes
 }
 
-fn transformed(product_id: i64, made: &Option<Product>) -> Transformed {
+fn transformed(product_id: i64, made: Option<&Product>) -> Transformed {
     match made {
         Some(product) => Transformed::Staged {
             product: Box::new(product.clone()),

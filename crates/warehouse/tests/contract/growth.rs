@@ -2,6 +2,7 @@
 //! time. The same day is brought to a small warehouse and to one of ten times as much.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ async fn fill(store: &Store, products: i64) {
     for look in 0..LOOKS {
         let (minutes, run) = (look * 10, format!("old{look}"));
         let now = time(minutes);
-        sql += &format!(
+        write!(sql,
             "INSERT INTO runs (id, number, owner, state, scope, scope_key, clock_at, created_at, finished_at)
              VALUES ('{run}', {}, 'cli', 'done', '{{}}', 'all', {now}, {now}, {now});
              INSERT INTO observations (product_id, observed_at, source, gone, run_id, price, sales_count,
@@ -63,27 +64,33 @@ async fn fill(store: &Store, products: i64) {
             if sqlite { "0" } else { "FALSE" },
             numbers("p", if look < 2 { DAY } else { products }),
             step = if look < 2 { products / DAY } else { 1 },
-        );
+        ).expect("a text takes all");
         // The runs that are old enough to go had as many products in either warehouse.
-        sql += &format!(
+        write!(
+            sql,
             "INSERT INTO run_products (run_id, product_id, rank, detail, attempts, stage, outcome)
              {} SELECT '{run}', i * {}, 0, 'none', 0, 'done', 'unchanged' FROM p;\n",
             numbers("p", DAY),
             products / DAY
-        );
+        )
+        .expect("a text takes all");
         if look >= 2 {
-            sql += &format!(
-                "UPDATE runs SET pages_cleaned = {yes} WHERE id = '{run}';\n",
+            writeln!(
+                sql,
+                "UPDATE runs SET pages_cleaned = {yes} WHERE id = '{run}';",
                 yes = if sqlite { "1" } else { "TRUE" }
-            );
+            )
+            .expect("a text takes all");
         }
     }
-    sql += &format!(
+    write!(
+        sql,
         "INSERT INTO product_history (product_id, observed_at, kind, changed, price, sales_count)
          {} SELECT i, {}, 'first', 'first', 100, 10 FROM p;\n",
         numbers("p", products),
         time(0)
-    );
+    )
+    .expect("a text takes all");
     store.seed(&sql).await;
 }
 

@@ -84,11 +84,12 @@ fn bytes(sql: &str, postgres: bool) -> String {
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (hex, rest) = part.split_once('}').expect("an end of the bytes");
-        out += &if postgres {
+        let bytes = if postgres {
             format!("'\\x{hex}'{rest}")
         } else {
             format!("X'{hex}'{rest}")
         };
+        out.push_str(&bytes);
     }
     out
 }
