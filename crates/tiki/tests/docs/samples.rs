@@ -187,13 +187,23 @@ fn first_words(line: &str) -> String {
         } else {
             word
         };
-        let digit = word.starts_with(|c: char| c.is_ascii_digit());
-        if digit { "0" } else { word }
+        let alike = |c: char| if c.is_ascii_digit() { '0' } else { c };
+        word.chars().map(alike).collect()
     });
-    let words: Vec<&str> = words.collect();
+    let words: Vec<String> = words.collect();
     match words.first() {
-        Some(&"0") => "0".to_owned(),
-        _ => words.join(" "),
+        Some(word) if word.starts_with('0') => "0".to_owned(),
+        _ => words
+            .iter()
+            .map(|word| {
+                if word.starts_with('0') {
+                    "0"
+                } else {
+                    word.as_str()
+                }
+            })
+            .collect::<Vec<_>>()
+            .join(" "),
     }
 }
 

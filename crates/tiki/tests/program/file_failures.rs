@@ -208,7 +208,10 @@ fn a_damaged_file_is_told_and_never_made_anew() {
                 done.err.contains("warehouse is damaged"),
                 "{what}: {done:#?}"
             );
-            assert!(done.err.contains("restore a copy"), "{what}: {done:#?}");
+            assert!(
+                done.err.contains("tiki backup restore"),
+                "{what}: {done:#?}"
+            );
             let now = std::fs::read(file(&tiki)).expect("the file");
             assert!(now == bytes, "{what}: {arguments:?} changed it");
         }

@@ -88,7 +88,11 @@ fn slow_a_reader_reads_everything_and_writes_nothing() {
         &["run", "--demo", "--demo-products", "60", "--demo-days", "2"],
     ] {
         let done = reader.ends(2, arguments);
-        assert!(done.err.contains("user may not do that"), "{}", done.err);
+        assert!(
+            done.err.contains("does not let this user do that"),
+            "{}",
+            done.err
+        );
         assert!(done.err.contains("another user"), "{}", done.err);
         assert!(!done.err.contains("annas"), "{}", done.err);
     }
