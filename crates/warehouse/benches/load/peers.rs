@@ -10,7 +10,7 @@ use warehouse::Warehouse;
 use crate::ceilings::connect;
 use crate::days::Day;
 
-/// Rows a batch of psycopg's: the best of 1,000, 10,000 and 100,000.
+/// Rows a transaction of psycopg.
 const BATCH: &str = "10000";
 
 /// Seconds in which `peers.py` loads the first `count` products of a database into another.
