@@ -12,14 +12,18 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
     }
     setup::run()?;
     let servers = Servers::start()?;
-    let forwarded = arguments.iter().filter(|argument| *argument != "--");
+    let forwarded: Vec<&String> = arguments.iter().filter(|word| *word != "--").collect();
     let mut command = cargo(root);
     servers.hand_to(&mut command);
     command.args(["test", "--release", "-p", "tiki"]);
-    command.args([
-        "--test", "torture", "--test", "cleaning", "--test", "polite", "--",
-    ]);
-    command.args(["--ignored", "--nocapture"]).args(forwarded);
+    for tests in ["torture", "cleaning", "polite", "program"] {
+        command.args(["--test", tests]);
+    }
+    command.args(["--", "--ignored", "--nocapture"]);
+    if forwarded.iter().all(|word| word.starts_with('-')) {
+        command.arg("torture_");
+    }
+    command.args(forwarded);
     let status = command.status();
     match status {
         Ok(status) if status.success() => Ok(()),

@@ -67,8 +67,8 @@ fn a_commit_of_unknown_end_is_neither_lost_nor_done_twice() {
 }
 
 #[test]
-#[ignore = "slow: every fate of every COMMIT of every step"]
-fn every_commit_of_every_step_may_meet_every_fate() {
+#[ignore = "torture: every fate of every COMMIT of every step, for the better part of an hour"]
+fn torture_every_commit_of_every_step_may_meet_every_fate() {
     let bench = Bench::new(9);
     let mut count = 0;
     for (step, commits) in bench.commits.iter().enumerate() {

@@ -240,8 +240,8 @@ fn a_load_outlives_each_trouble() {
 }
 
 #[test]
-#[ignore = "slow: nine steps in five troubles, that end in time or not"]
-fn each_step_outlives_each_trouble() {
+#[ignore = "torture: nine steps in five troubles, that end in time or not, for the better part of an hour"]
+fn torture_each_step_outlives_each_trouble() {
     let mut bench = Bench::new(9);
     let small = Small::new(&bench);
     for step in 0..STEPS.len() {
