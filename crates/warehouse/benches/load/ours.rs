@@ -11,7 +11,7 @@ use warehouse::{
 
 use crate::days::Day;
 
-/// Rows a batch of a step, as `pipeline::Settings` has them.
+/// Rows a batch of a step: `TIKI_BATCH`, whose default is half of it.
 pub(crate) const BATCH: i64 = 1000;
 
 pub(crate) async fn open(url: &str) -> Warehouse {
