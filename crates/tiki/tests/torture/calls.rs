@@ -91,7 +91,7 @@ fn on_the_disk(
     let output = command.output().expect("tiki");
     let struck = mark.exists();
     // Which code tells of which failure of a disk is tested elsewhere.
-    let found = resume(&home, origin, &output, &[0, 1, 30, 70]);
+    let found = resume(&home, origin, &output, &[0, 1, 30]);
     let file = home.folder.path().join("data/tiki.db");
     let file = rusqlite::Connection::open(file).expect("the file");
     let whole: String = file
