@@ -51,3 +51,10 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     });
     Err(Failure::Usage(format!("{what} There are:\n{list}")))
 }
+
+/// The one in the middle; of an odd number.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

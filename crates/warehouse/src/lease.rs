@@ -63,7 +63,8 @@ pub struct Attempt {
 
 impl Warehouse {
     /// Begins an attempt; `Err` names the process that is at work. `is_dead` tells whether a
-    /// process of this host is gone (or is the asking one, whose earlier attempt nobody works on). Nobody works on a held run ([`Error::RunState`]).
+    /// process of this host is gone (or is the asking one, whose earlier attempt nobody works on).
+    /// Nobody works on a held run ([`Error::RunState`]).
     pub async fn begin_attempt(
         &self,
         wish: &AttemptRequest,

@@ -1,5 +1,6 @@
 //! The schema, step by step. Every file under `migrations/` is applied once, in order, under a lock
-//! (what is for one database alone is nothing in the other); a file that was changed after it had been applied, or a schema newer than this program, is refused.
+//! (what is for one database alone is nothing in the other); a file that was changed after it had been
+//! applied, or a schema newer than this program, is refused.
 //!
 //! Not here: the meaning of any table (`schema`).
 

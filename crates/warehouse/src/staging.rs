@@ -231,13 +231,13 @@ async fn set_states(tx: &mut Tx, attempt: &Attempt, states: States) -> Result<()
 /// Notes that details were refused: `bad` beside a listing, and those of the `refused` products that
 /// have none, for of a recheck there is nothing but its detail.
 async fn reject_details(tx: &mut Tx, run: &str, bad: Vec<i64>, refused: Vec<i64>) -> Result<()> {
-    for (ids, also) in [(bad, ""), (refused, " AND listed_in IS NULL")] {
+    for (ids, also) in [(bad, ""), (refused, " AND t.listed_in IS NULL")] {
         if ids.is_empty() {
             continue;
         }
         let sql = format!(
-            "UPDATE run_products SET detail = 'rejected'
-             WHERE run_id = $1 AND detail = 'good' AND product_id {{among:$2}}{also}"
+            "UPDATE run_products AS t SET detail = 'rejected'
+             {{of run:$1,$2}} AND t.detail = 'good'{also}"
         );
         tx.execute(&sql, &[run.into(), Value::Ids(ids)]).await?;
     }

@@ -20,6 +20,7 @@ use serde_json::Value;
 use testkit::ChildGuard;
 
 use super::build::{self, Programs};
+use super::median;
 use super::origin::Shop;
 use super::process::{Used, measure, pin_this, pinned};
 use crate::{Failure, Outcome, root};
@@ -278,13 +279,6 @@ impl Pairs {
         let pairs = self.step.iter().zip(&self.bare);
         median(pairs.map(|(step, bare)| step.used.cpu_seconds / bare.used.cpu_seconds))
     }
-}
-
-/// The one in the middle; the rounds are odd.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// How large the details were, as the bare client counted them.

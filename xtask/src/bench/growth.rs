@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use super::build;
 use super::process::{measure, without_settings};
+use super::{build, median};
 use crate::{Failure, Outcome, root};
 
 /// Products and looks of each: a million looks, and ten million.
@@ -128,9 +128,9 @@ impl<'a> Place<'a> {
         }
         let mut all: Vec<Timed> = STEPS
             .into_iter()
-            .zip(steps.into_iter().map(median))
+            .zip(steps.into_iter().map(|times| median(times.into_iter())))
             .collect();
-        all.push(("the day", median(days)));
+        all.push(("the day", median(days.into_iter())));
         let id = (products / 2).to_string();
         for (name, words) in [
             ("products show", ["products", "show", &id]),
@@ -139,7 +139,7 @@ impl<'a> Place<'a> {
         ] {
             let times: Result<Vec<f64>, String> =
                 (0..READS).map(|_| self.timed(DAYS, &words)).collect();
-            all.push((name, median(times?)));
+            all.push((name, median(times?.into_iter())));
         }
         Ok(all)
     }
@@ -167,9 +167,4 @@ impl<'a> Place<'a> {
         measure(&mut tiki, "")?;
         Ok(begun.elapsed().as_secs_f64())
     }
-}
-
-fn median(mut times: Vec<f64>) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -1,23 +1,14 @@
 //! A PostgreSQL warehouse before each of the nine steps of one small run, behind a proxy.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use pipeline::Step;
 use testkit::{ChildGuard, Postgres, Proxy};
 
 use crate::tiki::{Shop, Tiki};
 
-pub(crate) const STEPS: [&str; 9] = [
-    "crawl-categories",
-    "extract-product-urls",
-    "crawl-product-details",
-    "transform-products",
-    "load-products",
-    "get-cache-stats",
-    "monitor-infrastructure",
-    "cleanup-temp-files",
-    "send-notification",
-];
+pub(crate) static STEPS: LazyLock<[&str; 9]> = LazyLock::new(|| Step::ALL.map(Step::name));
 
 /// What waits for the program in a test waits no longer than this.
 pub(crate) const LIMIT: Duration = Duration::from_secs(90);

@@ -3,23 +3,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use pipeline::Step;
 use testkit::ChildGuard;
 
 use crate::home::{Home, finish, shop, store};
 
-const STEPS: [&str; 9] = [
-    "crawl-categories",
-    "extract-product-urls",
-    "crawl-product-details",
-    "transform-products",
-    "load-products",
-    "get-cache-stats",
-    "monitor-infrastructure",
-    "cleanup-temp-files",
-    "send-notification",
-];
+static STEPS: LazyLock<[&str; 9]> = LazyLock::new(|| Step::ALL.map(Step::name));
 
 /// How long each step of an undisturbed run takes, and the digest that it leaves.
 struct Undisturbed {

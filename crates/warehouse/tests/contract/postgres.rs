@@ -6,7 +6,7 @@ use std::time::Duration;
 use warehouse::{Error, Options, PoolLimits, Warehouse};
 
 use crate::products::{listed, listing};
-use crate::store::{Store, at, merge, migrations};
+use crate::store::{Store, at, merge};
 
 /// The error and all its causes.
 fn chain(error: &dyn StdError) -> String {
@@ -173,7 +173,7 @@ async fn the_demo_lives_in_a_schema_of_its_own() {
         .expect("a warehouse");
     assert_eq!(
         demo.migrate("demo").await.expect("a schema").applied.len(),
-        migrations().len()
+        warehouse::schema_steps(true).len()
     );
     store.create_run("r").await;
     assert!(demo.runs(10).await.expect("runs").is_empty());

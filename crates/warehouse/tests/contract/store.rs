@@ -263,18 +263,6 @@ impl Store {
     }
 }
 
-/// The names of all migrations, in order.
-pub(crate) fn migrations() -> Vec<String> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
-    let files = std::fs::read_dir(folder).expect("the migrations");
-    let mut names: Vec<String> = files
-        .map(|file| file.expect("a file").path())
-        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
-        .collect();
-    names.sort();
-    names
-}
-
 /// The usual wish of a worker.
 pub(crate) fn wish(run: &str, step: &str) -> AttemptRequest {
     AttemptRequest {
