@@ -52,6 +52,7 @@ pub use rejection::{Rejection, RejectionReason, SEEN_MAX_CHARS};
 pub use shape::{FieldShape, ROOTS_MAX, ShapeKey, Shapes};
 pub use slice::{Order, Slice, SliceError};
 pub use split::{PRICE_TOP, Split, WINDOW, crowded_more, split};
+pub use staged::staged_looks;
 pub use text::{TEXT_MAX_CHARS, clean, search_key};
 
 /// The number of the rules that derive records from pages. It grows by one whenever the same page

@@ -72,7 +72,7 @@ pub struct Details {
     pub site_created_on: Option<String>,
 }
 
-/// A believed record. Only [`Product::new`] and [`Product::from_json`] make one, and both apply
+/// A believed record. Only [`Product::new`] and [`Product::from_staged`] make one, and both apply
 /// every rule.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Product {
@@ -82,7 +82,7 @@ pub struct Product {
     details: Option<Details>,
 }
 
-/// What [`Product::from_json`] read, before the rules.
+/// What [`Product::from_staged`] read, before the rules.
 pub(crate) struct Parts {
     pub(crate) id: i64,
     pub(crate) looks: Vec<Look>,

@@ -1,9 +1,11 @@
-//! The JSON form of a [`Product`] in which it waits to be loaded.
+//! The form of a [`Product`] in which it waits to be loaded: its looks, a tab, and what it tells beside them,
+//! both JSON in one line. So a reader may stop at the looks, where nothing else can be new.
 //!
 //! Reading it applies every rule again, so that it is no second way to make a product. Not here:
 //! where it waits (`warehouse`).
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::product::{Parts, is_common_day};
 use crate::text::is_tidy;
@@ -12,73 +14,137 @@ use crate::{
     listing,
 };
 
+/// `T`: a text, borrowed to be written and owned once read.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Staged {
-    id: i64,
-    looks: Vec<StagedLook>,
-    identity: Identity,
-    details: Option<StagedDetails>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StagedLook {
-    at: String,
-    source: String,
+struct StagedLook<T> {
+    at: StagedInstant,
+    source: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     original_price: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     discount_percent: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     sales_count: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rating_average: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     review_count: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     seller_id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     spid: Option<i64>,
-    stock_status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stock_status: Option<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     stock_quantity: Option<i64>,
 }
 
+/// Written in milliseconds; read also as a text, as it was written before.
+struct StagedInstant(Instant);
+
+impl Serialize for StagedInstant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0.millis())
+    }
+}
+
+impl<'de> Deserialize<'de> for StagedInstant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = StagedInstant;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("an instant")
+            }
+
+            fn visit_i64<E: Error>(self, millis: i64) -> Result<StagedInstant, E> {
+                let at = Instant::from_millis(millis);
+                if at.millis() == millis {
+                    Ok(StagedInstant(at))
+                } else {
+                    Err(E::custom("an instant outside the years 1 to 9999"))
+                }
+            }
+
+            fn visit_u64<E: Error>(self, millis: u64) -> Result<StagedInstant, E> {
+                self.visit_i64(i64::try_from(millis).unwrap_or(i64::MAX))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<StagedInstant, E> {
+                let at: Instant = text.parse().map_err(E::custom)?;
+                if at.to_string() == text {
+                    Ok(StagedInstant(at))
+                } else {
+                    Err(E::custom("an instant that is written otherwise"))
+                }
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// Identity and details.
+#[derive(Serialize, Deserialize)]
+struct Told<I, T>(I, Option<StagedDetails<T>>);
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StagedDetails {
-    at: String,
-    sku: Option<String>,
+struct StagedDetails<T> {
+    at: StagedInstant,
+    sku: Option<T>,
     brand_id: Option<i64>,
     seller_id: Option<i64>,
-    seller_name: Option<String>,
-    description: Option<String>,
-    specifications: Option<String>,
-    images: Option<String>,
-    stock_status: Option<String>,
+    seller_name: Option<T>,
+    description: Option<T>,
+    specifications: Option<T>,
+    images: Option<T>,
+    stock_status: Option<T>,
     stock_quantity: Option<i64>,
-    site_created_on: Option<String>,
+    site_created_on: Option<T>,
 }
 
 impl Product {
-    /// The staged form; [`from_json`](Self::from_json) reads it.
-    pub fn to_json(&self) -> String {
-        let staged = Staged {
-            id: self.id(),
-            looks: self.looks().iter().map(print_look).collect(),
-            identity: self.identity().clone(),
-            details: self.details().map(print_details),
-        };
+    /// The staged form; [`from_staged`](Self::from_staged) reads it.
+    pub fn to_staged(&self) -> String {
+        let mut out = Vec::new();
+        let written = self.write_staged(&mut out);
         // Maps with text keys, and JSON has a form for every number: this cannot fail.
-        serde_json::to_string(&staged).unwrap_or_default()
+        written.map_or_else(
+            |_| String::new(),
+            |()| String::from_utf8(out).unwrap_or_default(),
+        )
+    }
+
+    /// Writes the staged form. An error is the writer's.
+    pub fn write_staged(&self, mut out: impl std::io::Write) -> std::io::Result<()> {
+        let looks: Vec<_> = self.looks().iter().map(print_look).collect();
+        let told = Told(self.identity(), self.details().map(print_details));
+        serde_json::to_writer(&mut out, &looks)?;
+        out.write_all(b"\t")?;
+        serde_json::to_writer(out, &told)?;
+        Ok(())
     }
 
     /// The product of a staged form. A form that breaks a rule is rejected, whoever wrote it.
-    pub fn from_json(text: &str) -> Result<Self, Rejection> {
-        let staged: Staged = serde_json::from_str(text).map_err(|error| broken("json", error))?;
-        let looks = staged
-            .looks
-            .into_iter()
-            .map(read_look)
-            .collect::<Result<Vec<_>, Rejection>>()?;
-        let details = staged.details.map(read_details).transpose()?;
-        check_looks(staged.id, &staged.identity, &looks, details.as_ref())?;
-        check_identity(&staged.identity)?;
-        let (id, identity) = (staged.id, staged.identity);
+    pub fn from_staged(id: i64, text: &str) -> Result<Self, Rejection> {
+        let looks = staged_looks(id, text)?;
+        let told = text.split_once('\t').map_or("", |(_, told)| told);
+        let Told(identity, details): Told<Identity, String> =
+            serde_json::from_str(told).map_err(|error| broken("json", error))?;
+        let details = details.map(read_details).transpose()?;
+        columns::check(id, &identity.name, Some(0))?;
+        check_identity(&identity)?;
+        let detailed_at = looks.iter().find(|look| is_detail(look));
+        require(
+            details.as_ref().map(|details| details.observed_at)
+                == detailed_at.map(|look| look.observed_at),
+            "details",
+            "another time",
+        )?;
         Ok(Self::from_parts(Parts {
             id,
             looks,
@@ -86,6 +152,23 @@ impl Product {
             details,
         }))
     }
+}
+
+/// The looks of a product's staged form, under every rule for looks; what it tells beside them is not read.
+pub fn staged_looks(id: i64, text: &str) -> Result<Vec<Look>, Rejection> {
+    let looks = text.split_once('\t').map_or(text, |(looks, _)| looks);
+    let looks: Vec<StagedLook<String>> =
+        serde_json::from_str(looks).map_err(|error| broken("json", error))?;
+    let looks = looks
+        .into_iter()
+        .map(read_look)
+        .collect::<Result<Vec<_>, Rejection>>()?;
+    check_looks(id, &looks)?;
+    Ok(looks)
+}
+
+fn is_detail(look: &Look) -> bool {
+    matches!(look.source, Source::Detail | Source::DetailHtml)
 }
 
 fn broken(field: &str, seen: impl std::fmt::Display) -> Rejection {
@@ -100,11 +183,11 @@ fn require(holds: bool, field: &str, seen: impl std::fmt::Display) -> Result<(),
     }
 }
 
-fn print_look(look: &Look) -> StagedLook {
-    let values = look.values.clone();
+fn print_look(look: &Look) -> StagedLook<&str> {
+    let values = &look.values;
     StagedLook {
-        at: look.observed_at.to_string(),
-        source: look.source.as_str().to_owned(),
+        at: StagedInstant(look.observed_at),
+        source: look.source.as_str(),
         price: values.price,
         original_price: values.original_price,
         discount_percent: values.discount_percent,
@@ -113,16 +196,16 @@ fn print_look(look: &Look) -> StagedLook {
         review_count: values.review_count,
         seller_id: values.seller_id,
         spid: values.spid,
-        stock_status: values.stock_status,
+        stock_status: values.stock_status.as_deref(),
         stock_quantity: values.stock_quantity,
     }
 }
 
-fn read_look(staged: StagedLook) -> Result<Look, Rejection> {
+fn read_look(staged: StagedLook<String>) -> Result<Look, Rejection> {
     let source =
         Source::parse(&staged.source).ok_or_else(|| broken("looks.source", &staged.source))?;
     Ok(Look {
-        observed_at: instant(&staged.at)?,
+        observed_at: staged.at.0,
         source,
         gone: false,
         values: Values {
@@ -140,30 +223,23 @@ fn read_look(staged: StagedLook) -> Result<Look, Rejection> {
     })
 }
 
-fn instant(text: &str) -> Result<Instant, Rejection> {
-    let at: Instant = text.parse().map_err(|error| broken("at", error))?;
-    require(at.to_string() == text, "at", text)?;
-    Ok(at)
-}
-
-fn print_details(details: &Details) -> StagedDetails {
-    let details = details.clone();
+fn print_details(details: &Details) -> StagedDetails<&str> {
     StagedDetails {
-        at: details.observed_at.to_string(),
-        sku: details.sku,
+        at: StagedInstant(details.observed_at),
+        sku: details.sku.as_deref(),
         brand_id: details.brand_id,
         seller_id: details.seller_id,
-        seller_name: details.seller_name,
-        description: details.description,
-        specifications: details.specifications,
-        images: details.images,
-        stock_status: details.stock_status,
+        seller_name: details.seller_name.as_deref(),
+        description: details.description.as_deref(),
+        specifications: details.specifications.as_deref(),
+        images: details.images.as_deref(),
+        stock_status: details.stock_status.as_deref(),
         stock_quantity: details.stock_quantity,
-        site_created_on: details.site_created_on,
+        site_created_on: details.site_created_on.as_deref(),
     }
 }
 
-fn read_details(staged: StagedDetails) -> Result<Details, Rejection> {
+fn read_details(staged: StagedDetails<String>) -> Result<Details, Rejection> {
     for text in [&staged.sku, &staged.seller_name, &staged.stock_status]
         .into_iter()
         .flatten()
@@ -183,7 +259,7 @@ fn read_details(staged: StagedDetails) -> Result<Details, Rejection> {
         require(is_common_day(day), "details.site_created_on", day)?;
     }
     Ok(Details {
-        observed_at: instant(&staged.at)?,
+        observed_at: staged.at.0,
         sku: staged.sku,
         brand_id: staged.brand_id,
         seller_id: staged.seller_id,
@@ -197,31 +273,17 @@ fn read_details(staged: StagedDetails) -> Result<Details, Rejection> {
     })
 }
 
-/// One look, or one of each kind in the order of their times; and the details of the detail.
-fn check_looks(
-    id: i64,
-    identity: &Identity,
-    looks: &[Look],
-    details: Option<&Details>,
-) -> Result<(), Rejection> {
-    let is_detail = |look: &Look| matches!(look.source, Source::Detail | Source::DetailHtml);
+/// One look, or one of each kind in the order of their times.
+fn check_looks(id: i64, looks: &[Look]) -> Result<(), Rejection> {
     let shape = match looks {
         [_] => true,
         [a, b] => a.observed_at < b.observed_at && is_detail(a) != is_detail(b),
         _ => false,
     };
     require(shape, "looks", looks.len())?;
-    let detailed_at = looks
-        .iter()
-        .find(|look| is_detail(look))
-        .map(|look| look.observed_at);
-    require(
-        details.map(|details| details.observed_at) == detailed_at,
-        "details",
-        "another time",
-    )?;
     for look in looks {
-        columns::check(id, &identity.name, look.values.price)?;
+        // The name is told beside them.
+        columns::check(id, "-", look.values.price)?;
         check_values(&look.values, is_detail(look))?;
     }
     Ok(())

@@ -22,7 +22,6 @@ impl Work<'_> {
         self.check_drift().await?;
         let believe_gone = self.believes_gone().await?;
         let merge = Merge {
-            batch: self.settings().batch,
             believe_gone,
             now: self.pipeline.clock().now(),
         };

@@ -43,7 +43,7 @@ pub struct Settings {
     pub drift_runs: i64,
     /// Items that a list of a report holds at most.
     pub list_limit: usize,
-    /// Products a transaction of transform and load.
+    /// Products of a batch, which is transformed in one transaction and loaded in another.
     pub batch: i64,
     /// How long things are kept.
     pub keep: Keep,
@@ -77,7 +77,7 @@ impl Settings {
             drift_stops: true,
             drift_runs: 10,
             list_limit: 200,
-            batch: 500,
+            batch: 1000,
             keep: Keep {
                 observations_days: 400,
                 pages_days: 90,

@@ -7,7 +7,7 @@ use catalog::{
     parse_listing, read_body,
 };
 use serde_json::{Map, Value, json};
-use warehouse::{RejectionToStore, StoredPage, ToTransform, Transformed};
+use warehouse::{Claimed, RejectionToStore, StoredPage, ToTransform, Transformed};
 
 use crate::drift::shape_rows;
 use crate::report::{bounded, keys, short};
@@ -30,12 +30,11 @@ impl Work<'_> {
         let mut done = 0;
         loop {
             self.check_stop()?;
-            let batch = self.settings().batch;
-            let Some(products) = self
+            let claimed = self
                 .warehouse()
-                .next_to_transform(&self.attempt, batch)
-                .await?
-            else {
+                .next_to_transform(&self.attempt, self.settings().batch)
+                .await?;
+            let Some(Claimed { batch, products }) = claimed else {
                 return Ok(Exit::Done);
             };
             if products.is_empty() {
@@ -50,7 +49,7 @@ impl Work<'_> {
                 .collect();
             let shapes = shape_rows(&shapes);
             self.warehouse()
-                .commit_transformed(&self.attempt, &transformed, &shapes, now)
+                .commit_transformed(&self.attempt, batch, &transformed, &shapes, now)
                 .await?;
             done += transformed.len() as u64;
             self.progress(Step::TransformProducts, done, total.max(done));

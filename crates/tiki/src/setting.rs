@@ -282,8 +282,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "TIKI_BATCH",
         whole(1, 5000),
-        "500",
-        "products a transaction of transform and load",
+        "1000",
+        "products of a batch, which is transformed in one transaction and loaded in another",
     ),
     setting(
         "TIKI_XCOM_LIST_LIMIT",

@@ -157,8 +157,8 @@ impl Text {
              {ids} SELECT i * {step}, {now}, 'listing', {no}, 'old{n}', 100000, 10, 1 FROM n;
              INSERT INTO pages (kind, subject, source, encoding, body, fetched_at, run_id)
              {ids} SELECT 'detail', i * {step}, 'api', 'identity', '', {now}, 'old{n}' FROM n;
-             INSERT INTO run_products (run_id, product_id, rank, detail, attempts, stage, outcome)
-             {ids} SELECT 'old{n}', i * {step}, 0, 'none', 0, 'done', 'unchanged' FROM n;\n",
+             INSERT INTO run_products (run_id, product_id, rank, detail, attempts, outcome)
+             {ids} SELECT 'old{n}', i * {step}, 0, 'none', 0, 'unchanged' FROM n;\n",
             n + 1
         ).expect("a text takes all");
     }
@@ -185,8 +185,8 @@ impl Text {
              {ids} SELECT 'day{n}', i * {of_day}, 7, 1, i, {no}, 1, 'listing', {now}, 1,
                 'https://tiki.vn/p' || i || '.html', 'Sản phẩm số ' || (i * {of_day}), 1,
                 CASE WHEN i % 10 = 0 THEN {price} ELSE 99000 END, 10 FROM n;
-             INSERT INTO run_products (run_id, product_id, listed_in, rank, detail, attempts, stage)
-             {ids} SELECT 'day{n}', i * {of_day}, 7, 0, 'none', 0, 'waiting' FROM n;\n",
+             INSERT INTO run_products (run_id, product_id, listed_in, rank, detail, attempts)
+             {ids} SELECT 'day{n}', i * {of_day}, 7, 0, 'none', 0 FROM n;\n",
             number = 100 + n,
             price = 50_000 + n
         );

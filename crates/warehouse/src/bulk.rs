@@ -6,12 +6,12 @@
 use futures_util::SinkExt;
 
 use crate::dialect::{Dialect, marks, unnest};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tx::{Tx, borrowed, read_all};
-use crate::value::{Column, Row, Value, copy_bytes};
+use crate::value::{Column, CopyRows, Row, Value};
 
-/// Bytes of one message of COPY.
-const COPY_PIECE: usize = 1 << 16;
+/// Ids of one request of [`Tx::rows_of`].
+const PART: usize = 250;
 
 /// How a bulk statement names its columns: name and type, the type as in [`crate::dialect`].
 pub(crate) type Columns = [(&'static str, &'static str)];
@@ -43,31 +43,58 @@ impl Tx {
         }
     }
 
-    /// Inserts rows whose keys are new: by COPY where there is one, which has no word for a conflict.
+    /// Inserts rows whose keys are new: by COPY where there is one, which has no word for a conflict. The
+    /// server inserts while rows are still being made.
     pub(crate) async fn append(
         &mut self,
         table: &str,
         columns: &Columns,
-        rows: &[Vec<Value>],
+        rows: impl ExactSizeIterator<Item = Vec<Value>>,
     ) -> Result<()> {
-        if self.dialect() == Dialect::Sqlite || rows.is_empty() {
-            return self.insert(table, columns, "", rows).await.map(drop);
+        if rows.len() == 0 {
+            return Ok(());
         }
         let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
         let names = names.join(", ");
+        if self.dialect() == Dialect::Sqlite {
+            let sql = format!("INSERT INTO {table} ({names}) VALUES ({})", marks(columns));
+            return self.each_sqlite(&sql, rows).map(drop);
+        }
         let sql = format!("COPY {table} ({names}) FROM STDIN (FORMAT BINARY)");
-        let bytes = copy_bytes(columns, rows).map_err(|error| Error::Stored(error.to_string()))?;
         let client = self.object()?;
-        let copied = async {
+        let begun = async {
             let statement = client.prepare_cached(&sql).await?;
-            let mut sink = std::pin::pin!(client.copy_in(&statement).await?);
-            for at in (0..bytes.len()).step_by(COPY_PIECE) {
-                let piece = bytes.slice(at..bytes.len().min(at + COPY_PIECE));
-                sink.send(piece).await?;
-            }
-            sink.finish().await.map(drop)
+            client.copy_in(&statement).await
         };
-        self.answered(&sql, copied).await
+        let mut sink = std::pin::pin!(self.answered(&sql, begun).await?);
+        let mut copy = CopyRows::new(columns);
+        for row in rows {
+            if let Some(piece) = copy.row(&row)? {
+                self.answered(&sql, sink.send(piece)).await?;
+            }
+        }
+        self.answered(&sql, sink.send(copy.end())).await?;
+        self.answered(&sql, sink.finish()).await.map(drop)
+    }
+
+    /// The rows of some ids, by a statement in which `{among:$1}` stands for them. In PostgreSQL in several
+    /// requests at once, so that the server answers one while the answer of another is read.
+    pub(crate) async fn rows_of(&mut self, sql: &str, ids: &[i64]) -> Result<Vec<Row>> {
+        if self.dialect() == Dialect::Sqlite {
+            return self.rows(sql, &[Value::Ids(ids.to_vec())]).await;
+        }
+        let text = self.dialect().translate(sql);
+        let parts = ids.chunks(PART).map(|part| Value::Ids(part.to_vec()));
+        let parts: Vec<Value> = parts.collect();
+        let params: Vec<_> = parts
+            .iter()
+            .map(|part| borrowed(std::slice::from_ref(part)))
+            .collect();
+        let asked = params
+            .iter()
+            .map(|params| self.query_postgres(&text, params));
+        let answers = futures_util::future::try_join_all(asked).await?;
+        Ok(answers.into_iter().flatten().collect())
     }
 
     /// Inserts rows into a table with a serial `id`; each id, with the value of the column number `key`
@@ -214,11 +241,17 @@ impl Tx {
         }
     }
 
-    fn each_sqlite(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<u64> {
+    fn each_sqlite(
+        &mut self,
+        sql: &str,
+        rows: impl IntoIterator<Item = impl AsRef<[Value]>>,
+    ) -> Result<u64> {
         self.on_sqlite(sql, |statement| {
-            let mut execute = |row| statement.execute(rusqlite::params_from_iter(row));
-            rows.iter()
-                .try_fold(0, |n, row: &Vec<Value>| Ok(n + execute(row)? as u64))
+            let mut written = 0;
+            for row in rows {
+                written += statement.execute(rusqlite::params_from_iter(row.as_ref()))? as u64;
+            }
+            Ok(written)
         })
     }
 

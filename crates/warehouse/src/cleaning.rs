@@ -26,8 +26,8 @@ const OF_LISTINGS: [(&str, &str); 3] = [
 const OF_LEDGER: [(&str, &str); 9] = [
     ("rejections", "id"),
     ("corrections", "run_id, column_name"),
-    ("staged_products", "run_id, product_id"),
     ("run_products", "run_id, product_id"),
+    ("staged_products", "batch"),
     ("shapes", "run_id, source, endpoint, root, field"),
     ("drift", "run_id, source, endpoint, root, field, kind"),
     ("cache_counts", "run_id, tier"),

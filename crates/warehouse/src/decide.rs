@@ -1,23 +1,24 @@
 //! What a staged product does to what the warehouse holds: looks folded into history, clocks, and
 //! what is told of it. Pure.
 //!
-//! An instant of `products` that says when something last changed is the beginning of the newest
-//! stretch of looks that say the same, so it does not depend on the order of loading: an older look
-//! that says the same moves it back, and one that says something else and lies within the stretch
-//! moves it to the look after.
+//! An instant of `products` that says since when something is told is the beginning of the newest stretch
+//! of looks that say the same, what they leave out included, so it does not depend on the order of
+//! loading: an older look that says the same moves it back, and one that says something else and lies
+//! within the stretch moves it to the look after.
 //!
 //! Not here: which looks are new (`arrivals`), reading and writing rows (`merge_read`, `merge_write`),
 //! what a change is (`catalog`), what a product tells that was derived anew (`retell`).
 
-use catalog::{Change, Instant, Known, Look, Product, Source};
+use catalog::{Change, Instant, Known, Look, Product};
 
 use crate::arrivals::Arrivals;
 use crate::error::{Error, Result};
 use crate::merge::Outcome;
 use crate::merge_read::{Before, Current};
 use crate::merge_write::{Standing, Writes};
-use crate::present::{self, Age, Meeting, Present, Seller};
+use crate::present::{Age, Meeting, Present, Seller};
 use crate::retell::Retold;
+use crate::staged::{Brief, is_detail};
 
 /// What a product's looks come to.
 pub(crate) struct Folded {
@@ -121,8 +122,8 @@ impl Folded {
     }
 
     /// Whether what is told of a product may differ from what is kept, so that it must be read.
-    pub(crate) fn tells(&self, product: &Product, current: &Current) -> bool {
-        let (identity, details) = hashes(product);
+    pub(crate) fn tells(&self, brief: &Brief, current: &Current) -> bool {
+        let (identity, details) = brief.hashes;
         identity != current.hashes.0
             || (details.is_some() && details != current.hashes.1)
             || self.known.values.seller_id != current.known.values.seller_id
@@ -229,19 +230,19 @@ pub(crate) fn decide_withdrawn(
 
 /// A product that was not known.
 pub(crate) fn decide_new(
-    id: i64,
-    product: &Product,
+    (brief, product): (&Brief, &Product),
     mut folded: Folded,
     now: Instant,
     writes: &mut Writes,
 ) -> Outcome {
-    let content_at = product.looks().first().map(|look| look.observed_at);
+    let id = product.id();
+    let content_at = brief.looks.first().map(|look| look.observed_at);
     let content_at = content_at.unwrap_or(folded.last_change);
-    let detail_observed_at = product.details().map(|details| details.observed_at);
+    let detail_observed_at = brief.detailed_at();
     let standing = Standing {
         id,
         known: folded.known.clone(),
-        hashes: hashes(product),
+        hashes: brief.hashes,
         content_at,
         observed_at: newest([
             Some(folded.last_change),
@@ -257,41 +258,48 @@ pub(crate) fn decide_new(
     Outcome::New
 }
 
-/// A product that is known. `told`: what is told of it now, where [`Folded::tells`] says so, and what
-/// it is to be, where it was derived anew.
+/// What is told of a known product.
+pub(crate) struct Telling<'a> {
+    /// What is told now and the record that may tell something else, where [`Folded::tells`] says so.
+    pub(crate) met: Option<(&'a Present, &'a Product)>,
+    /// What it is to be, where it was derived anew.
+    pub(crate) retold: Option<&'a Retold>,
+}
+
+/// A product that is known.
 pub(crate) fn decide_known(
-    product: &Product,
+    (id, brief): (i64, &Brief),
     mut folded: Folded,
     current: &Current,
-    told: (Option<&Present>, Option<&Retold>),
+    telling: &Telling<'_>,
     now: Instant,
     writes: &mut Writes,
 ) -> Outcome {
-    let id = product.id();
     if folded.arrivals.are_known() {
         return Outcome::Unchanged;
     }
-    let (kept, retold) = told;
-    let meeting = meeting(product, &folded, current);
+    let (kept, retold) = (telling.met.map(|(kept, _)| kept), telling.retold);
+    let meeting = meeting(brief, &folded, current);
     let told = match retold {
         Some(retold) => Some(retold.present.clone()),
-        None => kept.map(|kept| kept.meet(product, meeting)),
+        None => telling
+            .met
+            .map(|(kept, product)| kept.meet(product, meeting)),
     };
     let differs = told.as_ref() != kept;
     let mut standing = folded.standing(id, current);
-    standing.content_at = content_clock(product, &folded, current, kept, meeting);
-    standing.detail_observed_at = detail_clock(product, &folded, current, kept, meeting);
+    standing.content_at = content_clock(brief, &folded, current);
+    standing.detail_observed_at = detail_clock(brief, &folded, current);
     standing.observed_at = newest([
         Some(folded.last_change),
         Some(standing.content_at),
         standing.detail_observed_at,
     ]);
-    let said = hashes(product);
     if meeting.identity == Age::Newer {
-        standing.hashes.0 = said.0;
+        standing.hashes.0 = brief.hashes.0;
     }
     if meeting.details == Age::Newer {
-        standing.hashes.1 = said.1.or(current.hashes.1);
+        standing.hashes.1 = brief.hashes.1.or(current.hashes.1);
     }
     if let Some(retold) = retold {
         retold.stand(&mut standing, folded.last_change);
@@ -322,18 +330,16 @@ pub(crate) fn decide_known(
     outcome
 }
 
-fn meeting(product: &Product, folded: &Folded, current: &Current) -> Meeting {
+fn meeting(brief: &Brief, folded: &Folded, current: &Current) -> Meeting {
     let shown = folded.known.values.seller_id;
-    let said = product
-        .looks()
-        .iter()
-        .rev()
-        .find_map(|look| look.values.seller_id);
+    let mut looks = brief.looks.iter().rev();
+    let said = looks.find_map(|look| look.values.seller_id);
+    let age = |at: Option<Instant>, kind: fn(&Look) -> bool| {
+        at.map_or(Age::Older, |at| folded.age(at, kind))
+    };
     Meeting {
-        identity: folded.age(product.identity_at(), |look| !look.gone),
-        details: product.details().map_or(Age::Older, |details| {
-            folded.age(details.observed_at, is_detail)
-        }),
+        identity: age(brief.identity_at(), |look| !look.gone),
+        details: age(brief.detailed_at(), is_detail),
         said_seller: if said.is_none() || said == shown {
             Seller::Shown
         } else {
@@ -347,52 +353,26 @@ fn meeting(product: &Product, folded: &Folded, current: &Current) -> Meeting {
     }
 }
 
-/// When the identity last changed.
-fn content_clock(
-    product: &Product,
-    folded: &Folded,
-    current: &Current,
-    kept: Option<&Present>,
-    meeting: Meeting,
-) -> Instant {
-    let looks = product.looks();
-    let (Some(first), Some(last)) = (looks.first(), looks.last()) else {
+/// Since when the identity is told as it is told last.
+fn content_clock(brief: &Brief, folded: &Folded, current: &Current) -> Instant {
+    let (Some(first), Some(last)) = (brief.looks.first(), brief.looks.last()) else {
         return current.content_at;
     };
-    let newer = Meeting {
-        identity: Age::Newer,
-        ..meeting
-    };
-    let same = kept.is_none_or(|kept| kept.meet(product, newer).identity == kept.identity);
+    let same = brief.hashes.0 == current.hashes.0;
     let others = folded.arrivals.others();
-    clock(
-        current.content_at,
-        (first.observed_at, last.observed_at),
-        same,
-        others,
-    )
+    let stretch = (first.observed_at, last.observed_at);
+    clock(current.content_at, stretch, same, others)
 }
 
-/// When the details last changed.
-fn detail_clock(
-    product: &Product,
-    folded: &Folded,
-    current: &Current,
-    kept: Option<&Present>,
-    meeting: Meeting,
-) -> Option<Instant> {
-    let Some(details) = product.details() else {
+/// Since when the details are told as they are told last.
+fn detail_clock(brief: &Brief, folded: &Folded, current: &Current) -> Option<Instant> {
+    let Some(at) = brief.detailed_at() else {
         return current.detail_observed_at;
     };
-    let at = details.observed_at;
     let Some(since) = current.detail_observed_at else {
         return Some(at);
     };
-    let newer = Meeting {
-        details: Age::Newer,
-        ..meeting
-    };
-    let same = kept.is_none_or(|kept| !kept.details_differ(&kept.meet(product, newer)));
+    let same = brief.hashes.1 == current.hashes.1;
     let others = folded.arrivals.others().filter(|look| is_detail(look));
     Some(clock(since, (at, at), same, others))
 }
@@ -413,17 +393,6 @@ fn clock<'a>(
     } else {
         since
     }
-}
-
-fn is_detail(look: &Look) -> bool {
-    !look.gone && matches!(look.source, Source::Detail | Source::DetailHtml)
-}
-
-fn hashes(product: &Product) -> (i64, Option<i64>) {
-    (
-        present::identity_hash(product.identity()),
-        product.details().map(present::details_hash),
-    )
 }
 
 pub(crate) fn newest(instants: [Option<Instant>; 3]) -> Instant {

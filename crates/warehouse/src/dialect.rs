@@ -12,7 +12,11 @@
 //! | `{sorted}` | text that is ordered by its bytes, whatever the database's language | the same |
 //! | `{yes}`, `{no}` | `TRUE`, `FALSE` | `1`, `0` |
 //! | `{time}`, `{json}`, `{real}`, `{flag}`, `{bytes}`, `{serial}` | column types | column types |
-//! | `{room:t}` | half of every page of a table is left for its rows' next versions | nothing |
+//! | `{room:t}`, `{room:t,85}` | pages of a table are filled to a half (to 85 %), and the rest is left for its rows' next versions | nothing |
+//! | `{unpacked:t.c}` | a column's large values are not compressed | the same, as ever |
+//! | `{part:c.k}` | what stands under a key in a text of JSON | the same |
+//! | `{bytes:c}` | a text as its bytes | the same |
+//! | `{text:c}` | an instant as text, as SQLite keeps it | the column |
 //! | `{int:…}` | `CAST(… AS BIGINT)` | the same |
 //!
 //! Not here: running a statement (`tx`).
@@ -96,8 +100,28 @@ impl Dialect {
             }
             ("among", Self::Sqlite) => format!("IN (SELECT value FROM json_each(?{number}))"),
             ("among", Self::Postgres) => format!("= ANY(${number}::bigint[])"),
-            ("room", Self::Sqlite) => String::new(),
-            ("room", Self::Postgres) => format!("ALTER TABLE {parameter} SET (fillfactor = 50)"),
+            ("room" | "unpacked", Self::Sqlite) => String::new(),
+            ("room", Self::Postgres) => {
+                let (table, full) = parameter.split_once(',').unwrap_or((parameter, "50"));
+                format!("ALTER TABLE {table} SET (fillfactor = {full})")
+            }
+            ("unpacked", Self::Postgres) => {
+                let (table, column) = parameter.split_once('.').unwrap_or((parameter, ""));
+                format!("ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
+            }
+            ("part", _) => {
+                let (column, key) = parameter.split_once('.').unwrap_or((parameter, ""));
+                match self {
+                    Self::Sqlite => format!("json_extract({column}, '$.{key}')"),
+                    Self::Postgres => format!("CAST(CAST({column} AS JSON) -> '{key}' AS TEXT)"),
+                }
+            }
+            ("bytes", Self::Sqlite) => format!("CAST({parameter} AS BLOB)"),
+            ("bytes", Self::Postgres) => format!("convert_to({parameter}, 'UTF8')"),
+            ("text", Self::Sqlite) => parameter.into(),
+            ("text", Self::Postgres) => format!(
+                "to_char({parameter} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+            ),
             ("int", _) => format!("CAST({} AS BIGINT)", self.translate(parameter)),
             _ => format!("{{{word}}}"),
         }

@@ -154,7 +154,7 @@ impl Warehouse {
         in_state(count, run, "held")?;
         let left = [
             "DELETE FROM staged_products WHERE run_id = $1",
-            "UPDATE run_products SET stage = 'done', outcome = 'unobserved', claim = NULL
+            "UPDATE run_products SET outcome = 'unobserved', claim = NULL
              WHERE run_id = $1 AND outcome IS NULL",
             // What the details said is not believed, so no plan may rely on their having been asked.
             "DELETE FROM product_state WHERE (product_id, detail_at) IN (

@@ -207,7 +207,7 @@ async fn items(tx: &mut Tx, run: &str) -> Result<Items> {
 
 async fn products(tx: &mut Tx, run: &str) -> Result<Products> {
     let sql = format!(
-        "SELECT {}, {}, {}, {}, {}, {}, {}, {}, {} FROM run_products WHERE run_id = $1",
+        "SELECT {}, {}, {}, {}, {}, {}, {}, {}, {} FROM run_outcomes WHERE run_id = $1",
         when("listed_in IS NOT NULL"),
         when("listed_in IS NULL"),
         when("outcome = 'new'"),

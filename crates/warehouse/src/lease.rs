@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use crate::batches;
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::ledger::RunState;
@@ -20,6 +21,9 @@ use crate::tx::Tx;
 
 /// A worker that is silent for so long may be replaced, in seconds.
 pub(crate) const LEASE_SECONDS: i64 = 30;
+
+const TRANSFORM: &str = "transform-products";
+const LOAD: &str = "load-products";
 
 /// Where a worker runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,20 +255,23 @@ async fn end_others(
     Ok(None)
 }
 
-/// The frontier of each step: table, and what is still open of it. A load claims nothing: it holds
-/// its rows until its commit.
+/// The frontier of each crawling step: table, and what is still open of it. The steps after them go by
+/// batches; a load claims nothing: it holds its batch until its commit.
 fn frontier(step: &str) -> Option<(&'static str, &'static str)> {
     Some(match step {
         "crawl-categories" => ("run_categories", "state = 'pending'"),
         "extract-product-urls" => ("listing_pages", "state = 'pending'"),
         "crawl-product-details" => ("run_products", "detail = 'due'"),
-        "transform-products" => ("run_products", "stage = 'waiting'"),
-        "load-products" => ("staged_products", "1 = 1"),
         _ => return None,
     })
 }
 
 async fn open_rows(tx: &mut Tx, run: &str, step: &str) -> Result<i64> {
+    match step {
+        TRANSFORM => return batches::to_transform(tx, run).await,
+        LOAD => return batches::to_load(tx, run).await,
+        _ => {}
+    }
     let Some((table, open)) = frontier(step) else {
         return Ok(0);
     };
@@ -275,12 +282,12 @@ async fn open_rows(tx: &mut Tx, run: &str, step: &str) -> Result<i64> {
 }
 
 async fn release_dead(tx: &mut Tx, run: &str, step: &str) -> Result<()> {
+    if step == TRANSFORM {
+        return batches::release_dead(tx, run).await;
+    }
     let Some((table, open)) = frontier(step) else {
         return Ok(());
     };
-    if table == "staged_products" {
-        return Ok(());
-    }
     let sql = format!(
         "UPDATE {table} SET claim = NULL WHERE run_id = $1 AND {open} AND claim IS NOT NULL
             AND claim NOT IN (SELECT epoch FROM attempts WHERE run_id = $1 AND state = 'live')"

@@ -8,6 +8,7 @@
 
 mod arrivals;
 mod backup;
+mod batches;
 mod bulk;
 mod cache_counts;
 mod categories;
@@ -48,6 +49,7 @@ mod select;
 mod shapes;
 mod slices;
 mod sqlite;
+mod staged;
 mod staging;
 mod tls;
 mod tx;
@@ -58,6 +60,7 @@ pub use backup::{
     Backup, BackupError, BackupKind, Backups, Facts, KeepBackups, Listed, Manifest, Pruned,
     Restored, Verdict,
 };
+pub use batches::Batch;
 pub use categories::{CategoryNode, Walk, WalkedChild};
 pub use completeness::Completeness;
 pub use corrections::Corrected;
@@ -83,4 +86,4 @@ pub use retention::{Due, Kind, Retention};
 pub use run_reads::GoneCounts;
 pub use select::Table;
 pub use shapes::ShapeRow;
-pub use staging::{ToTransform, Transformed};
+pub use staging::{Claimed, ToTransform, Transformed};

@@ -12,17 +12,19 @@ use std::collections::HashMap;
 use catalog::Instant;
 
 use crate::arrivals::{self, Arrivals, Kept, PagedLook};
-use crate::decide::{self, Folded};
+use crate::batches;
+use crate::decide::{self, Folded, Telling};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced, note_claim};
-use crate::merge_read::{self as read, Broken, Current, Staged};
+use crate::merge_read::{self as read, Current};
 use crate::merge_write::{self as write, Writes};
 use crate::open::Warehouse;
 use crate::params;
 use crate::present::Present;
 use crate::rejections::{self, RejectionToStore};
 use crate::retell::{self, Derive, Retold};
+use crate::staged::{Broken, Staged};
 use crate::tx::Tx;
 
 /// What became of a product in a load.
@@ -45,7 +47,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The word stored in `run_products.outcome`.
+    /// The word for it in `run_outcomes`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -62,16 +64,11 @@ impl Outcome {
 /// How a load goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Merge {
-    /// Rows a batch.
-    pub batch: i64,
     /// Whether *gone* is believed.
     pub believe_gone: bool,
     /// The run's clock, for `created_at` and `updated_at`.
     pub now: Instant,
 }
-
-/// Rows that one batch takes at most.
-const MAX_BATCH: i64 = 10_000;
 
 /// Any number that is ours alone: loaders of one run share it, those of another run wait.
 const LOADS_LOCK: i64 = 0x7469_6b6b;
@@ -98,18 +95,22 @@ impl Warehouse {
         derive: &Derive<'_>,
     ) -> Result<Option<Vec<(i64, Outcome)>>> {
         let mut tx = self.begin_load(attempt).await?;
-        let most = merge.batch.clamp(1, MAX_BATCH);
-        let (staged, mut broken) = read::take(&mut tx, &attempt.run, most).await?;
-        if staged.is_empty() && broken.is_empty() {
+        let Some(taken) = batches::take(&mut tx, &attempt.run).await? else {
             tx.end().await?;
             return Ok((self.open_rows(attempt).await? > 0).then(Vec::new));
-        }
+        };
         note_claim(&mut tx, attempt.epoch).await?;
-        let mut outcomes =
-            merge_all(&mut tx, attempt, (merge, derive), &staged, &mut broken).await?;
+        // The records are read while the database looks for what is known.
+        let records = batches::read(taken.ids.clone(), taken.records);
+        let mut current = read::current(&mut tx, &taken.ids).await?;
+        let (mut staged, mut broken) = records.await?;
+        complete(&mut tx, &staged, &mut current).await?;
+        read_records(&mut staged, &current, &mut broken);
+        let how = (merge, derive, &current);
+        let mut outcomes = merge_all(&mut tx, attempt, how, &staged, &mut broken).await?;
         outcomes.extend(broken.iter().map(|row| (row.product_id, Outcome::Rejected)));
         quarantine(&mut tx, attempt, broken, merge.now).await?;
-        write::finish(&mut tx, &attempt.run, &outcomes).await?;
+        write::outcomes(&mut tx, &attempt.run, taken.number, &outcomes).await?;
         commit_fenced(tx, attempt.epoch).await?;
         Ok(Some(outcomes))
     }
@@ -146,7 +147,7 @@ impl Warehouse {
         let mut tx = self.read().await?;
         let rows = tx
             .rows(
-                "SELECT outcome, COUNT(*) FROM run_products
+                "SELECT outcome, COUNT(*) FROM run_outcomes
                  WHERE run_id = $1 AND outcome IS NOT NULL GROUP BY outcome",
                 params![run],
             )
@@ -163,7 +164,7 @@ impl Warehouse {
 async fn merge_all(
     tx: &mut Tx,
     attempt: &Attempt,
-    how: (&Merge, &Derive<'_>),
+    how: How<'_>,
     staged: &[Staged],
     broken: &mut Vec<Broken>,
 ) -> Result<Vec<(i64, Outcome)>> {
@@ -198,13 +199,11 @@ async fn merge_all(
 async fn merge_part(
     tx: &mut Tx,
     attempt: &Attempt,
-    (merge, derive): (&Merge, &Derive<'_>),
+    (merge, derive, current): How<'_>,
     staged: &[Staged],
 ) -> Result<Vec<(i64, Outcome)>> {
-    let ids: Vec<i64> = staged.iter().map(|row| row.product_id).collect();
-    let current = read::current(tx, &ids).await?;
-    let folded = fold_all(tx, (attempt, merge), staged, &current).await?;
-    let present = read_told(tx, staged, &folded, &current).await?;
+    let folded = fold_all(tx, (attempt, merge), staged, current).await?;
+    let present = read_told(tx, staged, &folded, current).await?;
     // What is late or derived anew may have told what a later record did not tell again.
     let may_differ = |row: &Staged| {
         let folded = folded.get(&row.product_id)?;
@@ -216,20 +215,78 @@ async fn merge_part(
         .filter_map(|row| Some((row, may_differ(row)?)))
         .collect();
     let held = Held {
-        retold: retell::retell(tx, &attempt.run, &anew, (&current, &present), derive).await?,
+        retold: retell::retell(tx, &attempt.run, &anew, (current, &present), derive).await?,
         current,
         present,
     };
-    let (writes, outcomes) = decide_all(merge, staged, folded, &held);
+    let (writes, outcomes) = decide_all(merge, staged, folded, &held)?;
     write::write(tx, attempt, &writes, merge.now).await?;
-    write::memberships(tx, &attempt.run, &ids).await?;
+    // Who was not listed is in no category.
+    let listed = staged.iter().filter(|row| row.is_listed());
+    let listed: Vec<i64> = listed.map(|row| row.product_id).collect();
+    write::memberships(tx, &attempt.run, &listed).await?;
     Ok(outcomes)
 }
 
+/// Reads what a look that is newer and says nothing new does not need: since when history and sales are as they
+/// are.
+async fn complete(
+    tx: &mut Tx,
+    staged: &[Staged],
+    current: &mut HashMap<i64, Current>,
+) -> Result<()> {
+    let (mut changes, mut sales) = (Vec::new(), Vec::new());
+    for row in staged {
+        let Some(held) = current.get(&row.product_id) else {
+            continue;
+        };
+        let is_late = row.is_late(held);
+        if is_late {
+            changes.push(row.product_id);
+        }
+        if is_late || row.sells_other_than(held) {
+            sales.push(row.product_id);
+        }
+    }
+    for (id, at) in read::last_changes(tx, &changes).await? {
+        if let Some(held) = current.get_mut(&id) {
+            held.last_change = at;
+        }
+    }
+    for (id, at) in read::sales_said(tx, &sales).await? {
+        if let Some(held) = current.get_mut(&id) {
+            held.known.sales_said_at = Some(at);
+        }
+    }
+    Ok(())
+}
+
+/// Reads the records that may tell something; those that cannot be read are added to `broken`.
+fn read_records(
+    staged: &mut Vec<Staged>,
+    current: &HashMap<i64, Current>,
+    broken: &mut Vec<Broken>,
+) {
+    staged.retain_mut(|row| {
+        if row.product.is_some() || !row.may_tell(current.get(&row.product_id)) {
+            return true;
+        }
+        let read = row.read();
+        if let Err(rejection) = read {
+            broken.push(row.broken(rejection));
+            return false;
+        }
+        true
+    });
+}
+
+/// How a batch is merged, and what the warehouse holds of its products.
+type How<'a> = (&'a Merge, &'a Derive<'a>, &'a HashMap<i64, Current>);
+
 /// What the warehouse holds of the products of a batch, and what is to be told of those that were
 /// derived anew.
-struct Held {
-    current: HashMap<i64, Current>,
+struct Held<'a> {
+    current: &'a HashMap<i64, Current>,
     present: HashMap<i64, Present>,
     retold: HashMap<i64, Retold>,
 }
@@ -254,9 +311,9 @@ async fn quarantine(
 /// Whether the row is a 404 that the run does not believe, or without a record and of a product that
 /// was never loaded, so that nothing of it can go.
 fn is_ignored(merge: &Merge, row: &Staged, current: &HashMap<i64, Current>) -> bool {
-    let gone = row.product.is_none() && !row.withdrawn;
+    let gone = row.brief.is_none() && !row.withdrawn;
     let unknown = !current.contains_key(&row.product_id);
-    (gone && !merge.believe_gone) || (row.product.is_none() && unknown)
+    (gone && !merge.believe_gone) || (row.brief.is_none() && unknown)
 }
 
 /// Folds the looks of a batch into what is known; ignored rows are left out.
@@ -339,8 +396,8 @@ async fn read_told(
         .iter()
         .filter(|row| {
             let id = &row.product_id;
-            match (&row.product, folded.get(id), current.get(id)) {
-                (Some(product), Some(folded), Some(current)) => folded.tells(product, current),
+            match (&row.brief, folded.get(id), current.get(id)) {
+                (Some(brief), Some(folded), Some(current)) => folded.tells(brief, current),
                 (None, Some(_), Some(_)) => row.withdrawn,
                 _ => false,
             }
@@ -354,33 +411,39 @@ fn decide_all(
     merge: &Merge,
     staged: &[Staged],
     mut folded: HashMap<i64, Folded>,
-    held: &Held,
-) -> (Writes, Vec<(i64, Outcome)>) {
+    held: &Held<'_>,
+) -> Result<(Writes, Vec<(i64, Outcome)>)> {
     let (mut writes, now) = (Writes::default(), merge.now);
     let mut outcomes = Vec::with_capacity(staged.len());
     for row in staged {
         let id = row.product_id;
-        let told = (held.present.get(&id), held.retold.get(&id));
-        let outcome = match (folded.remove(&id), &row.product, held.current.get(&id)) {
+        let (kept, retold) = (held.present.get(&id), held.retold.get(&id));
+        let outcome = match (folded.remove(&id), &row.brief, held.current.get(&id)) {
             (None, ..) if row.withdrawn => Outcome::Rejected,
             (None, ..) | (_, None, None) => Outcome::Unobserved,
             (Some(folded), _, Some(_)) if folded.nothing_left => {
                 decide::decide_vanished(id, &folded, &mut writes)
             }
             (Some(folded), None, Some(current)) if row.withdrawn => {
-                decide::decide_withdrawn(id, folded, current, told, now, &mut writes)
+                decide::decide_withdrawn(id, folded, current, (kept, retold), now, &mut writes)
             }
             (Some(folded), None, Some(current)) => {
                 decide::decide_gone(id, folded, current, now, &mut writes)
             }
-            (Some(folded), Some(product), None) => {
-                decide::decide_new(id, product, folded, now, &mut writes)
+            (Some(folded), Some(brief), None) => {
+                let said = (brief, row.record()?);
+                decide::decide_new(said, folded, now, &mut writes)
             }
-            (Some(folded), Some(product), Some(current)) => {
-                decide::decide_known(product, folded, current, told, now, &mut writes)
+            (Some(folded), Some(brief), Some(current)) => {
+                let met = kept.map(|kept| Ok::<_, Error>((kept, row.record()?)));
+                let telling = Telling {
+                    met: met.transpose()?,
+                    retold,
+                };
+                decide::decide_known((id, brief), folded, current, &telling, now, &mut writes)
             }
         };
         outcomes.push((id, outcome));
     }
-    (writes, outcomes)
+    Ok((writes, outcomes))
 }

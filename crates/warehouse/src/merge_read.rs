@@ -1,72 +1,24 @@
-//! The rows that a merge reads: what waits, and what the warehouse holds of it.
+//! The rows that a merge reads: what the warehouse holds of the products of a batch.
 //!
-//! Not here: what follows from them (`decide`), the rows that are written (`merge_write`).
+//! Not here: the batch (`batches`), what follows from it (`decide`), the rows that are written (`merge_write`).
 
 use std::collections::HashMap;
 
-use catalog::{
-    Identity, Instant, Known, Look, Product, Rejection, RejectionReason, Source, Values,
-};
+use catalog::{Identity, Instant, Known, Look, Source, Values};
 
 use crate::arrivals::Kept;
 use crate::bulk::Columns;
 use crate::error::{Error, Result};
-use crate::params;
 use crate::present::Present;
 use crate::tx::Tx;
 use crate::value::{Row, Value};
-
-/// A product that waits to be loaded.
-pub(crate) struct Staged {
-    pub(crate) product_id: i64,
-    /// `None`: found gone.
-    pub(crate) product: Option<Product>,
-    pub(crate) gone_at: Option<Instant>,
-    /// The number of the rules that derived it.
-    pub(crate) derivation: i64,
-    /// Lower rules made a record of these pages, and these rules make none.
-    pub(crate) withdrawn: bool,
-    listing_page_id: Option<i64>,
-    detail_page_id: Option<i64>,
-}
-
-impl Staged {
-    /// The looks in the order of their times, each with its page.
-    pub(crate) fn looks(&self) -> Vec<(Look, Option<i64>)> {
-        let gone = self.gone_at.map(|observed_at| Look {
-            observed_at,
-            source: Source::Detail,
-            gone: true,
-            values: Values::default(),
-        });
-        let said = self.product.as_ref().map_or(&[][..], Product::looks);
-        gone.iter()
-            .chain(said)
-            .map(|look| (look.clone(), self.page_of(look.source)))
-            .collect()
-    }
-
-    /// The row as one that the warehouse refuses.
-    pub(crate) fn refused(&self, said: &str) -> Broken {
-        Broken {
-            product_id: self.product_id,
-            page_id: self.detail_page_id.or(self.listing_page_id),
-            rejection: Rejection::new(RejectionReason::Unstorable, None, said),
-        }
-    }
-
-    fn page_of(&self, source: Source) -> Option<i64> {
-        match source {
-            Source::Listing | Source::ListingHtml => self.listing_page_id,
-            Source::Detail | Source::DetailHtml => self.detail_page_id,
-        }
-    }
-}
 
 /// What the warehouse holds of a product, in brief.
 pub(crate) struct Current {
     pub(crate) known: Known,
     pub(crate) newest_look: Instant,
+    /// The newest row of history; where it was not asked for ([`last_changes`]) `observed_at`, which is that or
+    /// newer and, like that, not newer than `newest_look`.
     pub(crate) last_change: Instant,
     /// Of identity and details.
     pub(crate) hashes: (i64, Option<i64>),
@@ -83,95 +35,39 @@ pub(crate) struct Before {
     pub(crate) last_change: Instant,
 }
 
-/// A staged row that no record can be made of.
-pub(crate) struct Broken {
-    pub(crate) product_id: i64,
-    pub(crate) page_id: Option<i64>,
-    pub(crate) rejection: Rejection,
-}
-
-/// Takes a batch; the rows stay locked until the transaction ends.
-pub(crate) async fn take(tx: &mut Tx, run: &str, n: i64) -> Result<(Vec<Staged>, Vec<Broken>)> {
-    let rows = tx
-        .rows(
-            "SELECT product_id, record, gone_at, listing_page_id, detail_page_id, derivation, withdrawn
-             FROM staged_products WHERE run_id = $1 ORDER BY product_id LIMIT $2 {skip locked}",
-            params![run, n],
-        )
-        .await?;
-    let (mut staged, mut broken) = (Vec::with_capacity(rows.len()), Vec::new());
-    for row in &rows {
-        let product_id = row.int(0)?;
-        let (listing_page_id, detail_page_id) = (row.opt_int(3)?, row.opt_int(4)?);
-        let product = row.opt_text(1)?.map(|record| Product::from_json(&record));
-        let gone_at = row.opt_time(2)?;
-        let (derivation, withdrawn) = (row.int(5)?, row.flag(6)?);
-        let product = match product.transpose() {
-            Ok(product) if withdrawn || product.is_none() != gone_at.is_none() => Ok(product),
-            Ok(_) => Err(Rejection::new(
-                RejectionReason::BadStaged,
-                None,
-                "neither a record nor gone, or both",
-            )),
-            Err(rejection) => Err(rejection),
-        };
-        match product {
-            Ok(product) => staged.push(Staged {
-                product_id,
-                product,
-                gone_at,
-                derivation,
-                withdrawn,
-                listing_page_id,
-                detail_page_id,
-            }),
-            Err(rejection) => broken.push(Broken {
-                product_id,
-                page_id: detail_page_id.or(listing_page_id),
-                rejection,
-            }),
-        }
-    }
-    Ok((staged, broken))
-}
-
-/// What the warehouse holds of some products.
+/// What the warehouse holds of some products, without what [`last_changes`] and [`sales_said`] tell.
 pub(crate) async fn current(tx: &mut Tx, ids: &[i64]) -> Result<HashMap<i64, Current>> {
     let rows = tx
-        .rows(
+        .rows_of(
             "SELECT p.id, p.price, p.original_price, p.discount_percent, p.sales_count,
                 p.rating_average, p.review_count, p.seller_id, p.spid, p.stock_status,
                 p.stock_quantity, p.sales_velocity, p.delisted_at, p.identity_hash, p.details_hash,
                 p.content_at, p.observed_at, p.detail_observed_at, p.updated_at,
-                (SELECT MAX(o.observed_at) FROM observations o WHERE o.product_id = p.id),
-                (SELECT MAX(h.observed_at) FROM product_history h WHERE h.product_id = p.id),
-                (SELECT MAX(o.observed_at) FROM observations o
-                    WHERE o.product_id = p.id AND o.sales_count IS NOT NULL)
+                (SELECT MAX(o.observed_at) FROM observations o WHERE o.product_id = p.id)
              FROM products p WHERE p.id {among:$1}",
-            &[Value::Ids(ids.to_vec())],
+            ids,
         )
         .await?;
     let read = |row: &Row| -> Result<(i64, Current)> {
         let id = row.int(0)?;
         let delisted_at = row.opt_time(12)?;
-        let without = |what: &str| Error::Stored(format!("product {id} has no row in {what}"));
-        let newest_look = row.opt_time(19)?.ok_or_else(|| without("observations"))?;
+        let newest_look = row.opt_time(19)?;
+        let newest_look = newest_look.ok_or_else(|| without(id, "observations"))?;
+        let observed_at = row.time(16)?;
         let known = Known {
             observed_at: newest_look,
             values: values(row, 1)?,
             gone: delisted_at.is_some(),
-            sales_said_at: row.opt_time(21)?,
+            sales_said_at: None,
             sales_velocity: row.opt_real(11)?,
         };
         let current = Current {
             known,
             newest_look,
-            last_change: row
-                .opt_time(20)?
-                .ok_or_else(|| without("product_history"))?,
+            last_change: observed_at,
             hashes: (row.int(13)?, row.opt_int(14)?),
             content_at: row.time(15)?,
-            observed_at: row.time(16)?,
+            observed_at,
             detail_observed_at: row.opt_time(17)?,
             delisted_at,
             updated_at: row.time(18)?,
@@ -179,6 +75,49 @@ pub(crate) async fn current(tx: &mut Tx, ids: &[i64]) -> Result<HashMap<i64, Cur
         Ok((id, current))
     };
     rows.iter().map(read).collect()
+}
+
+fn without(id: i64, what: &str) -> Error {
+    Error::Stored(format!("product {id} has no row in {what}"))
+}
+
+/// The newest change of each of some products.
+pub(crate) async fn last_changes(tx: &mut Tx, ids: &[i64]) -> Result<Vec<(i64, Instant)>> {
+    let rows = newest(
+        tx,
+        ids,
+        "SELECT p.id, (SELECT MAX(h.observed_at) FROM product_history h WHERE h.product_id = p.id)
+         FROM products p WHERE p.id {among:$1}",
+    )
+    .await?;
+    let found = |(id, at): (i64, Option<Instant>)| {
+        Ok((id, at.ok_or_else(|| without(id, "product_history"))?))
+    };
+    rows.into_iter().map(found).collect()
+}
+
+/// When a look last told the sales of each of some products.
+pub(crate) async fn sales_said(tx: &mut Tx, ids: &[i64]) -> Result<Vec<(i64, Instant)>> {
+    let rows = newest(
+        tx,
+        ids,
+        "SELECT p.id, (SELECT MAX(o.observed_at) FROM observations o
+            WHERE o.product_id = p.id AND o.sales_count IS NOT NULL)
+         FROM products p WHERE p.id {among:$1}",
+    )
+    .await?;
+    let found = |(id, at): (i64, Option<Instant>)| Some((id, at?));
+    Ok(rows.into_iter().filter_map(found).collect())
+}
+
+async fn newest(tx: &mut Tx, ids: &[i64], sql: &str) -> Result<Vec<(i64, Option<Instant>)>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = tx.rows(sql, &[Value::Ids(ids.to_vec())]).await?;
+    rows.iter()
+        .map(|row| Ok((row.int(0)?, row.opt_time(1)?)))
+        .collect()
 }
 
 /// Ten columns from `at` on, in the order of `merge_write::VALUE_COLUMNS`.

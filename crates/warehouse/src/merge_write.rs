@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 
 use catalog::{Change, Instant, Known, Look, Values, compute};
 
+use crate::batches;
 use crate::bulk::Columns;
 use crate::corrections::Corrections;
 use crate::error::Result;
 use crate::lease::Attempt;
 use crate::merge::Outcome;
 use crate::present::Present;
-use crate::staging::{RUN_PRODUCT, run_products};
+use crate::staging::{RUN_PRODUCT, run_products, set_outcome};
 use crate::tx::Tx;
 use crate::value::Value;
 
@@ -180,8 +181,8 @@ async fn write_observations(tx: &mut Tx, run: &str, writes: &Writes) -> Result<(
         row.extend(value_cells(&look.values));
         row
     };
-    let appended: Vec<Vec<Value>> = writes.appended.iter().map(row).collect();
-    tx.append("observations", &columns, &appended).await?;
+    let appended = writes.appended.iter().map(row);
+    tx.append("observations", &columns, appended).await?;
     if writes.late.is_empty() {
         return Ok(());
     }
@@ -218,12 +219,9 @@ async fn write_history(tx: &mut Tx, writes: &Writes) -> Result<()> {
         ("sales_velocity", "{real}"),
     ];
     columns.extend(&VALUE_COLUMNS[..9]);
-    let rows: Vec<Vec<Value>> = writes
-        .history
-        .iter()
-        .map(|(id, change)| history_row(*id, change))
-        .collect();
-    tx.append("product_history", &columns, &rows).await
+    let history = writes.history.iter();
+    let rows = history.map(|(id, change)| history_row(*id, change));
+    tx.append("product_history", &columns, rows).await
 }
 
 fn history_row(id: i64, change: &Change) -> Vec<Value> {
@@ -337,19 +335,16 @@ fn whole_columns() -> Vec<(&'static str, &'static str)> {
     columns
 }
 
-fn whole_cells(whole: &[(Standing, Present)], now: Instant) -> Vec<Vec<Value>> {
-    let cells = |(standing, present): &(Standing, Present)| {
-        let mut cells = standing_cells(standing);
-        cells.extend(present_cells(present, &standing.known));
-        cells.push(now.into());
-        cells
-    };
-    whole.iter().map(cells).collect()
+fn whole_cells((standing, present): &(Standing, Present), now: Instant) -> Vec<Value> {
+    let mut cells = standing_cells(standing);
+    cells.extend(present_cells(present, &standing.known));
+    cells.push(now.into());
+    cells
 }
 
 async fn write_new(tx: &mut Tx, new: &[(Standing, Present)], now: Instant) -> Result<()> {
-    tx.append("products", &whole_columns(), &whole_cells(new, now))
-        .await
+    let rows = new.iter().map(|whole| whole_cells(whole, now));
+    tx.append("products", &whole_columns(), rows).await
 }
 
 async fn write_whole(tx: &mut Tx, whole: &[(Standing, Present)], now: Instant) -> Result<()> {
@@ -362,7 +357,8 @@ async fn write_whole(tx: &mut Tx, whole: &[(Standing, Present)], now: Instant) -
         .map(|(name, _)| format!("{name} = excluded.{name}"))
         .collect();
     let tail = format!("ON CONFLICT (id) DO UPDATE SET {}", set.join(", "));
-    tx.insert("products", &columns, &tail, &whole_cells(whole, now))
+    let rows: Vec<Vec<Value>> = whole.iter().map(|whole| whole_cells(whole, now)).collect();
+    tx.insert("products", &columns, &tail, &rows)
         .await
         .map(drop)
 }
@@ -432,21 +428,22 @@ const MEMBERSHIP_TAIL: &str = "ON CONFLICT (product_id, category_id) DO UPDATE S
     WHERE excluded.last_seen_at > product_categories.last_seen_at
         OR excluded.first_seen_at < product_categories.first_seen_at";
 
-/// Notes what became of each product and takes the staged rows away.
-pub(crate) async fn finish(tx: &mut Tx, run: &str, outcomes: &[(i64, Outcome)]) -> Result<()> {
+/// Notes what became of the products of a batch: in its row what most came to, and the others in their own.
+pub(crate) async fn outcomes(
+    tx: &mut Tx,
+    run: &str,
+    batch: i64,
+    outcomes: &[(i64, Outcome)],
+) -> Result<()> {
     let mut groups: BTreeMap<Outcome, Vec<i64>> = BTreeMap::new();
     for (id, outcome) in outcomes {
         groups.entry(*outcome).or_default().push(*id);
     }
+    let most = groups.iter().max_by_key(|(_, ids)| ids.len());
+    let most = most.map_or(Outcome::Unchanged, |(outcome, _)| *outcome);
+    groups.remove(&most);
     for (outcome, ids) in groups {
-        tx.execute(
-            "UPDATE run_products AS t SET stage = 'done', outcome = $3 {of run:$1,$2}",
-            &[run.into(), Value::Ids(ids), outcome.as_str().into()],
-        )
-        .await?;
+        set_outcome(tx, run, outcome.as_str(), &ids).await?;
     }
-    let ids: Vec<i64> = outcomes.iter().map(|(id, _)| *id).collect();
-    tx.delete("staged_products", RUN_PRODUCT, &run_products(run, &ids))
-        .await
-        .map(drop)
+    batches::finish(tx, batch, most).await
 }

@@ -15,7 +15,7 @@ use crate::tx::Tx;
 /// A file, and the database that it is for; `None`: both.
 type Migration = (&'static str, &'static str, Option<Dialect>);
 
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     (
         "0001_catalogue",
         include_str!("../migrations/0001_catalogue.sql"),
@@ -39,6 +39,11 @@ const MIGRATIONS: [Migration; 5] = [
     (
         "0005_trust",
         include_str!("../migrations/0005_trust.sql"),
+        None,
+    ),
+    (
+        "0006_batches",
+        include_str!("../migrations/0006_batches.sql"),
         None,
     ),
 ];

@@ -52,7 +52,6 @@ const COLUMNS: &Columns = &[
     ("spid", "bigint"),
     ("fingerprint", "bigint"),
     ("attempts", "bigint"),
-    ("stage", "text"),
 ];
 
 /// Products of a run by where they were listed, the first in walk order first.
@@ -188,7 +187,6 @@ impl Warehouse {
                     product.known.spid.into(),
                     product.known.fingerprint.into(),
                     0_i64.into(),
-                    "waiting".into(),
                 ]
             })
             .collect();

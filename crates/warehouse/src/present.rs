@@ -154,15 +154,6 @@ impl Present {
             },
         }
     }
-
-    /// Whether the two differ in what details say.
-    pub(crate) fn details_differ(&self, other: &Self) -> bool {
-        let nameless = |present: &Self| Self {
-            identity: Identity::default(),
-            ..present.clone()
-        };
-        nameless(self) != nameless(other)
-    }
 }
 
 fn pick<T: Clone>(age: Age, said: Option<&T>, kept: Option<&T>) -> Option<T> {

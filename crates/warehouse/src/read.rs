@@ -193,7 +193,7 @@ impl Warehouse {
     /// its price.
     pub async fn most_changed(&self) -> Result<Option<i64>> {
         let mut tx = self.read().await?;
-        let sql = "SELECT h.product_id FROM (SELECT product_id FROM run_products
+        let sql = "SELECT h.product_id FROM (SELECT product_id FROM run_outcomes
                 WHERE run_id = (SELECT id FROM runs ORDER BY number DESC LIMIT 1)
                     AND outcome = 'changed' ORDER BY product_id LIMIT 100) AS c
             JOIN product_history h ON h.product_id = c.product_id

@@ -11,11 +11,12 @@ use std::collections::HashMap;
 use catalog::{Instant, Look, Product};
 
 use crate::arrivals::{self, Arrivals, Kept, PagedLook};
-use crate::decide::{self, newest};
+use crate::decide::{self, Telling, newest};
 use crate::error::Result;
-use crate::merge_read::{Before, Current, Staged};
+use crate::merge_read::{Before, Current};
 use crate::merge_write::{Standing, Writes};
 use crate::present::Present;
+use crate::staged::{Brief, Staged};
 use crate::staging::{self, ToTransform};
 use crate::tx::Tx;
 use crate::value::{Row, Value};
@@ -165,11 +166,16 @@ fn replay(id: i64, records: &[Product]) -> Result<Option<Retold>> {
         let before = arrivals.rewind_to().and_then(|from| before(&looks, from));
         let folded = decide::fold(id, arrivals, current, before.as_ref())?;
         let (mut writes, now) = (Writes::default(), product.identity_at());
+        let brief = Brief::of(product);
         match &held {
-            None => decide::decide_new(id, product, folded, now, &mut writes),
+            None => decide::decide_new((&brief, product), folded, now, &mut writes),
             Some((current, kept)) => {
-                let kept = folded.tells(product, current).then_some(kept);
-                decide::decide_known(product, folded, current, (kept, None), now, &mut writes)
+                let telling = Telling {
+                    met: folded.tells(&brief, current).then_some((kept, product)),
+                    retold: None,
+                };
+                let said = (id, &brief);
+                decide::decide_known(said, folded, current, &telling, now, &mut writes)
             }
         };
         let late = std::mem::take(&mut writes.late);

@@ -175,7 +175,7 @@ impl Warehouse {
                 WHERE run_id = $1 AND detail IN ('unfetched', 'deferred')",
             ],
             &[
-                "UPDATE run_products SET stage = 'waiting', outcome = NULL, claim = NULL,
+                "UPDATE run_products SET outcome = NULL, batch = NULL, claim = NULL,
                     detail = CASE WHEN detail = 'rejected' AND page_id IS NOT NULL THEN 'good'
                         ELSE detail END
                     WHERE run_id = $1",

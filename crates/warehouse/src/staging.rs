@@ -2,11 +2,12 @@
 //!
 //! Not here: making the record (`catalog`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use catalog::{Instant, Listing, Product, Seen, Source};
 
+use crate::batches::{self, Batch, Line};
 use crate::bulk::Columns;
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced, note_claim};
@@ -17,6 +18,9 @@ use crate::rejections::{self, RejectionToStore};
 use crate::shapes::{self, ShapeRow};
 use crate::tx::Tx;
 use crate::value::{Row, Value};
+
+/// Products of a batch at most.
+const MAX_BATCH: i64 = 10_000;
 
 /// A product of a run and what its pages are.
 #[derive(Debug)]
@@ -72,73 +76,79 @@ pub enum Transformed {
     },
 }
 
-const STAGED_COLUMNS: &Columns = &[
-    ("run_id", "text"),
-    ("product_id", "bigint"),
-    ("record", "text"),
-    ("gone_at", "{time}"),
-    ("listing_page_id", "bigint"),
-    ("detail_page_id", "bigint"),
-    ("derivation", "bigint"),
-    ("withdrawn", "{flag}"),
-];
+/// A batch of products that a worker has claimed.
+#[derive(Debug)]
+pub struct Claimed {
+    /// To be named when they are staged.
+    pub batch: Batch,
+    /// With their pages; none: others hold the rest.
+    pub products: Vec<ToTransform>,
+}
 
 impl Warehouse {
-    /// Claims up to `n` products of the run with their pages. `None`: nothing is left; an empty
-    /// list: others hold the rest.
-    pub async fn next_to_transform(
-        &self,
-        attempt: &Attempt,
-        n: i64,
-    ) -> Result<Option<Vec<ToTransform>>> {
+    /// Claims up to `n` products of the run with their pages. `None`: nothing is left.
+    pub async fn next_to_transform(&self, attempt: &Attempt, n: i64) -> Result<Option<Claimed>> {
         let mut tx = self.begin().await?;
-        let mut ids = claim(&mut tx, attempt, n).await?;
+        let most = n.clamp(1, MAX_BATCH);
+        let number = batches::begin(&mut tx, attempt).await?;
+        let mut ids = claim(&mut tx, attempt, number, most).await?;
         if ids.is_empty() && attempt.reached.swap(0, Ordering::Relaxed) > 0 {
             // What another gave back may lie behind.
-            ids = claim(&mut tx, attempt, n).await?;
+            ids = claim(&mut tx, attempt, number, most).await?;
         }
-        if let Some(last) = ids.iter().max() {
-            attempt.reached.store(*last, Ordering::Relaxed);
-            note_claim(&mut tx, attempt.epoch).await?;
-        }
+        let batch = Batch {
+            number,
+            products: ids.len(),
+        };
+        let Some(last) = ids.iter().max() else {
+            tx.end().await?;
+            let products = Vec::new();
+            let open = self.open_rows(attempt).await? > 0;
+            return Ok(open.then_some(Claimed { batch, products }));
+        };
+        attempt.reached.store(*last, Ordering::Relaxed);
+        batches::hold(&mut tx, batch).await?;
+        note_claim(&mut tx, attempt.epoch).await?;
         commit_fenced(tx, attempt.epoch).await?;
-        if ids.is_empty() {
-            return Ok((self.open_rows(attempt).await? > 0).then(Vec::new));
-        }
         let mut tx = self.read().await?;
         let products = with_pages(&mut tx, &run_products(&attempt.run, &ids)).await?;
         tx.commit().await?;
-        Ok(Some(products))
+        Ok(Some(Claimed { batch, products }))
     }
 
-    /// Stores a batch of transformed products, the new states and the `shapes` of its details, in
-    /// one transaction.
+    /// Stages the records of a claimed batch, what became of its other products, and the `shapes` of its
+    /// details, in one transaction. Every product of the batch must be told of.
     pub async fn commit_transformed(
         &self,
         attempt: &Attempt,
-        batch: &[Transformed],
+        batch: Batch,
+        transformed: &[Transformed],
         shapes: &[ShapeRow],
         now: Instant,
     ) -> Result<()> {
-        self.commit_derived(attempt, catalog::DERIVATION, batch, shapes, now)
-            .await
+        let made = (catalog::DERIVATION, transformed);
+        self.commit_derived(attempt, batch, made, shapes, now).await
     }
 
-    /// The same, of records that rules of another number derived: `derivation` goes with them.
+    /// The same, of records that rules of another number derived: it goes with them.
     pub async fn commit_derived(
         &self,
         attempt: &Attempt,
-        derivation: i64,
-        batch: &[Transformed],
+        batch: Batch,
+        (derivation, transformed): (i64, &[Transformed]),
         shapes: &[ShapeRow],
         now: Instant,
     ) -> Result<()> {
+        if transformed.len() != batch.products {
+            let (told, held) = (transformed.len(), batch.products);
+            let text = format!("a batch of {held} products with results of {told}");
+            return Err(Error::Stored(text));
+        }
         let mut tx = self.begin().await?;
-        let (mut staged, mut states) = (Vec::new(), States::default());
-        let (mut rejected, mut bad_details, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-        let mut without_record = Vec::new();
-        for product in batch {
-            let (id, stage, outcome) = match product {
+        let (mut rejected, mut bad_details) = (Vec::new(), Vec::new());
+        let (mut refused, mut unobserved) = (Vec::new(), Vec::new());
+        for product in transformed {
+            match product {
                 Transformed::Staged {
                     product,
                     detail_rejected,
@@ -148,40 +158,36 @@ impl Warehouse {
                         rejected.push(rejection.clone());
                         bad_details.push(product.id());
                     }
-                    (product.id(), "staged", None)
                 }
-                Transformed::Gone { product_id, .. } => (*product_id, "staged", None),
+                Transformed::Gone { .. } => {}
                 Transformed::Rejected {
                     product_id,
                     rejection,
                 } => {
                     rejected.push(rejection.clone());
                     refused.push(*product_id);
-                    without_record.push(*product_id);
-                    (*product_id, "done", Some("rejected"))
                 }
-                Transformed::Unobserved { product_id } => (*product_id, "done", Some("unobserved")),
-            };
-            staged.extend(staged_row(&attempt.run, derivation, product));
-            states.entry((stage, outcome)).or_default().push(id);
+                Transformed::Unobserved { product_id } => unobserved.push(*product_id),
+            }
         }
-        set_states(&mut tx, attempt, states).await?;
-        staged.extend(withdrawn_rows(&mut tx, attempt, derivation, without_record).await?);
-        tx.append("staged_products", STAGED_COLUMNS, &staged)
-            .await?;
-        reject_details(&mut tx, &attempt.run, bad_details, refused).await?;
-        rejections::insert(&mut tx, &attempt.run, &attempt.step, &rejected, now).await?;
-        shapes::add(&mut tx, &attempt.run, shapes).await?;
+        let mut lines: Vec<Line<'_>> = transformed.iter().filter_map(line).collect();
+        lines.extend(withdrawn(&mut tx, attempt, derivation, &refused).await?);
+        batches::stage(&mut tx, attempt, batch, &lines, derivation).await?;
+        let run = &attempt.run;
+        set_outcome(&mut tx, run, "rejected", &refused).await?;
+        set_outcome(&mut tx, run, "unobserved", &unobserved).await?;
+        reject_details(&mut tx, run, bad_details, refused).await?;
+        rejections::insert(&mut tx, run, &attempt.step, &rejected, now).await?;
+        shapes::add(&mut tx, run, shapes).await?;
         commit_fenced(tx, attempt.epoch).await
     }
 
     /// How many products of a run wait to be loaded.
     pub async fn staged_count(&self, run: &str) -> Result<i64> {
         let mut tx = self.read().await?;
-        let sql = "SELECT COUNT(*) FROM staged_products WHERE run_id = $1";
-        let row = tx.row(sql, params![run]).await?;
+        let count = batches::to_load(&mut tx, run).await?;
         tx.commit().await?;
-        row.map_or(Ok(0), |row| row.int(0))
+        Ok(count)
     }
 
     /// Products of a run by stage and outcome: stage, outcome, how many.
@@ -189,7 +195,7 @@ impl Warehouse {
         let mut tx = self.read().await?;
         let rows = tx
             .rows(
-                "SELECT stage, outcome, COUNT(*) FROM run_products WHERE run_id = $1
+                "SELECT stage, outcome, COUNT(*) FROM run_outcomes WHERE run_id = $1
                  GROUP BY stage, outcome ORDER BY stage, outcome",
                 params![run],
             )
@@ -201,31 +207,22 @@ impl Warehouse {
     }
 }
 
-/// The new states of products: stage and outcome, and who has them.
-type States = BTreeMap<(&'static str, Option<&'static str>), Vec<i64>>;
-
-/// Sets them, if all the products are still claimed by the attempt.
-async fn set_states(tx: &mut Tx, attempt: &Attempt, states: States) -> Result<()> {
-    for ((stage, outcome), ids) in states {
-        let wanted = ids.len() as u64;
-        let set = tx
-            .execute(
-                "UPDATE run_products AS t SET stage = $4, outcome = $5
-                 {of run:$1,$2} AND t.claim = $3",
-                &[
-                    (&attempt.run).into(),
-                    Value::Ids(ids),
-                    attempt.epoch.into(),
-                    stage.into(),
-                    outcome.into(),
-                ],
-            )
-            .await?;
-        if set != wanted {
-            return Err(Error::Fenced(attempt.epoch));
-        }
+/// Notes what became of products of a run.
+pub(crate) async fn set_outcome(
+    tx: &mut Tx,
+    run: &str,
+    outcome: &'static str,
+    ids: &[i64],
+) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    tx.execute(
+        "UPDATE run_products AS t SET outcome = $3 {of run:$1,$2}",
+        &[run.into(), Value::Ids(ids.to_vec()), outcome.into()],
+    )
+    .await
+    .map(drop)
 }
 
 /// Notes that details were refused: `bad` beside a listing, and those of the `refused` products that
@@ -245,19 +242,19 @@ async fn reject_details(tx: &mut Tx, run: &str, bad: Vec<i64>, refused: Vec<i64>
 }
 
 /// Claims up to `n` products that wait, behind the last one that the attempt claimed. A walk along the
-/// key instead of an index of what waits: such an index would be written with every change of a stage.
-async fn claim(tx: &mut Tx, attempt: &Attempt, n: i64) -> Result<Vec<i64>> {
+/// key instead of an index of what waits: such an index would be written with every claim.
+async fn claim(tx: &mut Tx, attempt: &Attempt, batch: i64, n: i64) -> Result<Vec<i64>> {
     let rows = tx
         .rows(
             "WITH picked AS MATERIALIZED (SELECT run_id, product_id FROM run_products
-                WHERE run_id = $1 AND product_id > $4 AND stage = 'waiting' AND claim IS NULL
+                WHERE run_id = $1 AND product_id > $4 AND outcome IS NULL AND batch IS NULL
                 ORDER BY product_id LIMIT $3 {skip locked})
-             UPDATE run_products SET claim = $2 FROM picked
+             UPDATE run_products SET batch = $2 FROM picked
              WHERE run_products.run_id = picked.run_id AND run_products.product_id = picked.product_id
              RETURNING run_products.product_id",
             params![
                 &attempt.run,
-                attempt.epoch,
+                batch,
                 n,
                 attempt.reached.load(Ordering::Relaxed)
             ],
@@ -267,12 +264,12 @@ async fn claim(tx: &mut Tx, attempt: &Attempt, n: i64) -> Result<Vec<i64>> {
 }
 
 /// Products without a record of which lower rules had made one: their looks are to go.
-async fn withdrawn_rows(
+async fn withdrawn(
     tx: &mut Tx,
     attempt: &Attempt,
     derivation: i64,
-    without_record: Vec<i64>,
-) -> Result<Vec<Vec<Value>>> {
+    without_record: &[i64],
+) -> Result<Vec<Line<'static>>> {
     if without_record.is_empty() {
         return Ok(Vec::new());
     }
@@ -281,54 +278,48 @@ async fn withdrawn_rows(
             "SELECT DISTINCT product_id FROM observations
              WHERE product_id {among:$1} AND run_id = $2 AND derivation < $3",
             &[
-                Value::Ids(without_record),
+                Value::Ids(without_record.to_vec()),
                 (&attempt.run).into(),
                 derivation.into(),
             ],
         )
         .await?;
-    let withdrawn = |row: &Row| -> Result<Vec<Value>> {
-        Ok(vec![
-            (&attempt.run).into(),
-            row.int(0)?.into(),
-            Value::Null,
-            Value::Null,
-            Value::Null,
-            Value::Null,
-            derivation.into(),
-            true.into(),
-        ])
+    let withdrawn = |row: &Row| -> Result<Line<'static>> {
+        Ok(Line {
+            product_id: row.int(0)?,
+            record: None,
+            gone_at: None,
+            listing_page_id: None,
+            detail_page_id: None,
+            withdrawn: true,
+        })
     };
     rows.iter().map(withdrawn).collect()
 }
 
-fn staged_row(run: &str, derivation: i64, product: &Transformed) -> Option<Vec<Value>> {
+fn line(product: &Transformed) -> Option<Line<'_>> {
     match product {
         Transformed::Staged {
             product,
             listing_page_id,
             detail_page_id,
             ..
-        } => Some(vec![
-            run.into(),
-            product.id().into(),
-            product.to_json().into(),
-            Value::Null,
-            (*listing_page_id).into(),
-            (*detail_page_id).into(),
-            derivation.into(),
-            false.into(),
-        ]),
-        Transformed::Gone { product_id, at } => Some(vec![
-            run.into(),
-            (*product_id).into(),
-            Value::Null,
-            (*at).into(),
-            Value::Null,
-            Value::Null,
-            derivation.into(),
-            false.into(),
-        ]),
+        } => Some(Line {
+            product_id: product.id(),
+            record: Some(product),
+            gone_at: None,
+            listing_page_id: *listing_page_id,
+            detail_page_id: *detail_page_id,
+            withdrawn: false,
+        }),
+        Transformed::Gone { product_id, at } => Some(Line {
+            product_id: *product_id,
+            record: None,
+            gone_at: Some(*at),
+            listing_page_id: None,
+            detail_page_id: None,
+            withdrawn: false,
+        }),
         Transformed::Rejected { .. } | Transformed::Unobserved { .. } => None,
     }
 }

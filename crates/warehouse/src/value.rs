@@ -7,6 +7,9 @@ use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type};
 
 use crate::error::{Error, Result};
 
+/// Bytes of one message of COPY, about.
+const COPY_PIECE: usize = 1 << 16;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Milliseconds from 1970 to PostgreSQL's epoch, 2000-01-01.
@@ -148,22 +151,45 @@ impl ToSql for Column<'_> {
 }
 
 /// Rows in the form of PostgreSQL's binary COPY: a head, each row with the length of every value, an end.
-pub(crate) fn copy_bytes(
-    columns: &[(&str, &str)],
-    rows: &[Vec<Value>],
-) -> std::result::Result<Bytes, BoxError> {
-    let types: Vec<Type> = columns.iter().map(|(_, ty)| postgres_type(ty)).collect();
-    let mut out = BytesMut::with_capacity(rows.len() * 256);
-    out.put_slice(b"PGCOPY\n\xff\r\n\0");
-    out.put_u64(0);
-    for row in rows {
-        out.put_i16(i16::try_from(row.len())?);
-        for (value, ty) in row.iter().zip(&types) {
-            put_sized(value, ty, &mut out)?;
+pub(crate) struct CopyRows {
+    types: Vec<Type>,
+    out: BytesMut,
+}
+
+impl CopyRows {
+    pub(crate) fn new(columns: &[(&str, &str)]) -> Self {
+        let mut out = BytesMut::with_capacity(2 * COPY_PIECE);
+        out.put_slice(b"PGCOPY\n\xff\r\n\0");
+        out.put_u64(0);
+        Self {
+            types: columns.iter().map(|(_, ty)| postgres_type(ty)).collect(),
+            out,
         }
     }
-    out.put_i16(-1);
-    Ok(out.freeze())
+
+    /// Adds a row; what is to be sent, once there is enough of it.
+    pub(crate) fn row(&mut self, row: &[Value]) -> Result<Option<Bytes>> {
+        let put = |out: &mut BytesMut, types: &[Type]| {
+            out.put_i16(i16::try_from(row.len())?);
+            for (value, ty) in row.iter().zip(types) {
+                put_sized(value, ty, out)?;
+            }
+            Ok::<_, BoxError>(())
+        };
+        put(&mut self.out, &self.types).map_err(|error| Error::Stored(error.to_string()))?;
+        if self.out.len() < COPY_PIECE {
+            return Ok(None);
+        }
+        let piece = self.out.split().freeze();
+        self.out.reserve(2 * COPY_PIECE);
+        Ok(Some(piece))
+    }
+
+    /// The rest.
+    pub(crate) fn end(mut self) -> Bytes {
+        self.out.put_i16(-1);
+        self.out.freeze()
+    }
 }
 
 /// The type that a word of [`crate::dialect`] stands for.

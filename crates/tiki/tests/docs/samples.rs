@@ -112,7 +112,9 @@ fn slow_stored_words_are_described() {
         ("listing_pages", &["state"]),
         ("listings", &["source"]),
         ("pages", &["kind", "source", "encoding"]),
-        ("run_products", &["reason", "detail", "stage", "outcome"]),
+        ("run_products", &["reason", "detail"]),
+        ("run_outcomes", &["stage", "outcome"]),
+        ("staged_products", &["state"]),
         ("warehouse_info", &["key"]),
     ] {
         let (_, rest) = schema.split_once(&format!("### `{table}`\n")).expect(table);

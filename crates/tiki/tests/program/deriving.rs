@@ -110,9 +110,9 @@ async fn load_faulty(url: &str) {
         .await
         .expect("a claim")
     {
-        let batch: Vec<Transformed> = claimed.into_iter().map(faulty).collect();
+        let batch: Vec<Transformed> = claimed.products.into_iter().map(faulty).collect();
         let lower = catalog::DERIVATION - 1;
-        let stored = warehouse.commit_derived(&transform, lower, &batch, &[], now);
+        let stored = warehouse.commit_derived(&transform, claimed.batch, (lower, &batch), &[], now);
         stored.await.expect("a staged batch");
     }
     let closed = warehouse.close_step(&transform, 0, "{}").await;
@@ -123,7 +123,6 @@ async fn load_faulty(url: &str) {
         .expect("an end");
     let load = attempt(&warehouse, "load-products").await;
     let merge = Merge {
-        batch: 100,
         believe_gone: true,
         now,
     };

@@ -82,7 +82,7 @@ fn second_leaves_or_waits(tiki: &Tiki) {
         assert!(!said.contains("panicked"), "{said}");
     }
     assert_eq!(open(tiki), (3, 0));
-    let twice = "SELECT COUNT(*) AS n FROM (SELECT run_id, product_id FROM run_products
+    let twice = "SELECT COUNT(*) AS n FROM (SELECT run_id, product_id FROM run_outcomes
         WHERE outcome IS NULL) AS left_over";
     assert_eq!(
         tiki.json(&["sql", "--json", twice])[0]["n"]

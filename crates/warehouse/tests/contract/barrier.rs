@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use warehouse::{Attempt, AttemptRequest, DetailAsk, DetailOutcome, Merge, Outcome, Warehouse};
+use warehouse::{Attempt, AttemptRequest, Claimed, DetailAsk, DetailOutcome, Outcome, Warehouse};
 
 use crate::products::{listed, listing};
 use crate::store::{Store, answer, at, merge, wish};
@@ -105,12 +105,15 @@ async fn a_step_of_records_stays_open_while_one_holds_its_claim(store: Store) {
     let claimed = held.next_to_transform(&holder, 7).await.expect("a claim");
     let claimed = claimed.expect("work");
     let second = join(&other, step).await;
-    let stage = async |warehouse: &Warehouse, attempt: &Attempt, ids: Vec<i64>| {
-        let staged: Vec<_> = ids
+    let stage = async |warehouse: &Warehouse, attempt: &Attempt, claimed: Claimed| {
+        let staged: Vec<_> = claimed
+            .products
             .into_iter()
-            .map(|product_id| warehouse::Transformed::Unobserved { product_id })
+            .map(|product| warehouse::Transformed::Unobserved {
+                product_id: product.product_id,
+            })
             .collect();
-        let stored = warehouse.commit_transformed(attempt, &staged, &[], at(0));
+        let stored = warehouse.commit_transformed(attempt, claimed.batch, &staged, &[], at(0));
         stored.await.expect("kept");
         staged.len()
     };
@@ -118,27 +121,22 @@ async fn a_step_of_records_stays_open_while_one_holds_its_claim(store: Store) {
     loop {
         let batch = other.next_to_transform(&second, 7).await.expect("a claim");
         let batch = batch.expect("the step is not over while one holds its claim");
-        if batch.is_empty() {
+        if batch.products.is_empty() {
             break;
         }
-        let ids = batch.iter().map(|product| product.product_id).collect();
-        done += stage(&other, &second, ids).await;
+        done += stage(&other, &second, batch).await;
     }
     assert_eq!(done as i64, ALL - 7);
     assert!(!closes(&other, &second).await);
     assert!(!is_closed(&store, step).await);
-    let ids = claimed.iter().map(|product| product.product_id).collect();
-    stage(&held, &holder, ids).await;
+    stage(&held, &holder, claimed).await;
     let counts = store.warehouse.outcome_counts("r").await.expect("counts");
     assert_eq!(counts, [("unobserved".to_owned(), ALL)]);
     assert!(closes(&other, &second).await);
 }
 
 async fn drain_load(warehouse: Warehouse, attempt: Attempt) -> Vec<(i64, Outcome)> {
-    let merge = Merge {
-        batch: 7,
-        ..merge()
-    };
+    let merge = merge();
     let mut loaded = Vec::new();
     while let Some(batch) = warehouse
         .load_batch(&attempt, &merge)
@@ -163,7 +161,7 @@ async fn a_load_stays_open_while_one_waits_before_its_commit() {
     let ids: Vec<i64> = (1..=ALL).collect();
     store.plan("r", &ids, None).await;
     let arrivals = ids.iter().map(|id| listed(listing(*id, 1), at(1)));
-    store.stage("r", arrivals.collect()).await;
+    store.stage_by(7, "r", arrivals.collect()).await;
     let step = "load-products";
     let (held, other, third) = (
         store.again().await,
@@ -171,10 +169,7 @@ async fn a_load_stays_open_while_one_waits_before_its_commit() {
         store.again().await,
     );
     let holder = join(&held, step).await;
-    let merge = Merge {
-        batch: 7,
-        ..merge()
-    };
+    let merge = merge();
     // Its first claim is noted with its first batch; from then on only the commit touches its row.
     let first = held.load_batch(&holder, &merge).await.expect("a batch");
     let mut loaded = first.expect("work");

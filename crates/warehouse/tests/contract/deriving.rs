@@ -124,7 +124,7 @@ async fn derive(
     store: &Store,
     run: &str,
     derivation: i64,
-    made: &Made,
+    records: &Made,
     truth: &HashMap<(String, i64), Product>,
 ) -> Vec<(i64, Outcome)> {
     let attempt = store.attempt(run, STEPS[0]).await;
@@ -134,22 +134,19 @@ async fn derive(
         .await
         .expect("a claim")
     {
-        let batch: Vec<Transformed> = claimed
+        let made: Vec<Transformed> = claimed
+            .products
             .iter()
-            .map(|claimed| transformed(claimed.product_id, made[&claimed.product_id].as_ref()))
+            .map(|claimed| transformed(claimed.product_id, records[&claimed.product_id].as_ref()))
             .collect();
         store
             .warehouse
-            .commit_derived(&attempt, derivation, &batch, &[], at(0))
+            .commit_derived(&attempt, claimed.batch, (derivation, &made), &[], at(0))
             .await
             .expect("a staged batch");
     }
     store.end(&attempt).await;
     let attempt = store.attempt(run, STEPS[1]).await;
-    let small = warehouse::Merge {
-        batch: 5,
-        ..merge()
-    };
     let of = |product: warehouse::ToTransform| {
         let key = (product.run, product.product_id);
         truth.get(&key).cloned()
@@ -157,7 +154,7 @@ async fn derive(
     let mut outcomes = Vec::new();
     while let Some(batch) = store
         .warehouse
-        .load_deriving(&attempt, &small, &of)
+        .load_deriving(&attempt, &merge(), &of)
         .await
         .expect("a batch")
     {

@@ -68,8 +68,8 @@ async fn fill(store: &Store, products: i64) {
         // The runs that are old enough to go had as many products in either warehouse.
         write!(
             sql,
-            "INSERT INTO run_products (run_id, product_id, rank, detail, attempts, stage, outcome)
-             {} SELECT '{run}', i * {}, 0, 'none', 0, 'done', 'unchanged' FROM p;\n",
+            "INSERT INTO run_products (run_id, product_id, rank, detail, attempts, outcome)
+             {} SELECT '{run}', i * {}, 0, 'none', 0, 'unchanged' FROM p;\n",
             numbers("p", DAY),
             products / DAY
         )

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use catalog::{Change, Instant, Look, Source, Values};
-use warehouse::{Merge, Warehouse};
+use warehouse::Warehouse;
 
 use crate::orders::Chance;
 use crate::products::{both, detail, listed, listing};
@@ -91,7 +91,7 @@ async fn stage(store: &Store, seed: u64, loaders: Vec<Vec<Delivery>>) -> Vec<Vec
             store.create_run(&run).await;
             let ids: Vec<i64> = delivery.iter().map(Arrival::id).collect();
             store.plan(&run, &ids, None).await;
-            store.stage(&run, delivery).await;
+            store.stage_by(7, &run, delivery).await;
             store.finish_run(&run).await;
             runs[loader].push(run);
         }
@@ -100,10 +100,7 @@ async fn stage(store: &Store, seed: u64, loaders: Vec<Vec<Delivery>>) -> Vec<Vec
 }
 
 async fn load(warehouse: Warehouse, runs: Vec<String>) {
-    let merge = Merge {
-        batch: 7,
-        ..merge()
-    };
+    let merge = merge();
     for run in runs {
         let wish = wish(&run, "load-products");
         let attempt = warehouse.begin_attempt(&wish, |_| false).await;

@@ -339,19 +339,15 @@ async fn memberships_are_of_every_category_and_one_is_primary(store: Store) {
 
 async fn a_batch_is_bounded_and_all_is_loaded(store: Store) {
     let arrivals = (1..=25).map(|id| listed(listing(id, 100), at(1))).collect();
-    let small = Merge {
-        batch: 10,
-        ..merge()
-    };
     store.create_run("r").await;
     let ids: Vec<i64> = (1..=25).collect();
     store.plan("r", &ids, None).await;
-    store.stage("r", arrivals).await;
+    store.stage_by(10, "r", arrivals).await;
     let attempt = store.attempt("r", "load-products").await;
     let mut sizes = Vec::new();
     while let Some(batch) = store
         .warehouse
-        .load_batch(&attempt, &small)
+        .load_batch(&attempt, &merge())
         .await
         .expect("a batch")
     {

@@ -152,7 +152,7 @@ const KEPT: [&str; 8] = [
         FROM product_categories",
     "SELECT product_id, fingerprint, detail_at FROM product_state ORDER BY product_id",
     "SELECT run_id, product_id, listed_in, reason, rank, detail, spid, fingerprint, attempts, next_at,
-        page_id, answered_at, stage, outcome, claim, error FROM run_products ORDER BY run_id",
+        page_id, answered_at, outcome, claim, error FROM run_products ORDER BY run_id",
 ];
 
 async fn kept(store: &Store) -> Vec<Vec<String>> {

@@ -1,8 +1,10 @@
 //! A row that cannot be loaded keeps no other from it.
 
+use std::fmt::Write;
+
 use warehouse::Outcome;
 
-use crate::products::{listed, listing};
+use crate::products::{self, listed, listing};
 use crate::store::{Arrival, Store, at, merge};
 
 on_both!(
@@ -59,7 +61,7 @@ async fn refused_rows_are_set_aside_and_the_rest_is_loaded(store: Store) {
         "{:?}",
         rejections[0].seen
     );
-    let waits = "SELECT COUNT(*) FROM staged_products";
+    let waits = "SELECT COUNT(*) FROM staged_products WHERE records IS NOT NULL";
     assert_eq!(store.cell(waits).await, "0");
     // As if the three had never come.
     let clean = Store::sqlite().await;
@@ -110,25 +112,49 @@ async fn a_batch_of_nothing_but_refused_rows_ends(store: Store) {
 
 async fn a_staged_row_that_is_no_record_is_set_aside(store: Store) {
     store.create_run("r").await;
-    store.plan("r", &[1, 2, 3, 4], None).await;
-    store.stage("r", shelf(1..5, |id| 1000 * id, 1)).await;
-    store
-        .seed(
-            "UPDATE staged_products SET record = '{\"from\": \"another program\"}' WHERE product_id = 2;
-             UPDATE staged_products SET record = NULL WHERE product_id = 3;",
-        )
-        .await;
+    store.plan("r", &[1, 2, 3, 4, 5], None).await;
+    store.stage("r", shelf(1..6, |id| 1000 * id, 1)).await;
+    let good = products::product(Some((listing(1, 1000), at(1))), None).to_staged();
+    let lines = [
+        format!("1 - - - 1 0 - -\t{good}"),
+        "2 - 7 - 1 0 - -\t{\"from\":\"another program\"}".into(),
+        "3 - - 8 1 0 - -\t-".into(),
+        "4 - 9".into(),
+        // Its looks are good, and what it tells is none.
+        format!(
+            "5 - - 6 1 0 1 -\t{}\t[]",
+            good.split('\t').next().expect("looks")
+        ),
+    ];
+    let mut hex = String::new();
+    for byte in lines.join("\n").bytes() {
+        write!(hex, "{byte:02x}").expect("a text takes all");
+    }
+    let bytes = if store.folder.is_some() {
+        format!("X'{hex}'")
+    } else {
+        format!("'\\x{hex}'")
+    };
+    let sql = format!("UPDATE staged_products SET records = {bytes}");
+    store.seed(&sql).await;
     let mut outcomes = store.load_staged("r", &merge()).await;
     outcomes.sort_by_key(|(id, _)| *id);
     let expected = [
         (1, Outcome::New),
         (2, Outcome::Rejected),
         (3, Outcome::Rejected),
-        (4, Outcome::New),
+        (4, Outcome::Rejected),
+        (5, Outcome::Rejected),
     ];
     assert_eq!(outcomes, expected);
-    let reasons = "SELECT DISTINCT reason FROM rejections";
-    assert_eq!(store.rows(reasons).await, ["bad-staged"]);
+    let reasons = "SELECT product_id, reason, page_id FROM rejections ORDER BY product_id";
+    let expected = [
+        "2|bad-staged|7",
+        "3|bad-staged|8",
+        "4|bad-staged|9",
+        "5|bad-staged|6",
+    ];
+    assert_eq!(store.rows(reasons).await, expected);
 }
 
 async fn redoing_forgets_what_was_set_aside(store: Store) {
@@ -162,6 +188,6 @@ async fn a_run_without_its_listings_is_not_derived_anew(store: Store) {
     let redo = store.warehouse.redo("r", steps[0], &steps).await;
     let error = redo.expect_err("its listings are gone").to_string();
     assert!(error.contains("nothing was cleaned up yet"), "{error}");
-    let outcomes = "SELECT DISTINCT outcome FROM run_products";
+    let outcomes = "SELECT DISTINCT outcome FROM run_outcomes";
     assert_eq!(store.rows(outcomes).await, ["new"], "nothing was undone");
 }

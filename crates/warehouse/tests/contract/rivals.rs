@@ -58,7 +58,8 @@ async fn loaders_of_one_run_share_its_batches(store: Store) {
     let ids: Vec<i64> = (1..=200).collect();
     store.plan("r", &ids, None).await;
     store
-        .stage(
+        .stage_by(
+            20,
             "r",
             ids.iter()
                 .map(|id| listed(listing(*id, 1), at(1)))
@@ -75,10 +76,7 @@ async fn loaders_of_one_run_share_its_batches(store: Store) {
             };
             let attempt = warehouse.begin_attempt(&join, |_| false).await;
             let attempt = attempt.expect("an answer").expect("joined");
-            let merge = warehouse::Merge {
-                batch: 20,
-                ..merge()
-            };
+            let merge = merge();
             let mut mine = Vec::new();
             while let Some(batch) = warehouse
                 .load_batch(&attempt, &merge)
@@ -110,7 +108,7 @@ async fn loaders_of_several_runs_never_lock_each_other_out(store: Store) {
             let minutes = (id * 7 + n * 13) % 40;
             listed(listing(*id, 100 + minutes), at(minutes))
         });
-        store.stage(run, arrivals.collect()).await;
+        store.stage_by(3, run, arrivals.collect()).await;
         store.finish_run(run).await;
     }
     let mut tasks = Vec::new();
@@ -121,10 +119,7 @@ async fn loaders_of_several_runs_never_lock_each_other_out(store: Store) {
                 .begin_attempt(&wish(run, "load-products"), |_| false)
                 .await;
             let attempt = attempt.expect("an answer").expect("begun");
-            let merge = warehouse::Merge {
-                batch: 3,
-                ..merge()
-            };
+            let merge = merge();
             while warehouse
                 .load_batch(&attempt, &merge)
                 .await

@@ -370,7 +370,7 @@ async fn a_text_that_is_left_out_stays(store: Store) {
         )],
         looks: &["1|detail|100", "2|detail|100", "3|listing|100"],
         history: &["1|first|100|10|1|available|~|~"],
-        product: "?|?|~|100|10|1|Nhà Sách|available|Mô tả|Tên",
+        product: "2|2|~|100|10|1|Nhà Sách|available|Mô tả|Tên",
     };
     check(&store, &rule).await;
 }

@@ -45,6 +45,7 @@ async fn transform(store: &Store, run: &str, batches: &[&[ShapeRow]]) {
         let claimed = store.warehouse.next_to_transform(&attempt, 1).await;
         let claimed = claimed.expect("a claim").expect("one is left");
         let batch: Vec<Transformed> = claimed
+            .products
             .iter()
             .map(|product| Transformed::Unobserved {
                 product_id: product.product_id,
@@ -52,7 +53,7 @@ async fn transform(store: &Store, run: &str, batches: &[&[ShapeRow]]) {
             .collect();
         store
             .warehouse
-            .commit_transformed(&attempt, &batch, shapes, at(9))
+            .commit_transformed(&attempt, claimed.batch, &batch, shapes, at(9))
             .await
             .expect("stored");
     }
@@ -123,8 +124,11 @@ async fn workers_that_add_at_the_same_time_lose_nothing(store: Store) {
         tasks.push(tokio::spawn(async move {
             let begun = warehouse.begin_attempt(&wish, |_| false).await;
             let attempt = begun.expect("an answer").expect("joined");
-            let claimed = warehouse.next_to_transform(&attempt, 30).await;
-            let claimed = claimed.expect("a claim").expect("thirty");
+            let mut claims = Vec::new();
+            for _ in 0..30 {
+                let claimed = warehouse.next_to_transform(&attempt, 1).await;
+                claims.push(claimed.expect("a claim").expect("one is left"));
+            }
             let fields = (0..100).map(|n| numbers(1, &format!("field{n}"), 1, 2.0));
             let mut shapes: Vec<ShapeRow> = fields.collect();
             // Half of them name the fields from the end.
@@ -132,11 +136,11 @@ async fn workers_that_add_at_the_same_time_lose_nothing(store: Store) {
                 shapes.reverse();
             }
             all.wait().await;
-            for product in claimed {
-                let product_id = product.product_id;
+            for claimed in claims {
+                let product_id = claimed.products[0].product_id;
                 let one = [Transformed::Unobserved { product_id }];
                 warehouse
-                    .commit_transformed(&attempt, &one, &shapes, at(9))
+                    .commit_transformed(&attempt, claimed.batch, &one, &shapes, at(9))
                     .await
                     .expect("stored");
             }
@@ -158,16 +162,19 @@ async fn a_fenced_batch_adds_no_shape(store: Store) {
     store.create_run("r").await;
     store.plan("r", &[1], None).await;
     let first = store.attempt("r", STEP).await;
-    store
-        .warehouse
-        .next_to_transform(&first, 9)
-        .await
-        .expect("a claim");
+    let claimed = store.warehouse.next_to_transform(&first, 9).await;
+    let claimed = claimed.expect("a claim").expect("one");
     store.take_over("r", STEP).await;
     let batch = [Transformed::Unobserved { product_id: 1 }];
     let fenced = store
         .warehouse
-        .commit_transformed(&first, &batch, &[shape("detail", 1, "name")], at(9))
+        .commit_transformed(
+            &first,
+            claimed.batch,
+            &batch,
+            &[shape("detail", 1, "name")],
+            at(9),
+        )
         .await;
     assert!(matches!(fenced, Err(Error::Fenced(_))), "{fenced:?}");
     assert!(shapes(&store, "r").await.is_empty());

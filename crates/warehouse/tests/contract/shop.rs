@@ -289,13 +289,14 @@ async fn plan_listed(store: &Store, run: &str) {
 
 async fn stage_listed(store: &Store, run: &str) {
     let attempt = store.attempt(run, "transform-products").await;
-    while let Some(batch) = store
+    while let Some(claimed) = store
         .warehouse
         .next_to_transform(&attempt, 1000)
         .await
         .expect("a claim")
     {
-        let staged: Vec<Transformed> = batch
+        let staged: Vec<Transformed> = claimed
+            .products
             .into_iter()
             .map(|product| {
                 let (listing, page_id) = product.listing.expect("it is listed");
@@ -308,9 +309,10 @@ async fn stage_listed(store: &Store, run: &str) {
                 }
             })
             .collect();
-        let stored = store
-            .warehouse
-            .commit_transformed(&attempt, &staged, &[], at(1));
+        let stored =
+            store
+                .warehouse
+                .commit_transformed(&attempt, claimed.batch, &staged, &[], at(1));
         stored.await.expect("a staged batch");
     }
     store.end(&attempt).await;

@@ -71,7 +71,7 @@ async fn a_product_comes_with_its_listing_and_its_page(store: Store) {
         .next_to_transform(&attempt, 9)
         .await
         .expect("a claim");
-    let mut batch = batch.expect("three");
+    let mut batch = batch.expect("three").products;
     batch.sort_by_key(|product| product.product_id);
     let (seen, page_id) = batch[0].listing.as_ref().expect("a listing");
     assert_eq!(seen.value.brand.as_deref(), Some("Hãng"));
@@ -108,7 +108,7 @@ async fn a_product_comes_with_its_listing_and_its_page(store: Store) {
         .await
         .expect("an answer");
     assert!(
-        held.is_some_and(|batch| batch.is_empty()),
+        held.is_some_and(|held| held.products.is_empty()),
         "claimed by itself"
     );
 }
@@ -141,7 +141,7 @@ async fn a_rejected_detail_comes_with_its_page(store: Store) {
     store.end(&attempt).await;
     let attempt = store.attempt("r", STEP).await;
     let batch = store.warehouse.next_to_transform(&attempt, 9).await;
-    let mut batch = batch.expect("a claim").expect("two");
+    let mut batch = batch.expect("a claim").expect("two").products;
     batch.sort_by_key(|product| product.product_id);
     let page = batch[0].page.as_ref().expect("its page");
     assert_eq!(
@@ -166,11 +166,8 @@ fn rejection(product_id: i64, page_id: Option<i64>) -> RejectionToStore {
 async fn what_becomes_of_a_product_is_counted(store: Store) {
     fetched(&store).await;
     let attempt = store.attempt("r", STEP).await;
-    store
-        .warehouse
-        .next_to_transform(&attempt, 9)
-        .await
-        .expect("a claim");
+    let claimed = store.warehouse.next_to_transform(&attempt, 9).await;
+    let claimed = claimed.expect("a claim").expect("three");
     let batch = [
         Transformed::Staged {
             product: Box::new(product(Some((listing(5, 100), at(1))), None)),
@@ -189,7 +186,7 @@ async fn what_becomes_of_a_product_is_counted(store: Store) {
     ];
     store
         .warehouse
-        .commit_transformed(&attempt, &batch, &[], at(9))
+        .commit_transformed(&attempt, claimed.batch, &batch, &[], at(9))
         .await
         .expect("staged");
     assert_eq!(store.warehouse.staged_count("r").await.expect("a count"), 2);
@@ -232,23 +229,20 @@ async fn what_becomes_of_a_product_is_counted(store: Store) {
 async fn a_fenced_batch_stages_nothing(store: Store) {
     fetched(&store).await;
     let first = store.attempt("r", STEP).await;
-    store
-        .warehouse
-        .next_to_transform(&first, 9)
-        .await
-        .expect("a claim");
+    let claimed = store.warehouse.next_to_transform(&first, 1).await;
+    let claimed = claimed.expect("a claim").expect("one");
     let taken = store
         .warehouse
         .begin_attempt(&crate::store::wish("r", STEP), |_| true)
         .await;
     taken.expect("an answer").expect("taken over");
     let batch = [Transformed::Gone {
-        product_id: 7,
+        product_id: claimed.products[0].product_id,
         at: at(5),
     }];
     let fenced = store
         .warehouse
-        .commit_transformed(&first, &batch, &[], at(9))
+        .commit_transformed(&first, claimed.batch, &batch, &[], at(9))
         .await;
     assert!(matches!(fenced, Err(Error::Fenced(_))), "{fenced:?}");
     assert_eq!(store.warehouse.staged_count("r").await.expect("a count"), 0);

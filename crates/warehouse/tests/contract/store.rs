@@ -200,22 +200,30 @@ impl Store {
     }
 
     /// Stages what arrives; it is planned already.
-    pub(crate) async fn stage(&self, run: &str, mut arrivals: Vec<Arrival>) {
+    pub(crate) async fn stage(&self, run: &str, arrivals: Vec<Arrival>) {
+        self.stage_by(1000, run, arrivals).await;
+    }
+
+    /// Stages what arrives in batches of `n`.
+    pub(crate) async fn stage_by(&self, n: i64, run: &str, mut arrivals: Vec<Arrival>) {
         let attempt = self.attempt(run, "transform-products").await;
         while let Some(claimed) = self
             .warehouse
-            .next_to_transform(&attempt, 1000)
+            .next_to_transform(&attempt, n)
             .await
             .expect("a claim")
         {
-            let ids: std::collections::HashSet<i64> =
-                claimed.iter().map(|product| product.product_id).collect();
+            let ids: std::collections::HashSet<i64> = claimed
+                .products
+                .iter()
+                .map(|product| product.product_id)
+                .collect();
             let (now, later) = arrivals.into_iter().partition(|a| ids.contains(&a.id()));
             arrivals = later;
             let now: Vec<Arrival> = now;
             let staged: Vec<Transformed> = now.into_iter().map(transformed).collect();
             self.warehouse
-                .commit_transformed(&attempt, &staged, &[], at(0))
+                .commit_transformed(&attempt, claimed.batch, &staged, &[], at(0))
                 .await
                 .expect("a staged batch");
         }
@@ -245,10 +253,21 @@ impl Store {
         arrivals: Vec<Arrival>,
         merge: &Merge,
     ) -> Vec<Outcome> {
+        self.bring_by(1000, run, arrivals, merge).await
+    }
+
+    /// The same in batches of `n`.
+    pub(crate) async fn bring_by(
+        &self,
+        n: i64,
+        run: &str,
+        arrivals: Vec<Arrival>,
+        merge: &Merge,
+    ) -> Vec<Outcome> {
         self.create_run(run).await;
         let ids: Vec<i64> = arrivals.iter().map(Arrival::id).collect();
         self.plan(run, &ids, None).await;
-        self.stage(run, arrivals).await;
+        self.stage_by(n, run, arrivals).await;
         let mut outcomes = self.load_staged(run, merge).await;
         self.finish_run(run).await;
         outcomes.sort_by_key(|(id, _)| *id);
@@ -292,7 +311,6 @@ pub(crate) fn keep_from(instant: Instant) -> Retention {
 /// The usual load.
 pub(crate) fn merge() -> Merge {
     Merge {
-        batch: 500,
         believe_gone: true,
         now: at(1_000_000),
     }

@@ -352,17 +352,13 @@ async fn a_running_worker_stops_at_its_next_batch_under_a_newer_schema(store: St
     }
     store.create_run("r").await;
     store.plan("r", &[1, 2, 3], None).await;
-    store.stage("r", arrivals).await;
+    store.stage_by(1, "r", arrivals).await;
     let attempt = store.attempt("r", "load-products").await;
-    let one = warehouse::Merge {
-        batch: 1,
-        ..merge()
-    };
-    let loaded = store.warehouse.load_batch(&attempt, &one).await;
+    let loaded = store.warehouse.load_batch(&attempt, &merge()).await;
     assert_eq!(loaded.expect("a batch"), Some(vec![(1, Outcome::New)]));
     let before = digest(&store).await;
     store.seed(NEWER).await;
-    let refused = store.warehouse.load_batch(&attempt, &one).await;
+    let refused = store.warehouse.load_batch(&attempt, &merge()).await;
     assert!(is_newer(&refused), "{refused:?}");
     assert_eq!(digest(&store).await, before, "nothing was written");
     let wish = crate::store::wish("r", "cleanup-temp-files");
