@@ -14,6 +14,10 @@ mod table;
 
 use std::process::ExitCode;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use days::Day;
 use table::Table;
 use testkit::Postgres;
@@ -30,27 +34,37 @@ const ROW_BY_ROW: i64 = 5_000;
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let only = arguments.iter().position(|argument| argument == "--only");
+    let only = only.map(|at| arguments.get(at + 1).map_or("", String::as_str));
     let (products, rounds) = match (
         number(&arguments, "--products", PRODUCTS),
         number(&arguments, "--rounds", ROUNDS),
     ) {
-        (Some(products), Some(rounds)) if products >= ours::BATCH && rounds > 0 => {
+        (Some(products), Some(rounds))
+            if products >= ours::BATCH && rounds > 0 && only.is_none_or(table::has) =>
+        {
             (products, rounds)
         }
         _ => {
             println!(
-                "usage: load [--products <n>] [--rounds <n>]; at least {} products",
+                "usage: load [--products <n>] [--rounds <n>] [--only SQLite|PostgreSQL]; at least {} \
+                 products",
                 ours::BATCH
             );
             return ExitCode::from(2);
         }
     };
+    let is_wanted = |database: &str| only.is_none_or(|only| only == database);
     let mut table = Table::default();
+    let server = is_wanted("PostgreSQL").then(ours::server);
     for round in 1..=rounds {
-        sqlite(&mut table, products).await;
-        let server = Postgres::shared();
-        postgres(&mut table, server, products).await;
-        two_connections(&mut table, server, products).await;
+        if is_wanted("SQLite") {
+            sqlite(&mut table, products).await;
+        }
+        if let Some(server) = &server {
+            postgres(&mut table, server, products).await;
+            two_connections(&mut table, server, products).await;
+        }
         println!("round {round} of {rounds} done");
     }
     table.print();
@@ -94,10 +108,7 @@ async fn postgres(table: &mut Table, server: &Postgres, products: i64) {
         ours::open(url).await;
     }
     for day in Day::ALL {
-        client
-            .batch_execute("CHECKPOINT")
-            .await
-            .expect("a checkpoint");
+        settle(&url).await;
         let seconds = ours::day(&warehouse, day, days::products(day, products), 1).await;
         peers::check_ours(&warehouse, day, products).await;
         table.add_ours("PostgreSQL", day, products, seconds);
@@ -107,10 +118,7 @@ async fn postgres(table: &mut Table, server: &Postgres, products: i64) {
             ("psycopg COPY", "copy", &copies, products),
             ("row by row", "rows", &rows, products.min(ROW_BY_ROW)),
         ] {
-            client
-                .batch_execute("CHECKPOINT")
-                .await
-                .expect("a checkpoint");
+            settle(target).await;
             let seconds = peers::day(way, &url, target, day, count);
             peers::check(target, day, count).await;
             table.add("PostgreSQL", day, name, count, seconds);
@@ -118,9 +126,20 @@ async fn postgres(table: &mut Table, server: &Postgres, products: i64) {
     }
 }
 
+/// What a server does between two days.
+async fn settle(url: &str) {
+    let client = ceilings::connect(url).await;
+    for statement in ["VACUUM (ANALYZE)", "CHECKPOINT"] {
+        let done = client.batch_execute(statement).await;
+        done.expect("a server in order");
+    }
+}
+
 async fn two_connections(table: &mut Table, server: &Postgres, products: i64) {
-    let warehouse = ours::open(&server.fresh_database()).await;
+    let url = server.fresh_database();
+    let warehouse = ours::open(&url).await;
     for day in Day::ALL {
+        settle(&url).await;
         let seconds = ours::day(&warehouse, day, days::products(day, products), 2).await;
         peers::check_ours(&warehouse, day, products).await;
         table.add(

@@ -5,14 +5,35 @@ use std::time::Instant;
 
 use catalog::Product;
 use warehouse::{
-    Attempt, AttemptRequest, Host, KnownProduct, Merge, NewRun, Options, PlannedProduct,
+    Attempt, AttemptRequest, Batch, Host, KnownProduct, Merge, NewRun, Options, PlannedProduct,
     PoolLimits, RunState, Transformed, Warehouse,
 };
 
+use testkit::Postgres;
+
 use crate::days::Day;
 
-/// Rows a batch of a step: `TIKI_BATCH`, whose default is half of it.
+/// Rows of a batch, of ours and of others: the default of `TIKI_BATCH`.
 pub(crate) const BATCH: i64 = 1000;
+
+/// A server with the memory that the checklist gives it; all that is measured shares it. Nothing is cleaned up
+/// behind the clock's back: [`settle`](crate::settle) does it between the days.
+pub(crate) fn server() -> Postgres {
+    let mut server = Postgres::start();
+    for setting in [
+        "shared_buffers = '256MB'",
+        "wal_buffers = '16MB'",
+        "max_wal_size = '4GB'",
+        "checkpoint_completion_target = 0.9",
+        "random_page_cost = 1.1",
+        "wal_compression = lz4",
+        "autovacuum = off",
+    ] {
+        server.admin(&format!("ALTER SYSTEM SET {setting}"));
+    }
+    server.restart();
+    server
+}
 
 pub(crate) async fn open(url: &str) -> Warehouse {
     let options = Options {
@@ -56,13 +77,14 @@ pub(crate) async fn day(
     let staging = claimed.into_iter().map(|(attempt, batches)| {
         let warehouse = warehouse.clone();
         tokio::spawn(async move {
-            for batch in batches {
+            for (batch, made) in batches {
                 let now = Day::New.at();
                 warehouse
-                    .commit_transformed(&attempt, &batch, &[], now)
+                    .commit_transformed(&attempt, batch, &made, &[], now)
                     .await
                     .expect("staged");
             }
+            end(&warehouse, &attempt).await;
         })
     });
     all(staging.collect()).await;
@@ -127,6 +149,7 @@ async fn plan(warehouse: &Warehouse, run: &str, products: &[Product]) {
             .await
             .expect("a plan");
     }
+    end(warehouse, &attempt).await;
 }
 
 /// Claims batches and takes the records made of them; the record of product n stands at n - 1. Not
@@ -136,7 +159,7 @@ async fn claim(
     run: &str,
     shard: usize,
     records: &Mutex<Vec<Option<Product>>>,
-) -> (Attempt, Vec<Vec<Transformed>>) {
+) -> (Attempt, Vec<(Batch, Vec<Transformed>)>) {
     let attempt = attempt(warehouse, run, "transform-products", shard).await;
     let mut batches = Vec::new();
     loop {
@@ -144,12 +167,12 @@ async fn claim(
             .next_to_transform(&attempt, BATCH)
             .await
             .expect("a claim");
-        let claimed = claimed.unwrap_or_default();
-        if claimed.is_empty() {
+        let Some(claimed) = claimed.filter(|claimed| !claimed.products.is_empty()) else {
             return (attempt, batches);
-        }
+        };
         let mut records = records.lock().expect("the records");
         let taken = claimed
+            .products
             .iter()
             .filter_map(|claimed| records[claimed.product_id as usize - 1].take());
         let staged = taken.map(|product| Transformed::Staged {
@@ -158,14 +181,13 @@ async fn claim(
             detail_page_id: None,
             detail_rejected: None,
         });
-        batches.push(staged.collect());
+        batches.push((claimed.batch, staged.collect()));
     }
 }
 
 async fn load(warehouse: &Warehouse, run: &str, shard: usize, day: Day) {
     let attempt = attempt(warehouse, run, "load-products", shard).await;
     let merge = Merge {
-        batch: BATCH,
         believe_gone: true,
         now: day.at(),
     };
@@ -181,4 +203,11 @@ async fn load(warehouse: &Warehouse, run: &str, shard: usize, day: Day) {
             Some(_) => {}
         }
     }
+    end(warehouse, &attempt).await;
+}
+
+/// As a worker leaves; one that has not left makes loaders of other runs take turns.
+async fn end(warehouse: &Warehouse, attempt: &Attempt) {
+    let ended = warehouse.end_attempt(attempt, None).await;
+    ended.expect("an end");
 }

@@ -5,10 +5,12 @@ usage: peers.py copy|rows <source url> <target url> <look, as an instant> <rows>
 The rows are read from the `products` of the source before the clock starts; they carry every computed
 column, so this program computes nothing but what has changed. Prints the seconds.
 
-copy: COPY into a table beside, then set-wise INSERT ... ON CONFLICT, a transaction a batch.
-rows: a SELECT and upserts for every product, a transaction a batch.
+copy: stages the rows by COPY, a transaction a batch, as one step hands them to the next; then merges what is
+staged by set-wise INSERT ... ON CONFLICT, a transaction a batch, and takes it away.
+rows: a SELECT and upserts for every product, a transaction a batch; nothing is staged.
 
-Not here: late, gone or conflicting looks; a derivation; a lease; a batch that is found again after a crash.
+Not here: late, gone or conflicting looks; a derivation; a lease; what became of each product; the claims of
+workers side by side.
 """
 
 import sys
@@ -37,7 +39,8 @@ def differs(columns, one, other):
 
 def copy(connection, columns, types, rows, look, batch):
     """Set-wise: the laws as a plain SQL prototype writes them."""
-    connection.execute("CREATE TEMP TABLE staged (LIKE products)")
+    connection.execute("CREATE TABLE IF NOT EXISTS staged (batch int NOT NULL, LIKE products)")
+    connection.execute("CREATE INDEX IF NOT EXISTS staged_batch ON staged (batch)")
     connection.commit()
     names = ", ".join(columns)
     kept = [c for c in columns if c not in ("id", "created_at")]
@@ -54,24 +57,27 @@ def copy(connection, columns, types, rows, look, batch):
             (s.price - p.price) * 100.0 / NULLIF(p.price, 0)
         FROM staged s LEFT JOIN products p ON p.id = s.id
         CROSS JOIN LATERAL (SELECT CASE WHEN p.id IS NOT NULL THEN {kinds} END AS changed) k
-        WHERE p.id IS NULL OR {differs(SAID, 's', 'p')}"""
+        WHERE s.batch = %(batch)s AND (p.id IS NULL OR {differs(SAID, 's', 'p')})"""
     looks = f"""
         INSERT INTO observations ({", ".join(LOOK_COLUMNS)})
         SELECT id, %(look)s, 'detail', false, 'run', 1, {", ".join(VALUES)} FROM staged
-        ON CONFLICT DO NOTHING"""
+        WHERE batch = %(batch)s ON CONFLICT DO NOTHING"""
     products = f"""
-        INSERT INTO products ({names}) SELECT {names} FROM staged
+        INSERT INTO products ({names}) SELECT {names} FROM staged WHERE batch = %(batch)s
         ON CONFLICT (id) DO UPDATE SET {updates} WHERE {differs(CONTENT, 'products', 'excluded')}"""
-    for begin in range(0, len(rows), batch):
+    begins = range(0, len(rows), batch)
+    for number, begin in enumerate(begins):
         with connection.cursor() as cursor:
-            with cursor.copy(f"COPY staged ({names}) FROM STDIN (FORMAT BINARY)") as out:
-                out.set_types(types)
+            with cursor.copy(f"COPY staged (batch, {names}) FROM STDIN (FORMAT BINARY)") as out:
+                out.set_types(["int4", *types])
                 for row in rows[begin:begin + batch]:
-                    out.write_row(row)
-            cursor.execute(history, {"look": look})
-            cursor.execute(looks, {"look": look})
-            cursor.execute(products)
-            cursor.execute("TRUNCATE staged")
+                    out.write_row((number, *row))
+        connection.commit()
+    for number in range(len(begins)):
+        of = {"batch": number, "look": look}
+        with connection.cursor() as cursor:
+            for statement in (history, looks, products, "DELETE FROM staged WHERE batch = %(batch)s"):
+                cursor.execute(statement, of)
         connection.commit()
 
 

@@ -9,9 +9,7 @@ use warehouse::Warehouse;
 
 use crate::ceilings::connect;
 use crate::days::Day;
-
-/// Rows a transaction of psycopg.
-const BATCH: &str = "10000";
+use crate::ours::BATCH;
 
 /// Seconds in which `peers.py` loads the first `count` products of a database into another.
 pub(crate) fn day(way: &str, source: &str, target: &str, day: Day, count: i64) -> f64 {
@@ -21,7 +19,7 @@ pub(crate) fn day(way: &str, source: &str, target: &str, day: Day, count: i64) -
         .arg(script)
         .args([way, source, target, &day.at().to_string()]);
     command
-        .args([&count.to_string(), BATCH])
+        .args([count.to_string(), BATCH.to_string()])
         .stderr(Stdio::inherit());
     let said = command.output().expect("python runs").stdout;
     let said = String::from_utf8_lossy(&said);

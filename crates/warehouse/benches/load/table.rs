@@ -31,6 +31,11 @@ const BOUNDS: &[(&str, Day, &str, f64)] = &[
 /// Two connections beside one.
 const TWO: f64 = 1.3;
 
+/// Whether a database of that name has bounds.
+pub(crate) fn has(name: &str) -> bool {
+    BOUNDS.iter().any(|(database, ..)| *database == name)
+}
+
 impl Table {
     pub(crate) fn add(
         &mut self,
@@ -115,7 +120,9 @@ impl Table {
                 TWO,
             )
         });
-        bounds.chain(two).collect()
+        // What was not measured has no ratio.
+        let all = bounds.chain(two);
+        all.filter(|(_, ratio, _)| !ratio.is_nan()).collect()
     }
 }
 
