@@ -5,6 +5,7 @@ mod crawl;
 mod growth;
 mod origin;
 mod process;
+mod transform;
 mod warehouse;
 
 use crate::{Failure, Outcome};
@@ -27,6 +28,11 @@ const BENCHES: &[Bench] = &[
         name: "growth",
         measures: "a day in a warehouse of 1 million looks, and of 10 million",
         run: growth::run,
+    },
+    Bench {
+        name: "transform",
+        measures: "transform-products beside making the same records in memory",
+        run: transform::run,
     },
     Bench {
         name: "warehouse",

@@ -6,6 +6,7 @@
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use crate::product::{Parts, is_common_day};
 use crate::text::is_tidy;
@@ -87,6 +88,19 @@ impl<'de> Deserialize<'de> for StagedInstant {
     }
 }
 
+/// The form in one part.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record<'a> {
+    id: i64,
+    #[serde(borrow)]
+    looks: &'a RawValue,
+    #[serde(borrow)]
+    identity: &'a RawValue,
+    #[serde(borrow)]
+    details: Option<&'a RawValue>,
+}
+
 /// Identity and details.
 #[derive(Serialize, Deserialize)]
 struct Told<I, T>(I, Option<StagedDetails<T>>);
@@ -127,6 +141,20 @@ impl Product {
         out.write_all(b"\t")?;
         serde_json::to_writer(out, &told)?;
         Ok(())
+    }
+
+    /// The product of the staged form in one part, as earlier programs wrote it.
+    pub fn from_record(id: i64, text: &str) -> Result<Self, Rejection> {
+        let record: Record<'_> =
+            serde_json::from_str(text).map_err(|error| broken("json", error))?;
+        require(record.id == id, "id", record.id)?;
+        let details = record.details.map_or("null", RawValue::get);
+        let parts = format!(
+            "{}\t[{},{details}]",
+            record.looks.get(),
+            record.identity.get()
+        );
+        Self::from_staged(id, &parts)
     }
 
     /// The product of a staged form. A form that breaks a rule is rejected, whoever wrote it.

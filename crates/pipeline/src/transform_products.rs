@@ -49,7 +49,7 @@ impl Work<'_> {
                 .collect();
             let shapes = shape_rows(&shapes);
             self.warehouse()
-                .commit_transformed(&self.attempt, batch, &transformed, &shapes, now)
+                .commit_transformed(&self.attempt, &batch, &transformed, &shapes, now)
                 .await?;
             done += transformed.len() as u64;
             self.progress(Step::TransformProducts, done, total.max(done));

@@ -1,6 +1,6 @@
--- Products of a run go from step to step in batches. A product's row names its batch, and the batch's row says how
--- far it is and holds its records: one row to claim, to stage, to take and to finish, and a change of state only for
--- a product that fares otherwise than most of its batch.
+-- Products of a run go from step to step in batches. A product's row names its batch once it is claimed, and the
+-- batch's row says how far it is and holds its records: one row to stage, to take and to finish, and another state
+-- only for a product that fares otherwise than most of its batch.
 
 ALTER TABLE run_products ADD COLUMN batch BIGINT;
 
@@ -11,6 +11,7 @@ CREATE TABLE staged_in_batches (
     state TEXT NOT NULL,
     -- The epoch of that worker.
     claim BIGINT,
+    -- Those claimed; once staged, those with a record; once loaded, those with its outcome.
     products BIGINT NOT NULL,
     -- Once loaded: what became of each of its products whose own row says nothing else.
     outcome TEXT,
@@ -27,9 +28,8 @@ SELECT run_id, 'staged', 1, CAST(product_id AS TEXT), product_id, product_id || 
         || ' ' || COALESCE(CAST(listing_page_id AS TEXT), '-')
         || ' ' || COALESCE(CAST(detail_page_id AS TEXT), '-')
         || ' ' || derivation || CASE WHEN withdrawn THEN ' 1 - -' ELSE ' 0 - -' END
-        -- Tabs stand before and behind the looks.
-        || CASE WHEN record IS NULL THEN '	-' ELSE '	' || {part:record.looks} || '	['
-            || {part:record.identity} || ',' || COALESCE({part:record.details}, 'null') || ']' END
+        -- A tab stands before the record.
+        || '	' || COALESCE(record, '-')
 FROM staged_products AS o ORDER BY o.run_id, o.product_id;
 UPDATE staged_in_batches SET records = {bytes:line};
 CREATE INDEX staged_one_by_one ON staged_in_batches (run_id, product_id);
@@ -42,7 +42,7 @@ ALTER TABLE staged_in_batches DROP COLUMN line;
 
 DROP TABLE staged_products;
 ALTER TABLE staged_in_batches RENAME TO staged_products;
-CREATE INDEX idx_staged_products_run ON staged_products (run_id, state);
+CREATE INDEX idx_staged_products_run ON staged_products (run_id, state, batch);
 -- They are packed.
 {unpacked:staged_products.records};
 

@@ -4,17 +4,17 @@
 //! A row of `staged_products` is a batch. Its records are lines in a frame of LZ4 (or as they are), one a
 //! product, of eight words: the product, when it was found gone, the pages of its listing and its detail, the
 //! number of the rules that derived it, 1 if it is withdrawn, the hashes of its identity and its details; then,
-//! behind a tab, its record as `catalog` writes it. `-` is where there is none. So a bad line spoils no other,
-//! and a batch of a thousand products is written, claimed and taken as one row.
+//! behind a tab, its record as `catalog` writes it. `-` is where there is none. So a bad line spoils no other.
 //!
 //! Not here: what a record is (`catalog`), what becomes of it (`staging`, `merge`).
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
 use catalog::{Instant, Product, Rejection, RejectionReason};
-use lz4_flex::frame::{FrameDecoder, FrameEncoder};
+use lz4_flex::frame::{FrameDecoder, FrameEncoder, FrameInfo};
 
 use crate::error::{Error, Result};
 use crate::lease::Attempt;
@@ -25,11 +25,11 @@ use crate::tx::Tx;
 use crate::value::Value;
 
 /// A batch of products that a worker holds until it has staged them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Batch {
     pub(crate) number: i64,
-    /// How many products it has.
-    pub(crate) products: usize,
+    /// Its products.
+    pub(crate) ids: BTreeSet<i64>,
 }
 
 /// A product of a batch on its way to be loaded.
@@ -50,7 +50,7 @@ const NONE: &str = "-";
 const LZ4_MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
 
 /// Half of them in a thread of its own: this is the costliest part of staging.
-fn write_lines(lines: &[Line<'_>], derivation: i64) -> std::io::Result<Vec<u8>> {
+pub(crate) fn write_lines(lines: &[Line<'_>], derivation: i64) -> Result<Vec<u8>> {
     let write = |lines: &[Line<'_>]| -> std::io::Result<Vec<u8>> {
         let mut out = Vec::with_capacity(lines.len() * 2048);
         for line in lines {
@@ -64,9 +64,16 @@ fn write_lines(lines: &[Line<'_>], derivation: i64) -> std::io::Result<Vec<u8>> 
         let died = |_| Err(std::io::Error::other("a thread that writes records died"));
         (write(one), other.join().unwrap_or_else(died))
     });
-    let mut packed = FrameEncoder::new(Vec::with_capacity(lines.len() * 256));
-    packed.write_all(&one?)?;
-    packed.write_all(&other?)?;
+    let (mut one, other) = (one.map_err(stored)?, other.map_err(stored)?);
+    one.extend_from_slice(&other);
+    Ok(one)
+}
+
+/// A frame of LZ4, with a checksum of what it holds.
+fn pack(lines: &[u8]) -> std::io::Result<Vec<u8>> {
+    let info = FrameInfo::new().content_checksum(true);
+    let mut packed = FrameEncoder::with_frame_info(info, Vec::with_capacity(lines.len() / 4));
+    packed.write_all(lines)?;
     packed.finish().map_err(std::io::Error::other)
 }
 
@@ -135,8 +142,8 @@ fn read_line(
                 looks: catalog::staged_looks(product_id, record)?,
                 hashes: (identity_hash, details_hash),
             },
-            // Staged before there were hashes.
-            None => Brief::of(product.insert(Product::from_staged(product_id, record)?)),
+            // Staged before there were hashes, in one part.
+            None => Brief::of(product.insert(Product::from_record(product_id, record)?)),
         });
     }
     if !withdrawn && brief.is_some() == gone_at.is_some() {
@@ -179,28 +186,27 @@ pub(crate) async fn begin(tx: &mut Tx, attempt: &Attempt) -> Result<i64> {
 }
 
 /// Notes how many products a batch has.
-pub(crate) async fn hold(tx: &mut Tx, batch: Batch) -> Result<()> {
+pub(crate) async fn hold(tx: &mut Tx, batch: &Batch) -> Result<()> {
     let sql = "UPDATE staged_products SET products = $2 WHERE batch = $1";
-    let products = i64::try_from(batch.products).unwrap_or(i64::MAX);
+    let products = i64::try_from(batch.ids.len()).unwrap_or(i64::MAX);
     tx.execute(sql, params![batch.number, products])
         .await
         .map(drop)
 }
 
-/// Stages the records of a batch, if the attempt still holds it.
+/// Stages the records of a batch, if the attempt still holds it: the products that have one, and their lines.
 pub(crate) async fn stage(
     tx: &mut Tx,
     attempt: &Attempt,
-    batch: Batch,
-    lines: &[Line<'_>],
-    derivation: i64,
+    batch: &Batch,
+    products: &[i64],
+    lines: &[u8],
 ) -> Result<()> {
-    let (state, ids, records) = if lines.is_empty() {
+    let (state, ids, records) = if products.is_empty() {
         ("loaded", Value::Null, Value::Null)
     } else {
-        let ids = lines.iter().map(|line| line.product_id.to_string());
-        let ids: Vec<String> = ids.collect();
-        let records = write_lines(lines, derivation).map_err(stored)?;
+        let ids: Vec<String> = products.iter().map(ToString::to_string).collect();
+        let records = pack(lines).map_err(stored)?;
         ("staged", ids.join(",").into(), Value::Bytes(records))
     };
     let staged = tx
@@ -211,7 +217,7 @@ pub(crate) async fn stage(
                 batch.number.into(),
                 attempt.epoch.into(),
                 state.into(),
-                i64::try_from(lines.len()).unwrap_or(i64::MAX).into(),
+                i64::try_from(products.len()).unwrap_or(i64::MAX).into(),
                 ids,
                 records,
             ],
@@ -239,17 +245,26 @@ pub(crate) fn read(
     records: Vec<u8>,
 ) -> impl Future<Output = Result<(Vec<Staged>, Vec<Broken>)>> {
     let read = tokio::task::spawn_blocking(move || read_lines(&ids, records));
-    async { read.await.map_err(stored)? }
+    async { read.await.map_err(stored) }
 }
 
-fn read_lines(ids: &[i64], records: Vec<u8>) -> Result<(Vec<Staged>, Vec<Broken>)> {
-    let text = Arc::new(unpack(records)?);
+/// Of records that cannot be unpacked none can be made; of a batch cut short, none of the last ones.
+fn read_lines(ids: &[i64], records: Vec<u8>) -> (Vec<Staged>, Vec<Broken>) {
+    let (text, damage) = match unpack(records) {
+        Ok(text) => (Arc::new(text), "a line that is missing".to_owned()),
+        Err(error) => (Arc::default(), error.to_string()),
+    };
     let (mut rows, mut broken) = (Vec::with_capacity(ids.len()), Vec::new());
     let (mut begin, mut lines) = (0, text.split_inclusive('\n'));
     for id in ids {
-        let line = lines.next().ok_or_else(|| stored("fewer than ids"))?;
+        let line = lines.next().unwrap_or_default();
         let end = begin + line.len();
-        match read_line(*id, &text, begin..end) {
+        let read = if line.is_empty() {
+            Err(bad("line", &damage))
+        } else {
+            read_line(*id, &text, begin..end)
+        };
+        match read {
             Ok(row) => rows.push(row),
             Err(rejection) => {
                 let mut words = line.split_ascii_whitespace();
@@ -264,7 +279,7 @@ fn read_lines(ids: &[i64], records: Vec<u8>) -> Result<(Vec<Staged>, Vec<Broken>
         }
         begin = end;
     }
-    Ok((rows, broken))
+    (rows, broken)
 }
 
 /// Takes a staged batch, which stays locked until the transaction ends.
@@ -280,16 +295,21 @@ pub(crate) async fn take(tx: &mut Tx, run: &str) -> Result<Option<Taken>> {
     Ok(Some(Taken {
         number: row.int(0)?,
         ids: ids.collect::<Result<_>>()?,
-        records: row.bytes(2)?,
+        records: row.bytes(2).unwrap_or_default(),
     }))
 }
 
-/// Notes that a batch is loaded, and what became of those of its products that have no other outcome.
-pub(crate) async fn finish(tx: &mut Tx, batch: i64, outcome: Outcome) -> Result<()> {
+/// Notes that a batch is loaded, and the outcome of those of its products, so many, that have no other.
+pub(crate) async fn finish(
+    tx: &mut Tx,
+    batch: i64,
+    (outcome, products): (Outcome, usize),
+) -> Result<()> {
     let sql =
-        "UPDATE staged_products SET state = 'loaded', outcome = $2, ids = NULL, records = NULL
-        WHERE batch = $1";
-    tx.execute(sql, params![batch, outcome.as_str()])
+        "UPDATE staged_products SET state = 'loaded', outcome = $2, products = $3, ids = NULL,
+        records = NULL WHERE batch = $1";
+    let products = i64::try_from(products).unwrap_or(i64::MAX);
+    tx.execute(sql, params![batch, outcome.as_str(), products])
         .await
         .map(drop)
 }

@@ -93,15 +93,20 @@ impl Folded {
     /// How what a look says meets what is told: older, if a later look of the same kind is stored, or
     /// if the look itself changed nothing because its key was taken.
     fn age(&self, at: Instant, kind: impl Fn(&Look) -> bool) -> Age {
-        let (late, confirmed) = (&self.arrivals.late, &self.arrivals.confirmed);
-        let mut arrived = late.iter().chain(&self.arrivals.appended).chain(confirmed);
-        let arrived = arrived.any(|(look, _)| look.observed_at == at);
+        let arrived = self.has_arrived(|look| look.observed_at == at);
         let mut others = self.arrivals.others();
         if arrived && !others.any(|look| kind(look) && look.observed_at > at) {
             Age::Newer
         } else {
             Age::Older
         }
+    }
+
+    /// Whether a look of that kind is new or takes the place of another.
+    fn has_arrived(&self, kind: impl Fn(&Look) -> bool) -> bool {
+        let (late, confirmed) = (&self.arrivals.late, &self.arrivals.confirmed);
+        let mut arrived = late.iter().chain(&self.arrivals.appended).chain(confirmed);
+        arrived.any(|(look, _)| kind(look))
     }
 
     /// A change of values that is newer than all before.
@@ -358,6 +363,9 @@ fn content_clock(brief: &Brief, folded: &Folded, current: &Current) -> Instant {
     let (Some(first), Some(last)) = (brief.looks.first(), brief.looks.last()) else {
         return current.content_at;
     };
+    if !folded.has_arrived(|look| look.observed_at >= first.observed_at) {
+        return current.content_at;
+    }
     let same = brief.hashes.0 == current.hashes.0;
     let others = folded.arrivals.others();
     let stretch = (first.observed_at, last.observed_at);
@@ -372,6 +380,9 @@ fn detail_clock(brief: &Brief, folded: &Folded, current: &Current) -> Option<Ins
     let Some(since) = current.detail_observed_at else {
         return Some(at);
     };
+    if !folded.has_arrived(is_detail) {
+        return Some(since);
+    }
     let same = brief.hashes.1 == current.hashes.1;
     let others = folded.arrivals.others().filter(|look| is_detail(look));
     Some(clock(since, (at, at), same, others))

@@ -14,7 +14,6 @@
 //! | `{time}`, `{json}`, `{real}`, `{flag}`, `{bytes}`, `{serial}` | column types | column types |
 //! | `{room:t}`, `{room:t,85}` | pages of a table are filled to a half (to 85 %), and the rest is left for its rows' next versions | nothing |
 //! | `{unpacked:t.c}` | a column's large values are not compressed | the same, as ever |
-//! | `{part:c.k}` | what stands under a key in a text of JSON | the same |
 //! | `{bytes:c}` | a text as its bytes | the same |
 //! | `{text:c}` | an instant as text, as SQLite keeps it | the column |
 //! | `{int:…}` | `CAST(… AS BIGINT)` | the same |
@@ -108,13 +107,6 @@ impl Dialect {
             ("unpacked", Self::Postgres) => {
                 let (table, column) = parameter.split_once('.').unwrap_or((parameter, ""));
                 format!("ALTER TABLE {table} ALTER COLUMN {column} SET STORAGE EXTERNAL")
-            }
-            ("part", _) => {
-                let (column, key) = parameter.split_once('.').unwrap_or((parameter, ""));
-                match self {
-                    Self::Sqlite => format!("json_extract({column}, '$.{key}')"),
-                    Self::Postgres => format!("CAST(CAST({column} AS JSON) -> '{key}' AS TEXT)"),
-                }
             }
             ("bytes", Self::Sqlite) => format!("CAST({parameter} AS BLOB)"),
             ("bytes", Self::Postgres) => format!("convert_to({parameter}, 'UTF8')"),

@@ -205,31 +205,40 @@ async fn items(tx: &mut Tx, run: &str) -> Result<Items> {
     })
 }
 
+/// What became of a product stands in its own row or, for most of a batch, in the batch's, with how many they are.
 async fn products(tx: &mut Tx, run: &str) -> Result<Products> {
     let sql = format!(
-        "SELECT {}, {}, {}, {}, {}, {}, {}, {}, {} FROM run_outcomes WHERE run_id = $1",
+        "SELECT {}, {} FROM run_products WHERE run_id = $1",
         when("listed_in IS NOT NULL"),
-        when("listed_in IS NULL"),
-        when("outcome = 'new'"),
-        when("outcome = 'changed'"),
-        when("outcome = 'unchanged'"),
-        when("outcome = 'late'"),
-        when("outcome = 'gone'"),
-        when("outcome = 'rejected'"),
-        when("outcome = 'unobserved'")
+        when("listed_in IS NULL")
     );
     let row = one(tx, &sql, run).await?;
-    Ok(Products {
+    let mut products = Products {
         listed: row.int(0)?,
         rechecked: row.int(1)?,
-        new: row.int(2)?,
-        changed: row.int(3)?,
-        unchanged: row.int(4)?,
-        late: row.int(5)?,
-        gone: row.int(6)?,
-        rejected: row.int(7)?,
-        unobserved: row.int(8)?,
-    })
+        ..Products::default()
+    };
+    for sql in [
+        "SELECT outcome, COUNT(*) FROM run_products
+         WHERE run_id = $1 AND outcome IS NOT NULL GROUP BY outcome",
+        "SELECT outcome, {int:SUM(products)} FROM staged_products
+         WHERE run_id = $1 AND state = 'loaded' AND outcome IS NOT NULL GROUP BY outcome",
+    ] {
+        for row in tx.rows(sql, params![run]).await? {
+            let count = match row.text(0)?.as_str() {
+                "new" => &mut products.new,
+                "changed" => &mut products.changed,
+                "unchanged" => &mut products.unchanged,
+                "late" => &mut products.late,
+                "gone" => &mut products.gone,
+                "rejected" => &mut products.rejected,
+                "unobserved" => &mut products.unobserved,
+                other => return Err(Error::Stored(format!("{other:?} is no outcome"))),
+            };
+            *count += row.int(1)?;
+        }
+    }
+    Ok(products)
 }
 
 async fn details(tx: &mut Tx, run: &str) -> Result<Details> {

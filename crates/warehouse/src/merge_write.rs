@@ -439,11 +439,15 @@ pub(crate) async fn outcomes(
     for (id, outcome) in outcomes {
         groups.entry(*outcome).or_default().push(*id);
     }
-    let most = groups.iter().max_by_key(|(_, ids)| ids.len());
+    // A rejected product may have said so itself when it was staged.
+    let common = groups
+        .iter()
+        .filter(|(outcome, _)| **outcome != Outcome::Rejected);
+    let most = common.max_by_key(|(_, ids)| ids.len());
     let most = most.map_or(Outcome::Unchanged, |(outcome, _)| *outcome);
-    groups.remove(&most);
+    let like_most = groups.remove(&most).map_or(0, |ids| ids.len());
     for (outcome, ids) in groups {
         set_outcome(tx, run, outcome.as_str(), &ids).await?;
     }
-    batches::finish(tx, batch, most).await
+    batches::finish(tx, batch, (most, like_most)).await
 }

@@ -2,7 +2,7 @@
 //!
 //! Not here: making the record (`catalog`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
 use catalog::{Instant, Listing, Product, Seen, Source};
@@ -85,6 +85,17 @@ pub struct Claimed {
     pub products: Vec<ToTransform>,
 }
 
+impl Transformed {
+    fn product_id(&self) -> i64 {
+        match self {
+            Self::Staged { product, .. } => product.id(),
+            Self::Gone { product_id, .. }
+            | Self::Rejected { product_id, .. }
+            | Self::Unobserved { product_id } => *product_id,
+        }
+    }
+}
+
 impl Warehouse {
     /// Claims up to `n` products of the run with their pages. `None`: nothing is left.
     pub async fn next_to_transform(&self, attempt: &Attempt, n: i64) -> Result<Option<Claimed>> {
@@ -98,7 +109,7 @@ impl Warehouse {
         }
         let batch = Batch {
             number,
-            products: ids.len(),
+            ids: ids.iter().copied().collect(),
         };
         let Some(last) = ids.iter().max() else {
             tx.end().await?;
@@ -107,7 +118,7 @@ impl Warehouse {
             return Ok(open.then_some(Claimed { batch, products }));
         };
         attempt.reached.store(*last, Ordering::Relaxed);
-        batches::hold(&mut tx, batch).await?;
+        batches::hold(&mut tx, &batch).await?;
         note_claim(&mut tx, attempt.epoch).await?;
         commit_fenced(tx, attempt.epoch).await?;
         let mut tx = self.read().await?;
@@ -121,7 +132,7 @@ impl Warehouse {
     pub async fn commit_transformed(
         &self,
         attempt: &Attempt,
-        batch: Batch,
+        batch: &Batch,
         transformed: &[Transformed],
         shapes: &[ShapeRow],
         now: Instant,
@@ -134,17 +145,19 @@ impl Warehouse {
     pub async fn commit_derived(
         &self,
         attempt: &Attempt,
-        batch: Batch,
+        batch: &Batch,
         (derivation, transformed): (i64, &[Transformed]),
         shapes: &[ShapeRow],
         now: Instant,
     ) -> Result<()> {
-        if transformed.len() != batch.products {
-            let (told, held) = (transformed.len(), batch.products);
-            let text = format!("a batch of {held} products with results of {told}");
+        let told: BTreeSet<i64> = transformed.iter().map(Transformed::product_id).collect();
+        if told != batch.ids || transformed.len() != told.len() {
+            let text = format!(
+                "a batch of {} products with results of others",
+                batch.ids.len()
+            );
             return Err(Error::Stored(text));
         }
-        let mut tx = self.begin().await?;
         let (mut rejected, mut bad_details) = (Vec::new(), Vec::new());
         let (mut refused, mut unobserved) = (Vec::new(), Vec::new());
         for product in transformed {
@@ -170,10 +183,15 @@ impl Warehouse {
                 Transformed::Unobserved { product_id } => unobserved.push(*product_id),
             }
         }
-        let mut lines: Vec<Line<'_>> = transformed.iter().filter_map(line).collect();
-        lines.extend(withdrawn(&mut tx, attempt, derivation, &refused).await?);
-        batches::stage(&mut tx, attempt, batch, &lines, derivation).await?;
+        let lines: Vec<Line<'_>> = transformed.iter().filter_map(line).collect();
+        let mut staged: Vec<i64> = lines.iter().map(|line| line.product_id).collect();
+        let mut lines = batches::write_lines(&lines, derivation)?;
+        let mut tx = self.begin().await?;
         let run = &attempt.run;
+        let withdrawn = withdrawn(&mut tx, attempt, derivation, &refused).await?;
+        staged.extend(withdrawn.iter().map(|line| line.product_id));
+        lines.extend(batches::write_lines(&withdrawn, derivation)?);
+        batches::stage(&mut tx, attempt, batch, &staged, &lines).await?;
         set_outcome(&mut tx, run, "rejected", &refused).await?;
         set_outcome(&mut tx, run, "unobserved", &unobserved).await?;
         reject_details(&mut tx, run, bad_details, refused).await?;

@@ -120,10 +120,19 @@ fn rounds(programs: &Programs) -> Result<Sites, String> {
 
 /// Starts the simulated shop, which ends with the guard.
 fn open_shop(tiki: &Path) -> Result<(ChildGuard, String, Shop), String> {
-    let mut command = pinned(SITE_CORE, tiki);
-    command.args(["storefront", "--port", "0"]);
     // Not every place of the catalogue is taken.
-    command.args(["--products", &(DETAILS + DETAILS / 5).to_string()]);
+    let (process, url) = storefront(pinned(SITE_CORE, tiki), DETAILS + DETAILS / 5)?;
+    let shop = Shop::new(&url);
+    Ok((process, url, shop))
+}
+
+/// Starts the simulated shop by a command that begins with the program; where it serves.
+pub(super) fn storefront(
+    mut command: Command,
+    places: u64,
+) -> Result<(ChildGuard, String), String> {
+    command.args(["storefront", "--port", "0"]);
+    command.args(["--products", &places.to_string()]);
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     let shown = format!("{command:?}");
     let fail = |error: std::io::Error| format!("{shown}: {error}");
@@ -135,9 +144,7 @@ fn open_shop(tiki: &Path) -> Result<(ChildGuard, String, Shop), String> {
     if url.is_empty() {
         return Err(format!("{shown} does not say where it serves"));
     }
-    let url = url.trim().to_owned();
-    let shop = Shop::new(&url);
-    Ok((process, url, shop))
+    Ok((process, url.trim().to_owned()))
 }
 
 /// What is asked, and where.
@@ -190,7 +197,7 @@ impl Bench<'_> {
 }
 
 /// Copies the files of a folder to another in the place of what was there.
-fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(super) fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
     if to.exists() {
         fs::remove_dir_all(to)?;
     }

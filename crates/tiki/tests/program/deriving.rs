@@ -112,7 +112,8 @@ async fn load_faulty(url: &str) {
     {
         let batch: Vec<Transformed> = claimed.products.into_iter().map(faulty).collect();
         let lower = catalog::DERIVATION - 1;
-        let stored = warehouse.commit_derived(&transform, claimed.batch, (lower, &batch), &[], now);
+        let stored =
+            warehouse.commit_derived(&transform, &claimed.batch, (lower, &batch), &[], now);
         stored.await.expect("a staged batch");
     }
     let closed = warehouse.close_step(&transform, 0, "{}").await;

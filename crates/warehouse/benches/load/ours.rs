@@ -80,7 +80,7 @@ pub(crate) async fn day(
             for (batch, made) in batches {
                 let now = Day::New.at();
                 warehouse
-                    .commit_transformed(&attempt, batch, &made, &[], now)
+                    .commit_transformed(&attempt, &batch, &made, &[], now)
                     .await
                     .expect("staged");
             }

@@ -113,7 +113,7 @@ async fn a_step_of_records_stays_open_while_one_holds_its_claim(store: Store) {
                 product_id: product.product_id,
             })
             .collect();
-        let stored = warehouse.commit_transformed(attempt, claimed.batch, &staged, &[], at(0));
+        let stored = warehouse.commit_transformed(attempt, &claimed.batch, &staged, &[], at(0));
         stored.await.expect("kept");
         staged.len()
     };

@@ -94,7 +94,7 @@ async fn a_seeded_break_is_named(store: Store) {
             "pages planned: 1",
         ),
         (
-            "UPDATE run_products SET outcome = NULL, batch = NULL WHERE product_id = 2",
+            "UPDATE staged_products SET products = products - 1",
             "products listed and",
         ),
         (

@@ -141,7 +141,7 @@ async fn derive(
             .collect();
         store
             .warehouse
-            .commit_derived(&attempt, claimed.batch, (derivation, &made), &[], at(0))
+            .commit_derived(&attempt, &claimed.batch, (derivation, &made), &[], at(0))
             .await
             .expect("a staged batch");
     }

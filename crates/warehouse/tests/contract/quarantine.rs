@@ -12,6 +12,7 @@ on_both!(
     a_known_product_stays_as_it_was,
     a_batch_of_nothing_but_refused_rows_ends,
     a_staged_row_that_is_no_record_is_set_aside,
+    a_batch_that_cannot_be_unpacked_keeps_no_other_from_being_loaded,
     redoing_forgets_what_was_set_aside,
     a_run_without_its_listings_is_not_derived_anew,
 );
@@ -116,7 +117,7 @@ async fn a_staged_row_that_is_no_record_is_set_aside(store: Store) {
     store.stage("r", shelf(1..6, |id| 1000 * id, 1)).await;
     let good = products::product(Some((listing(1, 1000), at(1))), None).to_staged();
     let lines = [
-        format!("1 - - - 1 0 - -\t{good}"),
+        format!("1 - - - 1 0 1 -\t{good}"),
         "2 - 7 - 1 0 - -\t{\"from\":\"another program\"}".into(),
         "3 - - 8 1 0 - -\t-".into(),
         "4 - 9".into(),
@@ -155,6 +156,33 @@ async fn a_staged_row_that_is_no_record_is_set_aside(store: Store) {
         "5|bad-staged|6",
     ];
     assert_eq!(store.rows(reasons).await, expected);
+}
+
+async fn a_batch_that_cannot_be_unpacked_keeps_no_other_from_being_loaded(store: Store) {
+    store.create_run("r").await;
+    store.plan("r", &[1, 2, 3, 4], None).await;
+    store.stage_by(2, "r", shelf(1..5, |id| 1000 * id, 1)).await;
+    let damage = if store.folder.is_some() {
+        "UPDATE staged_products SET records = CAST(substr(records, 1, length(records) - 9) AS BLOB)
+         WHERE batch = (SELECT MIN(batch) FROM staged_products)"
+    } else {
+        "UPDATE staged_products SET records = substr(records, 1, length(records) - 9)
+         WHERE batch = (SELECT MIN(batch) FROM staged_products)"
+    };
+    store.seed(damage).await;
+    let mut outcomes = store.load_staged("r", &merge()).await;
+    outcomes.sort_by_key(|(id, _)| *id);
+    let expected = [
+        (1, Outcome::Rejected),
+        (2, Outcome::Rejected),
+        (3, Outcome::New),
+        (4, Outcome::New),
+    ];
+    assert_eq!(outcomes, expected);
+    let counts = store.warehouse.identities("r").await.expect("counts");
+    assert_eq!((counts.products.rejected, counts.products.new), (2, 2));
+    let lost = |broken: &String| broken.starts_with("products");
+    assert!(!counts.broken().iter().any(lost), "{:?}", counts.broken());
 }
 
 async fn redoing_forgets_what_was_set_aside(store: Store) {

@@ -53,7 +53,7 @@ async fn transform(store: &Store, run: &str, batches: &[&[ShapeRow]]) {
             .collect();
         store
             .warehouse
-            .commit_transformed(&attempt, claimed.batch, &batch, shapes, at(9))
+            .commit_transformed(&attempt, &claimed.batch, &batch, shapes, at(9))
             .await
             .expect("stored");
     }
@@ -140,7 +140,7 @@ async fn workers_that_add_at_the_same_time_lose_nothing(store: Store) {
                 let product_id = claimed.products[0].product_id;
                 let one = [Transformed::Unobserved { product_id }];
                 warehouse
-                    .commit_transformed(&attempt, claimed.batch, &one, &shapes, at(9))
+                    .commit_transformed(&attempt, &claimed.batch, &one, &shapes, at(9))
                     .await
                     .expect("stored");
             }
@@ -170,7 +170,7 @@ async fn a_fenced_batch_adds_no_shape(store: Store) {
         .warehouse
         .commit_transformed(
             &first,
-            claimed.batch,
+            &claimed.batch,
             &batch,
             &[shape("detail", 1, "name")],
             at(9),

@@ -312,7 +312,7 @@ async fn stage_listed(store: &Store, run: &str) {
         let stored =
             store
                 .warehouse
-                .commit_transformed(&attempt, claimed.batch, &staged, &[], at(1));
+                .commit_transformed(&attempt, &claimed.batch, &staged, &[], at(1));
         stored.await.expect("a staged batch");
     }
     store.end(&attempt).await;

@@ -12,6 +12,8 @@ on_both!(
     a_rejected_detail_comes_with_its_page,
     what_becomes_of_a_product_is_counted,
     a_fenced_batch_stages_nothing,
+    a_dead_workers_batch_comes_back_whole,
+    results_of_other_products_are_not_staged,
 );
 
 const STEP: &str = "transform-products";
@@ -186,7 +188,7 @@ async fn what_becomes_of_a_product_is_counted(store: Store) {
     ];
     store
         .warehouse
-        .commit_transformed(&attempt, claimed.batch, &batch, &[], at(9))
+        .commit_transformed(&attempt, &claimed.batch, &batch, &[], at(9))
         .await
         .expect("staged");
     assert_eq!(store.warehouse.staged_count("r").await.expect("a count"), 2);
@@ -242,8 +244,45 @@ async fn a_fenced_batch_stages_nothing(store: Store) {
     }];
     let fenced = store
         .warehouse
-        .commit_transformed(&first, claimed.batch, &batch, &[], at(9))
+        .commit_transformed(&first, &claimed.batch, &batch, &[], at(9))
         .await;
     assert!(matches!(fenced, Err(Error::Fenced(_))), "{fenced:?}");
     assert_eq!(store.warehouse.staged_count("r").await.expect("a count"), 0);
+}
+
+async fn a_dead_workers_batch_comes_back_whole(store: Store) {
+    store.create_run("r").await;
+    store.plan("r", &[1, 2, 3], None).await;
+    let dead = store.attempt("r", STEP).await;
+    let claimed = store.warehouse.next_to_transform(&dead, 2).await;
+    let claimed = claimed.expect("a claim").expect("two");
+    assert_eq!(claimed.products.len(), 2);
+    let next = store.take_over("r", STEP).await;
+    store.end(&next).await;
+    let taken = "SELECT COUNT(*) FROM staged_products WHERE state = 'taken'";
+    assert_eq!(store.cell(taken).await, "0");
+    let arrivals = (1..4).map(|id| crate::products::listed(listing(id, 100), at(1)));
+    store.stage_by(2, "r", arrivals.collect()).await;
+    let mut outcomes = store.load_staged("r", &crate::store::merge()).await;
+    outcomes.sort_by_key(|(id, _)| *id);
+    assert_eq!(outcomes, [1, 2, 3].map(|id| (id, warehouse::Outcome::New)));
+    assert_eq!(store.cell(taken).await, "0");
+}
+
+async fn results_of_other_products_are_not_staged(store: Store) {
+    store.create_run("r").await;
+    store.plan("r", &[1, 2], None).await;
+    let attempt = store.attempt("r", STEP).await;
+    let claimed = store.warehouse.next_to_transform(&attempt, 2).await;
+    let claimed = claimed.expect("a claim").expect("two");
+    for ids in [[1, 1], [1, 3]] {
+        let batch = ids.map(|product_id| Transformed::Unobserved { product_id });
+        let staged = store
+            .warehouse
+            .commit_transformed(&attempt, &claimed.batch, &batch, &[], at(9))
+            .await;
+        assert!(matches!(staged, Err(Error::Stored(_))), "{staged:?}");
+    }
+    let open = store.warehouse.open_rows(&attempt).await;
+    assert_eq!(open.expect("a count"), 2);
 }

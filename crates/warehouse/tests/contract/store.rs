@@ -223,7 +223,7 @@ impl Store {
             let now: Vec<Arrival> = now;
             let staged: Vec<Transformed> = now.into_iter().map(transformed).collect();
             self.warehouse
-                .commit_transformed(&attempt, claimed.batch, &staged, &[], at(0))
+                .commit_transformed(&attempt, &claimed.batch, &staged, &[], at(0))
                 .await
                 .expect("a staged batch");
         }
