@@ -47,7 +47,8 @@ fn slow_pandas_pyarrow_duckdb_and_sqlite3_read_the_right_types() {
         "categories",
         "product_categories",
         "runs",
-        "staged_products",
+        // In the demo it has no rows.
+        "corrections",
     ] {
         for ending in ["parquet", "csv"] {
             let file = format!("out/{table}.{ending}");

@@ -65,11 +65,14 @@ async fn fill(store: &Store, products: i64) {
             numbers("p", if look < 2 { DAY } else { products }),
             step = if look < 2 { products / DAY } else { 1 },
         ).expect("a text takes all");
-        // The runs that are old enough to go had as many products in either warehouse.
+        // The runs that are old enough to go had as many products and batches in either warehouse.
         write!(
             sql,
-            "INSERT INTO run_products (run_id, product_id, rank, detail, attempts, outcome)
+            "INSERT INTO staged_products (run_id, state, products, outcome)
+             {} SELECT '{run}', 'loaded', 0, 'unchanged' FROM p;
+             INSERT INTO run_products (run_id, product_id, rank, detail, attempts, outcome)
              {} SELECT '{run}', i * {}, 0, 'none', 0, 'unchanged' FROM p;\n",
+            numbers("p", if look < 2 { DAY } else { products } / 10),
             numbers("p", DAY),
             products / DAY
         )
