@@ -26,6 +26,11 @@ impl Source {
         }
     }
 
+    /// Whether it is a detail, and no listing.
+    pub fn is_detail(self) -> bool {
+        matches!(self, Self::Detail | Self::DetailHtml)
+    }
+
     /// The source of a stored word; `None` for a word that is none.
     pub fn parse(word: &str) -> Option<Self> {
         [

@@ -166,7 +166,7 @@ impl Product {
         let details = details.map(read_details).transpose()?;
         columns::check(id, &identity.name, Some(0))?;
         check_identity(&identity)?;
-        let detailed_at = looks.iter().find(|look| is_detail(look));
+        let detailed_at = looks.iter().find(|look| look.source.is_detail());
         require(
             details.as_ref().map(|details| details.observed_at)
                 == detailed_at.map(|look| look.observed_at),
@@ -193,10 +193,6 @@ pub fn staged_looks(id: i64, text: &str) -> Result<Vec<Look>, Rejection> {
         .collect::<Result<Vec<_>, Rejection>>()?;
     check_looks(id, &looks)?;
     Ok(looks)
-}
-
-fn is_detail(look: &Look) -> bool {
-    matches!(look.source, Source::Detail | Source::DetailHtml)
 }
 
 fn broken(field: &str, seen: impl std::fmt::Display) -> Rejection {
@@ -305,14 +301,14 @@ fn read_details(staged: StagedDetails<String>) -> Result<Details, Rejection> {
 fn check_looks(id: i64, looks: &[Look]) -> Result<(), Rejection> {
     let shape = match looks {
         [_] => true,
-        [a, b] => a.observed_at < b.observed_at && is_detail(a) != is_detail(b),
+        [a, b] => a.observed_at < b.observed_at && a.source.is_detail() != b.source.is_detail(),
         _ => false,
     };
     require(shape, "looks", looks.len())?;
     for look in looks {
         // The name is told beside them.
         columns::check(id, "-", look.values.price)?;
-        check_values(&look.values, is_detail(look))?;
+        check_values(&look.values, look.source.is_detail())?;
     }
     Ok(())
 }

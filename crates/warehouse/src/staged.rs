@@ -44,7 +44,7 @@ impl Brief {
 
 /// Whether it is the look of a detail.
 pub(crate) fn is_detail(look: &Look) -> bool {
-    !look.gone && matches!(look.source, Source::Detail | Source::DetailHtml)
+    !look.gone && look.source.is_detail()
 }
 
 /// Of identity and details.
@@ -166,9 +166,10 @@ impl Staged {
     }
 
     fn page_of(&self, source: Source) -> Option<i64> {
-        match source {
-            Source::Listing | Source::ListingHtml => self.listing_page_id,
-            Source::Detail | Source::DetailHtml => self.detail_page_id,
+        if source.is_detail() {
+            self.detail_page_id
+        } else {
+            self.listing_page_id
         }
     }
 }
