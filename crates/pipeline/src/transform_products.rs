@@ -1,57 +1,72 @@
 //! `transform-products`: turns pages into records. It reads stored pages alone, so it can be redone.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use catalog::{
     BodyLimits, DERIVATION, Detail, Product, Rejection, RejectionReason, Seen, Shapes, Source,
     parse_listing, read_body,
 };
 use serde_json::{Map, Value, json};
-use warehouse::{Claimed, RejectionToStore, StoredPage, ToTransform, Transformed};
+use tokio::task::{JoinHandle, spawn_blocking};
+use warehouse::{
+    Claimed, RejectionToStore, ShapeRow, StoredPage, ToTransform, Transformed, TransformedBatch,
+};
 
 use crate::drift::shape_rows;
 use crate::report::{bounded, keys, short};
 use crate::steps::Work;
-use crate::{Exit, Result, Step};
+use crate::{Error, Exit, Result, Step};
 
 /// Categories that are remembered at most; the site has some 3,000.
 pub(crate) const CATEGORIES: i64 = 100_000;
 
 impl Work<'_> {
-    /// Transforms batches until nothing waits.
+    /// Transforms batches until nothing waits; one is made while the one before is stored.
     pub(crate) async fn transform_products(&self) -> Result<Exit> {
         self.derive_listings_anew().await?;
-        let leaves = self.warehouse().leaves(CATEGORIES).await?;
+        let leaves = Arc::new(self.warehouse().leaves(CATEGORIES).await?);
         let total = self
             .warehouse()
             .open_rows(&self.attempt)
             .await?
             .unsigned_abs();
         let mut done = 0;
+        let mut under_way: Option<JoinHandle<Result<Made>>> = None;
         loop {
-            self.check_stop()?;
-            let claimed = self
-                .warehouse()
-                .next_to_transform(&self.attempt, self.settings().batch)
-                .await?;
-            let Some(Claimed { batch, products }) = claimed else {
-                return Ok(Exit::Done);
+            let stopping = self.check_stop();
+            let before = under_way.take();
+            let claimed = match stopping {
+                Ok(()) => {
+                    let warehouse = self.warehouse();
+                    let most = self.settings().batch;
+                    warehouse.next_to_transform(&self.attempt, most).await?
+                }
+                // What is in hand is finished.
+                Err(_) if before.is_some() => None,
+                Err(stop) => return Err(stop),
             };
-            if products.is_empty() {
-                self.idle().await?;
-                continue;
+            if let Some(claimed) = claimed {
+                if !claimed.products.is_empty() {
+                    let leaves = Arc::clone(&leaves);
+                    under_way = Some(spawn_blocking(move || make(claimed, &leaves)));
+                } else if before.is_none() {
+                    self.idle().await?;
+                }
+            } else if before.is_none() {
+                return Ok(Exit::Done);
             }
-            let now = self.pipeline.clock().now();
-            let mut shapes = Shapes::default();
-            let transformed: Vec<Transformed> = products
-                .into_iter()
-                .map(|product| transform(product, &leaves, &mut shapes))
-                .collect();
-            let shapes = shape_rows(&shapes);
+            let Some(made) = before else {
+                continue;
+            };
+            let Made { batch, shapes } = made
+                .await
+                .map_err(|error| Error::Bug(format!("transforming ended: {error}")))??;
+            let (products, now) = (batch.products(), self.pipeline.clock().now());
             self.warehouse()
-                .commit_transformed(&self.attempt, &batch, &transformed, &shapes, now)
+                .commit_batch(&self.attempt, batch, &shapes, now)
                 .await?;
-            done += transformed.len() as u64;
+            done += products as u64;
             self.progress(Step::TransformProducts, done, total.max(done));
         }
     }
@@ -115,6 +130,24 @@ impl Work<'_> {
             ("transform_stats", stats),
         ]))
     }
+}
+
+/// What was made of a batch.
+struct Made {
+    batch: TransformedBatch,
+    shapes: Vec<ShapeRow>,
+}
+
+fn make(claimed: Claimed, leaves: &HashSet<i64>) -> Result<Made> {
+    let mut shapes = Shapes::default();
+    let products = claimed.products.into_iter();
+    let transformed: Vec<Transformed> = products
+        .map(|product| transform(product, leaves, &mut shapes))
+        .collect();
+    Ok(Made {
+        batch: TransformedBatch::new(claimed.batch, &transformed)?,
+        shapes: shape_rows(&shapes),
+    })
 }
 
 /// One product's record from its pages, if one can be made.

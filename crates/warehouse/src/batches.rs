@@ -1,7 +1,7 @@
 //! Batches of a run's products: claimed by the worker that transforms them, staged with their records, taken by
 //! the one that loads them.
 //!
-//! A row of `staged_products` is a batch. Its records are lines in a frame of LZ4 (or as they are), one a
+//! A row of `staged_products` is a batch. Its records are lines in frames of LZ4 (or as they are), one a
 //! product, of eight words: the product, when it was found gone, the pages of its listing and its detail, the
 //! number of the rules that derived it, 1 if it is withdrawn, the hashes of its identity and its details; then,
 //! behind a tab, its record as `catalog` writes it. `-` is where there is none. So a bad line spoils no other.
@@ -46,34 +46,46 @@ pub(crate) struct Line<'a> {
 /// A text in which nothing is said.
 const NONE: &str = "-";
 
+/// Lines of a frame: what is packed and unpacked at once stays near the processor.
+const FRAME: usize = 500;
+
 /// How a frame of LZ4 begins; lines begin with a digit.
 const LZ4_MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
 
-/// Half of them in a thread of its own: this is the costliest part of staging.
-pub(crate) fn write_lines(lines: &[Line<'_>], derivation: i64) -> Result<Vec<u8>> {
-    let write = |lines: &[Line<'_>]| -> std::io::Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(lines.len() * 2048);
-        for line in lines {
-            write_line(line, derivation, &mut out)?;
+/// The lines of products in frames, half of them written in a thread of its own: this is the costliest part of
+/// staging.
+pub(crate) fn pack(lines: &[Line<'_>], derivation: i64) -> Result<Vec<u8>> {
+    let pack = |frames: &[&[Line<'_>]]| -> std::io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        for lines in frames {
+            out = frame(lines, derivation, out)?;
         }
         Ok(out)
     };
-    let (one, other) = lines.split_at(lines.len() / 2);
+    let frames: Vec<&[Line<'_>]> = lines.chunks(FRAME).collect();
+    let (one, other) = frames.split_at(frames.len() / 2);
     let (one, other) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| write(other));
+        let one = (!one.is_empty()).then(|| scope.spawn(|| pack(one)));
         let died = |_| Err(std::io::Error::other("a thread that writes records died"));
-        (write(one), other.join().unwrap_or_else(died))
+        let other = pack(other);
+        let one = one.map_or_else(|| Ok(Vec::new()), |one| one.join().unwrap_or_else(died));
+        (one, other)
     });
-    let (mut one, other) = (one.map_err(stored)?, other.map_err(stored)?);
-    one.extend_from_slice(&other);
-    Ok(one)
+    let (mut frames, other) = (one.map_err(stored)?, other.map_err(stored)?);
+    frames.extend_from_slice(&other);
+    Ok(frames)
 }
 
-/// A frame of LZ4, with a checksum of what it holds.
-fn pack(lines: &[u8]) -> std::io::Result<Vec<u8>> {
+/// Adds a frame of LZ4, with a checksum of what it holds.
+fn frame(lines: &[Line<'_>], derivation: i64, out: Vec<u8>) -> std::io::Result<Vec<u8>> {
     let info = FrameInfo::new().content_checksum(true);
-    let mut packed = FrameEncoder::with_frame_info(info, Vec::with_capacity(lines.len() / 4));
-    packed.write_all(lines)?;
+    let mut packed = FrameEncoder::with_frame_info(info, out);
+    let mut text = Vec::with_capacity(4096);
+    for line in lines {
+        text.clear();
+        write_line(line, derivation, &mut text)?;
+        packed.write_all(&text)?;
+    }
     packed.finish().map_err(std::io::Error::other)
 }
 
@@ -99,15 +111,15 @@ fn write_line(line: &Line<'_>, derivation: i64, out: &mut Vec<u8>) -> std::io::R
     Ok(())
 }
 
-fn unpack(records: Vec<u8>) -> Result<String> {
-    let lines = if records.starts_with(&LZ4_MAGIC) {
-        let mut unpacked = Vec::with_capacity(records.len() * 4);
-        let read = FrameDecoder::new(&records[..]).read_to_end(&mut unpacked);
-        read.map_err(stored)?;
-        unpacked
+/// The lines of the first frame, which is taken away.
+fn unpack(frames: &mut &[u8]) -> Result<String> {
+    let mut lines = Vec::new();
+    if frames.starts_with(&LZ4_MAGIC) {
+        let mut frame = FrameDecoder::new(frames);
+        frame.read_to_end(&mut lines).map_err(stored)?;
     } else {
-        records
-    };
+        lines.extend_from_slice(std::mem::take(frames));
+    }
     String::from_utf8(lines).map_err(stored)
 }
 
@@ -194,19 +206,18 @@ pub(crate) async fn hold(tx: &mut Tx, batch: &Batch) -> Result<()> {
         .map(drop)
 }
 
-/// Stages the records of a batch, if the attempt still holds it: the products that have one, and their lines.
+/// Stages the records of a batch, if the attempt still holds it: the products that have one, and their frames.
 pub(crate) async fn stage(
     tx: &mut Tx,
     attempt: &Attempt,
     batch: &Batch,
     products: &[i64],
-    lines: &[u8],
+    records: Vec<u8>,
 ) -> Result<()> {
     let (state, ids, records) = if products.is_empty() {
         ("loaded", Value::Null, Value::Null)
     } else {
         let ids: Vec<String> = products.iter().map(ToString::to_string).collect();
-        let records = pack(lines).map_err(stored)?;
         ("staged", ids.join(",").into(), Value::Bytes(records))
     };
     let staged = tx
@@ -244,27 +255,46 @@ pub(crate) fn read(
     ids: Vec<i64>,
     records: Vec<u8>,
 ) -> impl Future<Output = Result<(Vec<Staged>, Vec<Broken>)>> {
-    let read = tokio::task::spawn_blocking(move || read_lines(&ids, records));
+    let read = tokio::task::spawn_blocking(move || read_frames(&ids, &records));
     async { read.await.map_err(stored) }
 }
 
-/// Of records that cannot be unpacked none can be made; of a batch cut short, none of the last ones.
-fn read_lines(ids: &[i64], records: Vec<u8>) -> (Vec<Staged>, Vec<Broken>) {
-    let (text, damage) = match unpack(records) {
-        Ok(text) => (Arc::new(text), "a line that is missing".to_owned()),
-        Err(error) => (Arc::default(), error.to_string()),
-    };
+fn read_frames(mut ids: &[i64], mut frames: &[u8]) -> (Vec<Staged>, Vec<Broken>) {
     let (mut rows, mut broken) = (Vec::with_capacity(ids.len()), Vec::new());
-    let (mut begin, mut lines) = (0, text.split_inclusive('\n'));
-    for id in ids {
-        let line = lines.next().unwrap_or_default();
-        let end = begin + line.len();
-        let read = if line.is_empty() {
-            Err(bad("line", &damage))
-        } else {
-            read_line(*id, &text, begin..end)
+    while !ids.is_empty() {
+        read_frame(&mut ids, &mut frames, &mut rows, &mut broken);
+    }
+    (rows, broken)
+}
+
+/// Of a frame that cannot be unpacked no records can be made, and none of what is behind it.
+fn read_frame(
+    ids: &mut &[i64],
+    frames: &mut &[u8],
+    rows: &mut Vec<Staged>,
+    broken: &mut Vec<Broken>,
+) {
+    let text = match unpack(frames) {
+        Ok(text) if !text.is_empty() => Arc::new(text),
+        unread => {
+            let damage = unread.err();
+            let damage = damage.map_or("a line that is missing".into(), |error| error.to_string());
+            let lost = |id: &i64| Broken {
+                product_id: *id,
+                page_id: None,
+                rejection: bad("line", &damage),
+            };
+            broken.extend(std::mem::take(ids).iter().map(lost));
+            return;
+        }
+    };
+    let mut begin = 0;
+    for line in text.split_inclusive('\n') {
+        let Some((id, rest)) = ids.split_first() else {
+            return;
         };
-        match read {
+        let end = begin + line.len();
+        match read_line(*id, &text, begin..end) {
             Ok(row) => rows.push(row),
             Err(rejection) => {
                 let mut words = line.split_ascii_whitespace();
@@ -277,9 +307,8 @@ fn read_lines(ids: &[i64], records: Vec<u8>) -> (Vec<Staged>, Vec<Broken>) {
                 });
             }
         }
-        begin = end;
+        (*ids, begin) = (rest, end);
     }
-    (rows, broken)
 }
 
 /// Takes a staged batch, which stays locked until the transaction ends.

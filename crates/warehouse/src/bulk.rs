@@ -11,7 +11,7 @@ use crate::tx::{Tx, borrowed, read_all};
 use crate::value::{Column, CopyRows, Row, Value};
 
 /// Ids of one request of [`Tx::rows_of`].
-const PART: usize = 250;
+const PART: usize = 500;
 
 /// How a bulk statement names its columns: name and type, the type as in [`crate::dialect`].
 pub(crate) type Columns = [(&'static str, &'static str)];
@@ -115,7 +115,7 @@ impl Tx {
             return self.on_sqlite(&sql, |statement| {
                 let insert = |row: &Vec<Value>| {
                     let id = statement.insert(rusqlite::params_from_iter(row))?;
-                    Ok(Row(vec![Value::Int(id), row[key].clone()]))
+                    Ok(vec![Value::Int(id), row[key].clone()].into())
                 };
                 rows.iter().map(insert).collect()
             });

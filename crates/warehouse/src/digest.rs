@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::open::Warehouse;
 use crate::tx::Tx;
-use crate::value::{Row, Value};
+use crate::value::Value;
 
 /// Rows that are held in memory at once.
 const PAGE: i64 = 2000;
@@ -66,8 +66,8 @@ async fn add_products(tx: &mut Tx, hash: &mut Sha256, columns: &str) -> Result<(
             return Ok(());
         };
         after = last.int(0)?;
-        for row in &rows {
-            add(hash, row);
+        for row in rows {
+            add(hash, &row.into_values()?);
         }
     }
 }
@@ -92,17 +92,19 @@ async fn add_looks(tx: &mut Tx, hash: &mut Sha256, table: &str, columns: &str) -
         let Some(last) = rows.last() else {
             return Ok(());
         };
-        after = (last.int(0)?, Value::Time(last.time(last.0.len() - 1)?));
-        for row in &rows {
-            add(hash, &Row(row.0[..row.0.len() - 1].to_vec()));
+        after = (last.int(0)?, Value::Null);
+        for row in rows {
+            let mut values = row.into_values()?;
+            after.1 = values.pop().unwrap_or(Value::Null);
+            add(hash, &values);
         }
     }
 }
 
 /// Both databases write a value the same way here.
-fn add(hash: &mut Sha256, row: &Row) {
+fn add(hash: &mut Sha256, row: &[Value]) {
     let mut line = String::new();
-    for value in &row.0 {
+    for value in row {
         let written = match value {
             Value::Null => line.write_str("~"),
             Value::Int(int) => write!(line, "{int}"),

@@ -202,14 +202,15 @@ impl Warehouse {
         let mut count = 0;
         loop {
             let rows = tx.fetch(&fetch).await?;
-            for row in &rows {
-                if let Err(error) = take(&row.0) {
+            let is_last = rows.len() < size;
+            for row in rows {
+                if let Err(error) = take(&row.into_values()?) {
                     tx.end().await?;
                     return Ok(Err(error));
                 }
                 count += 1;
             }
-            if rows.len() < size {
+            if is_last {
                 break;
             }
         }

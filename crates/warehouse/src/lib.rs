@@ -86,4 +86,4 @@ pub use retention::{Due, Kind, Retention};
 pub use run_reads::GoneCounts;
 pub use select::Table;
 pub use shapes::ShapeRow;
-pub use staging::{Claimed, ToTransform, Transformed};
+pub use staging::{Claimed, ToTransform, Transformed, TransformedBatch};

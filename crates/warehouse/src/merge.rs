@@ -344,13 +344,12 @@ async fn fold_all(
         .filter_map(|(id, arrivals)| Some((*id, arrivals.rewind_to()?)))
         .collect();
     let before = read::before(tx, &rewound).await?;
-    arrivals
-        .into_iter()
-        .map(|(id, arrivals)| {
-            let folded = decide::fold(id, arrivals, current.get(&id), before.get(&id))?;
-            Ok((id, folded))
-        })
-        .collect()
+    let mut all = HashMap::with_capacity(arrivals.len());
+    for (id, arrivals) in arrivals {
+        let folded = decide::fold(id, arrivals, current.get(&id), before.get(&id))?;
+        all.insert(id, folded);
+    }
+    Ok(all)
 }
 
 /// The stored looks from the oldest arrival that is not newer on. Where the run's own looks were derived

@@ -74,7 +74,17 @@ pub(crate) async fn current(tx: &mut Tx, ids: &[i64]) -> Result<HashMap<i64, Cur
         };
         Ok((id, current))
     };
-    rows.iter().map(read).collect()
+    by_id(rows.iter().map(read))
+}
+
+/// Keeps rows by their products. A map that grew row by row would move them all again and again.
+fn by_id<T>(rows: impl ExactSizeIterator<Item = Result<(i64, T)>>) -> Result<HashMap<i64, T>> {
+    let mut by_id = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let (id, row) = row?;
+        by_id.insert(id, row);
+    }
+    Ok(by_id)
 }
 
 fn without(id: i64, what: &str) -> Error {
@@ -172,7 +182,7 @@ pub(crate) async fn present(tx: &mut Tx, ids: &[i64]) -> Result<HashMap<i64, Pre
         };
         Ok((row.int(0)?, present))
     };
-    rows.iter().map(read).collect()
+    by_id(rows.iter().map(read))
 }
 
 const FROM_INSTANT: &Columns = &[("id", "bigint"), ("at", "{time}")];

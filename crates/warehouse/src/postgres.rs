@@ -10,7 +10,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::{Error, Result};
 use crate::lease::LEASE_SECONDS;
 use crate::tls;
-use crate::value::Row;
 
 const OLDEST_SERVER: i64 = 150_000;
 
@@ -152,14 +151,6 @@ pub(crate) async fn get(pool: &Pool) -> Result<Object> {
         Err(PoolError::Timeout(_)) => Err(Error::silent("while connecting", wait)),
         Err(error) => Err(Error::Unreachable(error.into())),
     }
-}
-
-/// A row as both databases answer it.
-pub(crate) fn row(row: &tokio_postgres::Row) -> std::result::Result<Row, tokio_postgres::Error> {
-    (0..row.len())
-        .map(|index| row.try_get(index))
-        .collect::<std::result::Result<_, _>>()
-        .map(Row)
 }
 
 /// The address as it may be shown: without user, password and parameters.

@@ -5,7 +5,7 @@
 use crate::error::Result;
 use crate::open::Warehouse;
 use crate::params;
-use crate::value::Value;
+use crate::value::{Row, Value};
 
 /// Up to where rows are counted for a report.
 pub const COUNTED: i64 = 100_000;
@@ -213,7 +213,8 @@ impl Warehouse {
         let mut tx = self.answer().await?;
         let rows = tx.rows(sql, params).await?;
         tx.commit().await?;
-        let rows = rows.into_iter().map(|row| row.0).collect();
+        let rows = rows.into_iter().map(Row::into_values);
+        let rows = rows.collect::<Result<_>>()?;
         Ok(Records {
             columns: columns.to_vec(),
             rows,

@@ -96,60 +96,34 @@ impl Transformed {
     }
 }
 
-impl Warehouse {
-    /// Claims up to `n` products of the run with their pages. `None`: nothing is left.
-    pub async fn next_to_transform(&self, attempt: &Attempt, n: i64) -> Result<Option<Claimed>> {
-        let mut tx = self.begin().await?;
-        let most = n.clamp(1, MAX_BATCH);
-        let number = batches::begin(&mut tx, attempt).await?;
-        let mut ids = claim(&mut tx, attempt, number, most).await?;
-        if ids.is_empty() && attempt.reached.swap(0, Ordering::Relaxed) > 0 {
-            // What another gave back may lie behind.
-            ids = claim(&mut tx, attempt, number, most).await?;
-        }
-        let batch = Batch {
-            number,
-            ids: ids.iter().copied().collect(),
-        };
-        let Some(last) = ids.iter().max() else {
-            tx.end().await?;
-            let products = Vec::new();
-            let open = self.open_rows(attempt).await? > 0;
-            return Ok(open.then_some(Claimed { batch, products }));
-        };
-        attempt.reached.store(*last, Ordering::Relaxed);
-        batches::hold(&mut tx, &batch).await?;
-        note_claim(&mut tx, attempt.epoch).await?;
-        commit_fenced(tx, attempt.epoch).await?;
-        let mut tx = self.read().await?;
-        let products = with_pages(&mut tx, &run_products(&attempt.run, &ids)).await?;
-        tx.commit().await?;
-        Ok(Some(Claimed { batch, products }))
+/// What became of the products of a batch, in the form in which it is stored. To make it takes a processor and
+/// no database.
+#[derive(Debug)]
+pub struct TransformedBatch {
+    batch: Batch,
+    derivation: i64,
+    /// Products that have a record or are gone, and their records.
+    staged: Vec<i64>,
+    records: Vec<u8>,
+    rejected: Vec<RejectionToStore>,
+    bad_details: Vec<i64>,
+    refused: Vec<i64>,
+    unobserved: Vec<i64>,
+}
+
+impl TransformedBatch {
+    /// How many products it has.
+    pub fn products(&self) -> usize {
+        self.batch.ids.len()
     }
 
-    /// Stages the records of a claimed batch, what became of its other products, and the `shapes` of its
-    /// details, in one transaction. Every product of the batch must be told of.
-    pub async fn commit_transformed(
-        &self,
-        attempt: &Attempt,
-        batch: &Batch,
-        transformed: &[Transformed],
-        shapes: &[ShapeRow],
-        now: Instant,
-    ) -> Result<()> {
-        let made = (catalog::DERIVATION, transformed);
-        self.commit_derived(attempt, batch, made, shapes, now).await
+    /// Every product of the batch must be told of, once; an error otherwise.
+    pub fn new(batch: Batch, transformed: &[Transformed]) -> Result<Self> {
+        Self::derived(batch, catalog::DERIVATION, transformed)
     }
 
     /// The same, of records that rules of another number derived: it goes with them.
-    pub async fn commit_derived(
-        &self,
-        attempt: &Attempt,
-        batch: &Batch,
-        (derivation, transformed): (i64, &[Transformed]),
-        shapes: &[ShapeRow],
-        now: Instant,
-    ) -> Result<()> {
+    pub fn derived(batch: Batch, derivation: i64, transformed: &[Transformed]) -> Result<Self> {
         let told: BTreeSet<i64> = transformed.iter().map(Transformed::product_id).collect();
         if told != batch.ids || transformed.len() != told.len() {
             let text = format!(
@@ -184,14 +158,75 @@ impl Warehouse {
             }
         }
         let lines: Vec<Line<'_>> = transformed.iter().filter_map(line).collect();
-        let mut staged: Vec<i64> = lines.iter().map(|line| line.product_id).collect();
-        let mut lines = batches::write_lines(&lines, derivation)?;
+        Ok(Self {
+            batch,
+            derivation,
+            staged: lines.iter().map(|line| line.product_id).collect(),
+            records: batches::pack(&lines, derivation)?,
+            rejected,
+            bad_details,
+            refused,
+            unobserved,
+        })
+    }
+}
+
+impl Warehouse {
+    /// Claims up to `n` products of the run with their pages. `None`: nothing is left.
+    pub async fn next_to_transform(&self, attempt: &Attempt, n: i64) -> Result<Option<Claimed>> {
+        let mut tx = self.begin().await?;
+        let most = n.clamp(1, MAX_BATCH);
+        let number = batches::begin(&mut tx, attempt).await?;
+        let mut ids = claim(&mut tx, attempt, number, most).await?;
+        if ids.is_empty() && attempt.reached.swap(0, Ordering::Relaxed) > 0 {
+            // What another gave back may lie behind.
+            ids = claim(&mut tx, attempt, number, most).await?;
+        }
+        let batch = Batch {
+            number,
+            ids: ids.iter().copied().collect(),
+        };
+        let Some(last) = ids.iter().max() else {
+            tx.end().await?;
+            let products = Vec::new();
+            let open = self.open_rows(attempt).await? > 0;
+            return Ok(open.then_some(Claimed { batch, products }));
+        };
+        attempt.reached.store(*last, Ordering::Relaxed);
+        batches::hold(&mut tx, &batch).await?;
+        note_claim(&mut tx, attempt.epoch).await?;
+        commit_fenced(tx, attempt.epoch).await?;
+        let mut tx = self.read().await?;
+        let products = with_pages(&mut tx, &run_products(&attempt.run, &ids)).await?;
+        tx.commit().await?;
+        Ok(Some(Claimed { batch, products }))
+    }
+
+    /// Stages the records of a claimed batch, what became of its other products, and the `shapes` of its
+    /// details, in one transaction.
+    pub async fn commit_batch(
+        &self,
+        attempt: &Attempt,
+        made: TransformedBatch,
+        shapes: &[ShapeRow],
+        now: Instant,
+    ) -> Result<()> {
+        let TransformedBatch {
+            batch,
+            derivation,
+            mut staged,
+            mut records,
+            rejected,
+            bad_details,
+            refused,
+            unobserved,
+        } = made;
         let mut tx = self.begin().await?;
         let run = &attempt.run;
         let withdrawn = withdrawn(&mut tx, attempt, derivation, &refused).await?;
         staged.extend(withdrawn.iter().map(|line| line.product_id));
-        lines.extend(batches::write_lines(&withdrawn, derivation)?);
-        batches::stage(&mut tx, attempt, batch, &staged, &lines).await?;
+        records.extend(batches::pack(&withdrawn, derivation)?);
+        batches::stage(&mut tx, attempt, &batch, &staged, records).await?;
         set_outcome(&mut tx, run, "rejected", &refused).await?;
         set_outcome(&mut tx, run, "unobserved", &unobserved).await?;
         reject_details(&mut tx, run, bad_details, refused).await?;

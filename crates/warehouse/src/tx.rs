@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
-use crate::postgres::{self, answered};
+use crate::postgres::answered;
 use crate::sqlite::{Loan, tell_cost};
 use crate::value::{Row, Value};
 
@@ -205,7 +205,7 @@ impl Tx {
         let client = self.object()?;
         let call = async {
             let rows = client.query(sql, &[]).await?;
-            rows.iter().map(postgres::row).collect()
+            Ok(rows.into_iter().map(Row::from).collect())
         };
         self.answered(sql, call).await
     }
@@ -252,7 +252,7 @@ impl Tx {
         let call = async {
             let statement = client.prepare_cached(sql).await?;
             let answer = client.query(&statement, params).await?;
-            answer.iter().map(postgres::row).collect()
+            Ok(answer.into_iter().map(Row::from).collect())
         };
         self.answered(sql, call).await
     }
@@ -295,7 +295,7 @@ pub(crate) fn read_all(
         let values: rusqlite::Result<Vec<Value>> = (0..width)
             .map(|n| row.get_ref(n).map(Value::from_sqlite))
             .collect();
-        rows.push(Row(values?));
+        rows.push(values?.into());
     }
     Ok(())
 }

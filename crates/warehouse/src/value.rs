@@ -242,30 +242,58 @@ impl<'a> FromSql<'a> for Value {
     }
 }
 
-/// A row of an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row(pub(crate) Vec<Value>);
+/// A row of an answer. One of PostgreSQL is read value by value, where it is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Row(Cells);
+
+#[derive(Clone, Debug)]
+enum Cells {
+    Values(Vec<Value>),
+    Postgres(tokio_postgres::Row),
+}
+
+impl From<Vec<Value>> for Row {
+    fn from(values: Vec<Value>) -> Self {
+        Self(Cells::Values(values))
+    }
+}
+
+impl From<tokio_postgres::Row> for Row {
+    fn from(row: tokio_postgres::Row) -> Self {
+        Self(Cells::Postgres(row))
+    }
+}
 
 impl Row {
-    fn wrong<T>(&self, index: usize, wanted: &str) -> Result<T> {
-        Err(Error::Stored(format!(
-            "column {index} is {:?}, not {wanted}",
-            self.0.get(index)
-        )))
+    /// All values.
+    pub(crate) fn into_values(self) -> Result<Vec<Value>> {
+        match self.0 {
+            Cells::Values(values) => Ok(values),
+            Cells::Postgres(row) => (0..row.len()).map(|index| answered(&row, index)).collect(),
+        }
+    }
+
+    fn value(&self, index: usize) -> Result<Value> {
+        match &self.0 {
+            Cells::Values(values) => {
+                let missing = || Error::Stored(format!("there is no column {index}"));
+                values.get(index).cloned().ok_or_else(missing)
+            }
+            Cells::Postgres(row) => answered(row, index),
+        }
     }
 
     pub(crate) fn opt_int(&self, index: usize) -> Result<Option<i64>> {
-        match self.0.get(index) {
-            Some(Value::Null) => Ok(None),
-            Some(Value::Int(int)) => Ok(Some(*int)),
-            Some(Value::Flag(flag)) => Ok(Some(i64::from(*flag))),
-            _ => self.wrong(index, "an integer"),
+        match self.value(index)? {
+            Value::Null => Ok(None),
+            Value::Int(int) => Ok(Some(int)),
+            Value::Flag(flag) => Ok(Some(i64::from(flag))),
+            other => wrong(index, &other, "an integer"),
         }
     }
 
     pub(crate) fn int(&self, index: usize) -> Result<i64> {
-        self.opt_int(index)?
-            .map_or_else(|| self.wrong(index, "an integer"), Ok)
+        said(index, self.opt_int(index)?)
     }
 
     pub(crate) fn flag(&self, index: usize) -> Result<bool> {
@@ -277,53 +305,65 @@ impl Row {
     }
 
     pub(crate) fn opt_real(&self, index: usize) -> Result<Option<f64>> {
-        match self.0.get(index) {
-            Some(Value::Null) => Ok(None),
-            Some(Value::Real(real)) => Ok(Some(*real)),
-            Some(Value::Int(int)) => Ok(Some(*int as f64)),
-            _ => self.wrong(index, "a number"),
+        match self.value(index)? {
+            Value::Null => Ok(None),
+            Value::Real(real) => Ok(Some(real)),
+            Value::Int(int) => Ok(Some(int as f64)),
+            other => wrong(index, &other, "a number"),
         }
     }
 
     pub(crate) fn real(&self, index: usize) -> Result<f64> {
-        self.opt_real(index)?
-            .map_or_else(|| self.wrong(index, "a number"), Ok)
+        said(index, self.opt_real(index)?)
     }
 
     pub(crate) fn opt_text(&self, index: usize) -> Result<Option<String>> {
-        match self.0.get(index) {
-            Some(Value::Null) => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(text.clone())),
-            _ => self.wrong(index, "text"),
+        match self.value(index)? {
+            Value::Null => Ok(None),
+            Value::Text(text) => Ok(Some(text)),
+            other => wrong(index, &other, "text"),
         }
     }
 
     pub(crate) fn text(&self, index: usize) -> Result<String> {
-        self.opt_text(index)?
-            .map_or_else(|| self.wrong(index, "text"), Ok)
+        said(index, self.opt_text(index)?)
     }
 
     pub(crate) fn opt_time(&self, index: usize) -> Result<Option<Instant>> {
-        match self.0.get(index) {
-            Some(Value::Null) => Ok(None),
-            Some(Value::Time(time)) => Ok(Some(*time)),
-            Some(Value::Text(text)) => text
-                .parse()
-                .map(Some)
-                .or_else(|_| self.wrong(index, "an instant")),
-            _ => self.wrong(index, "an instant"),
+        match self.value(index)? {
+            Value::Null => Ok(None),
+            Value::Time(time) => Ok(Some(time)),
+            Value::Text(text) => match text.parse() {
+                Ok(time) => Ok(Some(time)),
+                Err(_) => wrong(index, &Value::Text(text), "an instant"),
+            },
+            other => wrong(index, &other, "an instant"),
         }
     }
 
     pub(crate) fn time(&self, index: usize) -> Result<Instant> {
-        self.opt_time(index)?
-            .map_or_else(|| self.wrong(index, "an instant"), Ok)
+        said(index, self.opt_time(index)?)
     }
 
     pub(crate) fn bytes(&self, index: usize) -> Result<Vec<u8>> {
-        match self.0.get(index) {
-            Some(Value::Bytes(bytes)) => Ok(bytes.clone()),
-            _ => self.wrong(index, "bytes"),
+        match self.value(index)? {
+            Value::Bytes(bytes) => Ok(bytes),
+            other => wrong(index, &other, "bytes"),
         }
     }
+}
+
+fn answered(row: &tokio_postgres::Row, index: usize) -> Result<Value> {
+    row.try_get(index)
+        .map_err(|error| Error::Stored(format!("column {index}: {error}")))
+}
+
+fn wrong<T>(index: usize, value: &Value, wanted: &str) -> Result<T> {
+    let text = format!("column {index} is {value:?}, not {wanted}");
+    Err(Error::Stored(text))
+}
+
+/// What a column that is never NULL says.
+fn said<T>(index: usize, value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| Error::Stored(format!("column {index} says nothing")))
 }

@@ -7,7 +7,8 @@
 use catalog::{BodyLimits, Detail, ListingItem, Product, Seen, Source};
 use serde_json::Value;
 use warehouse::{
-    Attempt, AttemptRequest, Host, Merge, Options, ToTransform, Transformed, Warehouse,
+    Attempt, AttemptRequest, Host, Merge, Options, ToTransform, Transformed, TransformedBatch,
+    Warehouse,
 };
 
 use crate::tiki::{Shop, Tiki};
@@ -112,8 +113,8 @@ async fn load_faulty(url: &str) {
     {
         let batch: Vec<Transformed> = claimed.products.into_iter().map(faulty).collect();
         let lower = catalog::DERIVATION - 1;
-        let stored =
-            warehouse.commit_derived(&transform, &claimed.batch, (lower, &batch), &[], now);
+        let batch = TransformedBatch::derived(claimed.batch, lower, &batch);
+        let stored = warehouse.commit_batch(&transform, batch.expect("a batch"), &[], now);
         stored.await.expect("a staged batch");
     }
     let closed = warehouse.close_step(&transform, 0, "{}").await;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use catalog::Product;
 use warehouse::{
     Attempt, AttemptRequest, Batch, Host, KnownProduct, Merge, NewRun, Options, PlannedProduct,
-    PoolLimits, RunState, Transformed, Warehouse,
+    PoolLimits, RunState, Transformed, TransformedBatch, Warehouse,
 };
 
 use testkit::Postgres;
@@ -14,7 +14,7 @@ use testkit::Postgres;
 use crate::days::Day;
 
 /// Rows of a batch, of ours and of others: the default of `TIKI_BATCH`.
-pub(crate) const BATCH: i64 = 1000;
+pub(crate) const BATCH: i64 = 4000;
 
 /// A server with the memory that the checklist gives it; all that is measured shares it. Nothing is cleaned up
 /// behind the clock's back: [`settle`](crate::settle) does it between the days.
@@ -77,12 +77,17 @@ pub(crate) async fn day(
     let staging = claimed.into_iter().map(|(attempt, batches)| {
         let warehouse = warehouse.clone();
         tokio::spawn(async move {
-            for (batch, made) in batches {
-                let now = Day::New.at();
-                warehouse
-                    .commit_transformed(&attempt, &batch, &made, &[], now)
-                    .await
-                    .expect("staged");
+            let make = |(batch, made): (Batch, Vec<Transformed>)| {
+                tokio::task::spawn_blocking(move || TransformedBatch::new(batch, &made))
+            };
+            // As the step does it, the next batch is made while one is stored.
+            let mut batches = batches.into_iter().map(make);
+            let mut next = batches.next();
+            while let Some(made) = next {
+                let made = made.await.expect("made").expect("a batch");
+                next = batches.next();
+                let stored = warehouse.commit_batch(&attempt, made, &[], Day::New.at());
+                stored.await.expect("staged");
             }
             end(&warehouse, &attempt).await;
         })

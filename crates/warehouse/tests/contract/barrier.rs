@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use warehouse::{Attempt, AttemptRequest, Claimed, DetailAsk, DetailOutcome, Outcome, Warehouse};
 
 use crate::products::{listed, listing};
-use crate::store::{Store, answer, at, merge, wish};
+use crate::store::{Store, answer, at, merge, transformed_batch, wish};
 
 on_both!(
     a_step_of_details_stays_open_while_one_holds_its_claim,
@@ -113,7 +113,12 @@ async fn a_step_of_records_stays_open_while_one_holds_its_claim(store: Store) {
                 product_id: product.product_id,
             })
             .collect();
-        let stored = warehouse.commit_transformed(attempt, &claimed.batch, &staged, &[], at(0));
+        let stored = warehouse.commit_batch(
+            attempt,
+            transformed_batch(claimed.batch, &staged),
+            &[],
+            at(0),
+        );
         stored.await.expect("kept");
         staged.len()
     };

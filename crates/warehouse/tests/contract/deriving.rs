@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use catalog::{Detail, Instant, Listing, Product, Rejection, RejectionReason};
-use warehouse::{Outcome, RejectionToStore, Transformed};
+use warehouse::{Outcome, RejectionToStore, Transformed, TransformedBatch};
 
 use crate::products;
 use crate::store::{Store, at, merge};
@@ -139,9 +139,10 @@ async fn derive(
             .iter()
             .map(|claimed| transformed(claimed.product_id, records[&claimed.product_id].as_ref()))
             .collect();
+        let made = TransformedBatch::derived(claimed.batch, derivation, &made);
         store
             .warehouse
-            .commit_derived(&attempt, &claimed.batch, (derivation, &made), &[], at(0))
+            .commit_batch(&attempt, made.expect("a batch"), &[], at(0))
             .await
             .expect("a staged batch");
     }

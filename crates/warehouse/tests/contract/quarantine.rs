@@ -13,6 +13,7 @@ on_both!(
     a_batch_of_nothing_but_refused_rows_ends,
     a_staged_row_that_is_no_record_is_set_aside,
     a_batch_that_cannot_be_unpacked_keeps_no_other_from_being_loaded,
+    what_stands_before_a_damaged_frame_of_a_batch_is_loaded,
     redoing_forgets_what_was_set_aside,
     a_run_without_its_listings_is_not_derived_anew,
 );
@@ -156,6 +157,33 @@ async fn a_staged_row_that_is_no_record_is_set_aside(store: Store) {
         "5|bad-staged|6",
     ];
     assert_eq!(store.rows(reasons).await, expected);
+}
+
+async fn what_stands_before_a_damaged_frame_of_a_batch_is_loaded(store: Store) {
+    store.create_run("r").await;
+    let ids: Vec<i64> = (1..=1203).collect();
+    store.plan("r", &ids, None).await;
+    store
+        .stage_by(5000, "r", shelf(1..1204, |id| 1000 + id, 1))
+        .await;
+    // The last bytes are of the third frame.
+    let damage = if store.folder.is_some() {
+        "UPDATE staged_products SET records = CAST(substr(records, 1, length(records) - 9) AS BLOB)"
+    } else {
+        "UPDATE staged_products SET records = substr(records, 1, length(records) - 9)"
+    };
+    store.seed(damage).await;
+    let mut outcomes = store.load_staged("r", &merge()).await;
+    outcomes.sort_by_key(|(id, _)| *id);
+    let (whole, lost) = outcomes.split_at(1000);
+    assert!(whole.iter().all(|(_, outcome)| *outcome == Outcome::New));
+    assert_eq!(lost.len(), 203);
+    assert!(
+        lost.iter()
+            .all(|(_, outcome)| *outcome == Outcome::Rejected)
+    );
+    let counts = store.warehouse.identities("r").await.expect("counts");
+    assert_eq!((counts.products.rejected, counts.products.new), (203, 1000));
 }
 
 async fn a_batch_that_cannot_be_unpacked_keeps_no_other_from_being_loaded(store: Store) {

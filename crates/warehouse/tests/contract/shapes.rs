@@ -3,7 +3,7 @@
 use catalog::FieldShape;
 use warehouse::{Error, RunState, ShapeRow, Transformed};
 
-use crate::store::{Store, at, wish};
+use crate::store::{Store, at, transformed_batch, wish};
 
 on_both!(
     shapes_of_batches_add_up,
@@ -53,7 +53,12 @@ async fn transform(store: &Store, run: &str, batches: &[&[ShapeRow]]) {
             .collect();
         store
             .warehouse
-            .commit_transformed(&attempt, &claimed.batch, &batch, shapes, at(9))
+            .commit_batch(
+                &attempt,
+                transformed_batch(claimed.batch, &batch),
+                shapes,
+                at(9),
+            )
             .await
             .expect("stored");
     }
@@ -140,7 +145,12 @@ async fn workers_that_add_at_the_same_time_lose_nothing(store: Store) {
                 let product_id = claimed.products[0].product_id;
                 let one = [Transformed::Unobserved { product_id }];
                 warehouse
-                    .commit_transformed(&attempt, &claimed.batch, &one, &shapes, at(9))
+                    .commit_batch(
+                        &attempt,
+                        transformed_batch(claimed.batch, &one),
+                        &shapes,
+                        at(9),
+                    )
                     .await
                     .expect("stored");
             }
@@ -168,10 +178,9 @@ async fn a_fenced_batch_adds_no_shape(store: Store) {
     let batch = [Transformed::Unobserved { product_id: 1 }];
     let fenced = store
         .warehouse
-        .commit_transformed(
+        .commit_batch(
             &first,
-            &claimed.batch,
-            &batch,
+            transformed_batch(claimed.batch, &batch),
             &[shape("detail", 1, "name")],
             at(9),
         )

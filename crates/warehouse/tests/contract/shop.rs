@@ -11,7 +11,7 @@ use warehouse::{
     PlannedProduct, Transformed, Walk, Warehouse,
 };
 
-use crate::store::{Store, at, merge};
+use crate::store::{Store, at, merge, transformed_batch};
 
 pub(crate) const CATEGORY: i64 = 7;
 pub(crate) const LISTING_STEP: &str = "extract-product-urls";
@@ -309,10 +309,12 @@ async fn stage_listed(store: &Store, run: &str) {
                 }
             })
             .collect();
-        let stored =
-            store
-                .warehouse
-                .commit_transformed(&attempt, &claimed.batch, &staged, &[], at(1));
+        let stored = store.warehouse.commit_batch(
+            &attempt,
+            transformed_batch(claimed.batch, &staged),
+            &[],
+            at(1),
+        );
         stored.await.expect("a staged batch");
     }
     store.end(&attempt).await;

@@ -1,11 +1,13 @@
 //! From pages to staged products.
 
 use catalog::{Encoding, Rejection, RejectionReason};
-use warehouse::{DetailOutcome, Error, NewPage, PageKind, RejectionToStore, Transformed};
+use warehouse::{
+    DetailOutcome, Error, NewPage, PageKind, RejectionToStore, Transformed, TransformedBatch,
+};
 
 use crate::listings::{listed_run, page_of};
 use crate::products::{listing, product};
-use crate::store::{Store, answer, at};
+use crate::store::{Store, answer, at, transformed_batch};
 
 on_both!(
     a_product_comes_with_its_listing_and_its_page,
@@ -188,7 +190,12 @@ async fn what_becomes_of_a_product_is_counted(store: Store) {
     ];
     store
         .warehouse
-        .commit_transformed(&attempt, &claimed.batch, &batch, &[], at(9))
+        .commit_batch(
+            &attempt,
+            transformed_batch(claimed.batch, &batch),
+            &[],
+            at(9),
+        )
         .await
         .expect("staged");
     assert_eq!(store.warehouse.staged_count("r").await.expect("a count"), 2);
@@ -244,7 +251,7 @@ async fn a_fenced_batch_stages_nothing(store: Store) {
     }];
     let fenced = store
         .warehouse
-        .commit_transformed(&first, &claimed.batch, &batch, &[], at(9))
+        .commit_batch(&first, transformed_batch(claimed.batch, &batch), &[], at(9))
         .await;
     assert!(matches!(fenced, Err(Error::Fenced(_))), "{fenced:?}");
     assert_eq!(store.warehouse.staged_count("r").await.expect("a count"), 0);
@@ -277,12 +284,7 @@ async fn results_of_other_products_are_not_staged(store: Store) {
     let claimed = claimed.expect("a claim").expect("two");
     for ids in [[1, 1], [1, 3]] {
         let batch = ids.map(|product_id| Transformed::Unobserved { product_id });
-        let staged = store
-            .warehouse
-            .commit_transformed(&attempt, &claimed.batch, &batch, &[], at(9))
-            .await;
-        assert!(matches!(staged, Err(Error::Stored(_))), "{staged:?}");
+        let made = TransformedBatch::new(claimed.batch.clone(), &batch);
+        assert!(matches!(made, Err(Error::Stored(_))), "{made:?}");
     }
-    let open = store.warehouse.open_rows(&attempt).await;
-    assert_eq!(open.expect("a count"), 2);
 }

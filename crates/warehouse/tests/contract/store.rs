@@ -6,10 +6,15 @@ use catalog::Instant;
 use tempfile::TempDir;
 use testkit::Postgres;
 use warehouse::{
-    Attempt, AttemptRequest, DetailAnswer, DetailAsk, DetailOutcome, Host, Kind as CleaningKind,
-    KnownProduct, Merge, NewRun, Options, Outcome, PlannedProduct, Retention, RunState,
-    Transformed, Warehouse,
+    Attempt, AttemptRequest, Batch, DetailAnswer, DetailAsk, DetailOutcome, Host,
+    Kind as CleaningKind, KnownProduct, Merge, NewRun, Options, Outcome, PlannedProduct, Retention,
+    RunState, Transformed, TransformedBatch, Warehouse,
 };
+
+/// What became of a batch, as it is stored.
+pub(crate) fn transformed_batch(batch: Batch, transformed: &[Transformed]) -> TransformedBatch {
+    TransformedBatch::new(batch, transformed).expect("all products of the batch")
+}
 
 /// A warehouse with its schema; gone with the test.
 pub(crate) struct Store {
@@ -223,7 +228,12 @@ impl Store {
             let now: Vec<Arrival> = now;
             let staged: Vec<Transformed> = now.into_iter().map(transformed).collect();
             self.warehouse
-                .commit_transformed(&attempt, &claimed.batch, &staged, &[], at(0))
+                .commit_batch(
+                    &attempt,
+                    transformed_batch(claimed.batch, &staged),
+                    &[],
+                    at(0),
+                )
                 .await
                 .expect("a staged batch");
         }
