@@ -84,6 +84,24 @@ impl Text {
         }
     }
 
+    /// The looks 0 to `looks` - 1 of the products 1 to `products` as `looks.i` and `looks.k`, in their order.
+    fn looks_of_each(&self, products: i64, looks: i64) -> String {
+        let last = looks - 1;
+        if self.sqlite {
+            // One counter: a counter of looks beside one of products would be run anew for every product.
+            format!(
+                "WITH RECURSIVE looks(i, k) AS (SELECT 1, 0 UNION ALL
+                    SELECT i + (k = {last}), CASE WHEN k = {last} THEN 0 ELSE k + 1 END
+                    FROM looks WHERE i < {products} OR k < {last})"
+            )
+        } else {
+            format!(
+                "WITH looks AS (SELECT i, k FROM generate_series(1::bigint, {products}) i
+                    CROSS JOIN LATERAL generate_series(0::bigint, {last}) k)"
+            )
+        }
+    }
+
     /// A time that is so many minutes (an expression) after the beginning.
     fn after(&self, minutes: &str) -> String {
         if self.sqlite {
@@ -126,17 +144,16 @@ impl Text {
         // Minutes from the tenth day on.
         let spacing = 390 * 1440 / looks;
         let at = self.after(&format!("{} + k * {spacing} + i % 600", 10 * 1440));
-        let looks_of = format!("{ids}, m(k) AS (SELECT i - 1 FROM n WHERE i <= {looks})");
+        let each = self.looks_of_each(products, looks);
         let no = self.flag(false);
         write!(sql,
             "INSERT INTO observations (product_id, observed_at, source, gone, run_id, price, sales_count,
                 seller_id, derivation)
-             {looks_of} SELECT i, {at}, 'listing', {no}, 'past', 100000 - 1000 * (k / 10 % 2), 10, 1, 1
-             FROM n CROSS JOIN m ORDER BY i, k;
+             {each} SELECT i, {at}, 'listing', {no}, 'past', 100000 - 1000 * (k / 10 % 2), 10, 1, 1 FROM looks;
              INSERT INTO product_history (product_id, observed_at, kind, changed, price, sales_count,
                 seller_id, price_change)
-             {looks_of} SELECT i, {at}, 'price', 'price', 100000 - 1000 * (k / 10 % 2), 10, 1, 1000
-             FROM n CROSS JOIN m WHERE k % 10 = 0 ORDER BY i, k;\n"
+             {each} SELECT i, {at}, 'price', 'price', 100000 - 1000 * (k / 10 % 2), 10, 1, 1000
+             FROM looks WHERE k % 10 = 0;\n"
         ).expect("a text takes all");
         for old in 0..OLD_RUNS {
             self.old_run(&mut sql, old, products);
