@@ -49,6 +49,9 @@ const NONE: &str = "-";
 /// Lines of a frame: what is packed and unpacked at once stays near the processor.
 const FRAME: usize = 500;
 
+/// Bytes of a batch's records at most; a field of either database may hold about a billion.
+const MAX_RECORDS: usize = 256 << 20;
+
 /// How a frame of LZ4 begins; lines begin with a digit.
 const LZ4_MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
 
@@ -218,6 +221,7 @@ pub(crate) async fn stage(
         ("loaded", Value::Null, Value::Null)
     } else {
         let ids: Vec<String> = products.iter().map(ToString::to_string).collect();
+        is_storable(products.len(), &records)?;
         ("staged", ids.join(",").into(), Value::Bytes(records))
     };
     let staged = tx
@@ -239,6 +243,17 @@ pub(crate) async fn stage(
     } else {
         Err(Error::Fenced(attempt.epoch))
     }
+}
+
+fn is_storable(products: usize, records: &[u8]) -> Result<()> {
+    if records.len() <= MAX_RECORDS {
+        return Ok(());
+    }
+    let text = format!(
+        "a batch of {products} products takes {} bytes, more than {MAX_RECORDS}: it must be of fewer products",
+        records.len()
+    );
+    Err(Error::Stored(text))
 }
 
 /// A batch that was taken to be loaded.
@@ -386,4 +401,20 @@ pub(crate) async fn to_load(tx: &mut Tx, run: &str) -> Result<i64> {
 async fn count(tx: &mut Tx, sql: &str, run: &str) -> Result<i64> {
     let row = tx.row(sql, params![run]).await?;
     row.map_or(Ok(0), |row| row.int(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_RECORDS, is_storable};
+
+    #[test]
+    fn a_batch_that_no_field_can_hold_is_refused_by_its_size() {
+        assert!(is_storable(4000, &vec![0; MAX_RECORDS]).is_ok());
+        let refused = is_storable(4000, &vec![0; MAX_RECORDS + 1]);
+        let said = refused.expect_err("too large").to_string();
+        assert!(
+            said.contains("4000 products takes 268435457 bytes"),
+            "{said}"
+        );
+    }
 }
