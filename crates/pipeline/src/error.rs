@@ -97,6 +97,7 @@ fn warehouse_exit(error: &warehouse::Error) -> Exit {
         | W::RunState { .. }
         | W::Denied(_)
         | W::Patience(_)
+        | W::LargeBatch { .. }
         | W::Backup(B::Refused { .. }) => Exit::Usage,
         W::Full
         | W::ReadOnly(_)

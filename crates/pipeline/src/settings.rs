@@ -77,7 +77,7 @@ impl Settings {
             drift_stops: true,
             drift_runs: 10,
             list_limit: 200,
-            batch: 4000,
+            batch: 2000,
             keep: Keep {
                 observations_days: 400,
                 pages_days: 90,

@@ -22,7 +22,8 @@ use crate::{Error, Exit, Result, Step};
 pub(crate) const CATEGORIES: i64 = 100_000;
 
 impl Work<'_> {
-    /// Transforms batches until nothing waits; one is made while the one before is stored.
+    /// Transforms batches until nothing waits. While one is made, the one before is stored and the pages of the
+    /// next are read.
     pub(crate) async fn transform_products(&self) -> Result<Exit> {
         self.derive_listings_anew().await?;
         let leaves = Arc::new(self.warehouse().leaves(CATEGORIES).await?);
@@ -35,37 +36,46 @@ impl Work<'_> {
         let mut under_way: Option<JoinHandle<Result<Made>>> = None;
         loop {
             let stopping = self.check_stop();
-            let before = under_way.take();
+            let most = self.settings().batch;
             let claimed = match stopping {
                 Ok(()) => {
-                    let warehouse = self.warehouse();
-                    let most = self.settings().batch;
-                    warehouse.next_to_transform(&self.attempt, most).await?
+                    self.warehouse()
+                        .next_to_transform(&self.attempt, most)
+                        .await
                 }
                 // What is in hand is finished.
-                Err(_) if before.is_some() => None,
+                Err(_) if under_way.is_some() => Ok(None),
                 Err(stop) => return Err(stop),
             };
-            if let Some(claimed) = claimed {
-                if !claimed.products.is_empty() {
-                    let leaves = Arc::clone(&leaves);
-                    under_way = Some(spawn_blocking(move || make(claimed, &leaves)));
-                } else if before.is_none() {
-                    self.idle().await?;
+            let made = match under_way.take() {
+                Some(making) => {
+                    let died = |error| Error::Bug(format!("transforming ended: {error}"));
+                    Some(making.await.map_err(died)??)
                 }
-            } else if before.is_none() {
-                return Ok(Exit::Done);
-            }
-            let Some(made) = before else {
+                None => None,
+            };
+            // What is made is stored before an error of the claim counts.
+            let left = claimed.map(|claimed| {
+                claimed.map(|claimed| {
+                    let leaves = Arc::clone(&leaves);
+                    if !claimed.products.is_empty() && self.check_stop().is_ok() {
+                        under_way = Some(spawn_blocking(move || make(claimed, &leaves)));
+                    }
+                })
+            });
+            let Some(Made { batch, shapes }) = made else {
+                match left? {
+                    None => return Ok(Exit::Done),
+                    Some(()) if under_way.is_none() => self.idle().await?,
+                    Some(()) => {}
+                }
                 continue;
             };
-            let Made { batch, shapes } = made
-                .await
-                .map_err(|error| Error::Bug(format!("transforming ended: {error}")))??;
             let (products, now) = (batch.products(), self.pipeline.clock().now());
             self.warehouse()
                 .commit_batch(&self.attempt, batch, &shapes, now)
                 .await?;
+            left?;
             done += products as u64;
             self.progress(Step::TransformProducts, done, total.max(done));
         }

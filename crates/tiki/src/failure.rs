@@ -236,6 +236,9 @@ fn warehouse_help(error: &W) -> Option<&'static str> {
             "one warehouse keeps one site: choose another with --data-dir or --database-url, or go \
              back to the settings with which this one was made (for the demo --demo-products)"
         }
+        W::LargeBatch { .. } => {
+            "nothing is lost: run the same command again with smaller batches (TIKI_BATCH)"
+        }
         W::Patience(_) => "ask for less (LIMIT, a condition), or allow more with --timeout",
         W::AtWork { .. } => {
             "wait for it, or end its process (Ctrl-C finishes the batch in hand), then run the same \

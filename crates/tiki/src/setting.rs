@@ -282,7 +282,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting(
         "TIKI_BATCH",
         whole(1, 5000),
-        "4000",
+        "2000",
         "products of a batch, which is transformed in one transaction and loaded in another",
     ),
     setting(

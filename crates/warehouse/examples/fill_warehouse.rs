@@ -84,7 +84,7 @@ impl Text {
         }
     }
 
-    /// The looks 0 to `looks` - 1 of the products 1 to `products` as `looks.i` and `looks.k`, in their order.
+    /// The looks 0 to `looks` - 1 of the products 1 to `products` as `looks.i` and `looks.k`.
     fn looks_of_each(&self, products: i64, looks: i64) -> String {
         let last = looks - 1;
         if self.sqlite {

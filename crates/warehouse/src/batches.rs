@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use catalog::{Instant, Product, Rejection, RejectionReason};
-use lz4_flex::frame::{FrameDecoder, FrameEncoder, FrameInfo};
+use lz4_flex::frame::{BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
 use crate::error::{Error, Result};
 use crate::lease::Attempt;
@@ -81,7 +81,9 @@ pub(crate) fn pack(lines: &[Line<'_>], derivation: i64) -> Result<Vec<u8>> {
 
 /// Adds a frame of LZ4, with a checksum of what it holds.
 fn frame(lines: &[Line<'_>], derivation: i64, out: Vec<u8>) -> std::io::Result<Vec<u8>> {
-    let info = FrameInfo::new().content_checksum(true);
+    let info = FrameInfo::new()
+        .content_checksum(true)
+        .block_size(BlockSize::Max256KB);
     let mut packed = FrameEncoder::with_frame_info(info, out);
     let mut text = Vec::with_capacity(4096);
     for line in lines {
@@ -249,11 +251,11 @@ fn is_storable(products: usize, records: &[u8]) -> Result<()> {
     if records.len() <= MAX_RECORDS {
         return Ok(());
     }
-    let text = format!(
-        "a batch of {products} products takes {} bytes, more than {MAX_RECORDS}: it must be of fewer products",
-        records.len()
-    );
-    Err(Error::Stored(text))
+    Err(Error::LargeBatch {
+        products,
+        bytes: records.len(),
+        most: MAX_RECORDS,
+    })
 }
 
 /// A batch that was taken to be loaded.
@@ -413,7 +415,7 @@ mod tests {
         let refused = is_storable(4000, &vec![0; MAX_RECORDS + 1]);
         let said = refused.expect_err("too large").to_string();
         assert!(
-            said.contains("4000 products takes 268435457 bytes"),
+            said.contains("4000 products is of 268435457 bytes"),
             "{said}"
         );
     }

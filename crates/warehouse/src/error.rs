@@ -103,6 +103,16 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The records of a batch are more than is stored in one row; nothing was written.
+    #[error("a batch of {products} products is of {bytes} bytes, more than {most}")]
+    LargeBatch {
+        /// How many products.
+        products: usize,
+        /// Bytes of its records.
+        bytes: usize,
+        /// Bytes that are allowed.
+        most: usize,
+    },
     /// A backup could not be made, proven or restored, or one was restored meanwhile.
     #[error(transparent)]
     Backup(#[from] crate::backup::BackupError),

@@ -475,7 +475,10 @@ async fn pages_of(tx: &mut Tx, keys: &[Vec<Value>]) -> Result<HashMap<(i64, Stri
             keys,
         )
         .await?;
-    rows.iter()
-        .map(|row| Ok(((row.int(0)?, row.text(6)?), pages::stored(row, 1)?)))
-        .collect()
+    let mut pages = HashMap::with_capacity(rows.len());
+    // Each row goes once its body is copied.
+    for row in rows {
+        pages.insert((row.int(0)?, row.text(6)?), pages::stored(&row, 1)?);
+    }
+    Ok(pages)
 }

@@ -171,6 +171,43 @@ async fn an_interrupted_run_goes_on_to_the_same_digest() {
     );
 }
 
+/// The one cell of an answer.
+async fn one(world: &World, sql: &str) -> String {
+    let rows = world.ask(sql).await;
+    rows[0][0].clone().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_while_batches_are_transformed_keeps_what_is_in_hand() {
+    for store in crate::world::STORES {
+        let undisturbed = World::new(store, generated(200)).await;
+        undisturbed.run("only").await;
+        let mut world = World::new(store, generated(200)).await;
+        world.with(|settings| settings.batch = 1);
+        let stop = world.pipeline.stop().clone();
+        let request = world.request("first");
+        let run = world.pipeline.begin_run(&request).await.unwrap();
+        let staged = "SELECT COUNT(*) FROM staged_products WHERE state = 'staged'";
+        let watch = async {
+            while one(&world, staged).await == "0" {
+                tokio::task::yield_now().await;
+            }
+            stop.say();
+        };
+        let (outcome, ()) = tokio::join!(world.pipeline.run(&run), watch);
+        assert!(matches!(outcome, Err(Error::Interrupted)), "{outcome:?}");
+        let step = "SELECT state FROM run_steps WHERE step = 'transform-products'";
+        assert_eq!(one(&world, step).await, "open", "stopped in the middle");
+        let taken = "SELECT COUNT(*) FROM staged_products WHERE state = 'taken'";
+        assert_eq!(one(&world, taken).await, "0", "nothing is left in hand");
+        world.with(|_| {});
+        let report = world.run("second").await;
+        assert_eq!(report.run_id, "first");
+        let digest = world.warehouse.digest().await.unwrap();
+        assert_eq!(digest, undisturbed.warehouse.digest().await.unwrap());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_of_another_scope_is_told_who_is_at_work() {
     let mut world = World::new(Store::Sqlite, generated(200)).await;

@@ -42,6 +42,8 @@ pub(crate) struct Row {
 
 const API: (&str, &str) = ("TIKI_SOURCE", "api");
 const HASTY: (&str, &str) = ("TIKI_REQUEST_TIMEOUT", "400ms");
+/// The usual four tries of one of 160 products may all meet a fault of every seventh request.
+const TENACIOUS: (&str, &str) = ("TIKI_MAX_ATTEMPTS", "10");
 const IMPATIENT: (&str, &str) = ("TIKI_STALL_LIMIT", "1s");
 
 /// The usual end of a fault that passes.
@@ -141,7 +143,7 @@ pub(crate) const TABLE: &[Row] = &[
     recovered(
         "5xx now and then",
         r#"{"rules":[{"route":"any","when":{"every":7},"what":{"status":{"code":503}}}]}"#,
-        &[],
+        &[TENACIOUS],
     ),
     row(
         "500 for every detail",
@@ -168,7 +170,7 @@ pub(crate) const TABLE: &[Row] = &[
     recovered(
         "truncated gzip, now and then",
         r#"{"rules":[{"route":"any","when":{"every":9},"what":"truncated_gzip"}]}"#,
-        &[],
+        &[TENACIOUS],
     ),
     row(
         "a body of 10 MB that unpacks to 10 GB",
@@ -194,12 +196,12 @@ pub(crate) const TABLE: &[Row] = &[
     recovered(
         "connections that are reset, now and then",
         r#"{"rules":[{"route":"any","when":{"every":8},"what":"reset"}]}"#,
-        &[],
+        &[TENACIOUS],
     ),
     recovered(
         "answers that break off, now and then",
         r#"{"rules":[{"route":"any","when":{"every":8},"what":"cut_off"}]}"#,
-        &[],
+        &[TENACIOUS],
     ),
     recovered(
         "the wrong content type (JSON called HTML) from the API of details alone, their HTML pages answer",

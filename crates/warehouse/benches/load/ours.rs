@@ -14,7 +14,7 @@ use testkit::Postgres;
 use crate::days::Day;
 
 /// Rows of a batch, of ours and of others: the default of `TIKI_BATCH`.
-pub(crate) const BATCH: i64 = 4000;
+pub(crate) const BATCH: i64 = 2000;
 
 /// A server with the memory that the checklist gives it; all that is measured shares it. Nothing is cleaned up
 /// behind the clock's back: [`settle`](crate::settle) does it between the days.
