@@ -287,4 +287,6 @@ async fn results_of_other_products_are_not_staged(store: Store) {
         let made = TransformedBatch::new(claimed.batch.clone(), &batch);
         assert!(matches!(made, Err(Error::Stored(_))), "{made:?}");
     }
+    let open = store.warehouse.open_rows(&attempt).await;
+    assert_eq!(open.expect("a count"), 2);
 }
