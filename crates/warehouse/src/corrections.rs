@@ -111,8 +111,15 @@ impl Corrections {
         }
     }
 
-    /// Adds them to those of the run. All loaders write in one order, so none waits for another in a
-    /// circle.
+    /// Adds those of another part of the batch.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (column, count) in other.rows {
+            *self.rows.entry(column).or_default() += count;
+        }
+    }
+
+    /// Adds them to those of the run, once a transaction: all loaders write in one order, so none waits
+    /// for another in a circle.
     pub(crate) async fn write(&self, tx: &mut Tx, run: &str) -> Result<()> {
         if self.rows.is_empty() {
             return Ok(());

@@ -13,6 +13,7 @@ use catalog::Instant;
 
 use crate::arrivals::{self, Arrivals, Kept, PagedLook};
 use crate::batches;
+use crate::corrections::Corrections;
 use crate::decide::{self, Folded, Telling};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
@@ -107,8 +108,10 @@ impl Warehouse {
         complete(&mut tx, &staged, &mut current).await?;
         read_records(&mut staged, &current, &mut broken);
         let how = (merge, derive, &current);
-        let mut outcomes = merge_all(&mut tx, attempt, how, &staged, &mut broken).await?;
+        let (mut outcomes, corrections) =
+            merge_all(&mut tx, attempt, how, &staged, &mut broken).await?;
         outcomes.extend(broken.iter().map(|row| (row.product_id, Outcome::Rejected)));
+        corrections.write(&mut tx, &attempt.run).await?;
         quarantine(&mut tx, attempt, broken, merge.now).await?;
         write::outcomes(&mut tx, &attempt.run, taken.number, &outcomes).await?;
         commit_fenced(tx, attempt.epoch).await?;
@@ -167,8 +170,9 @@ async fn merge_all(
     how: How<'_>,
     staged: &[Staged],
     broken: &mut Vec<Broken>,
-) -> Result<Vec<(i64, Outcome)>> {
+) -> Result<(Vec<(i64, Outcome)>, Corrections)> {
     let mut outcomes = Vec::with_capacity(staged.len());
+    let mut corrections = Corrections::default();
     let mut parts = vec![staged];
     while let Some(part) = parts.pop() {
         if part.is_empty() {
@@ -176,9 +180,10 @@ async fn merge_all(
         }
         tx.batch("SAVEPOINT part").await?;
         match merge_part(tx, attempt, how, part).await {
-            Ok(merged) => {
+            Ok((merged, corrected)) => {
                 tx.batch("RELEASE SAVEPOINT part").await?;
                 outcomes.extend(merged);
+                corrections.add(corrected);
             }
             Err(Error::Row(said)) => {
                 tx.batch("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part")
@@ -193,7 +198,7 @@ async fn merge_all(
             Err(error) => return Err(error),
         }
     }
-    Ok(outcomes)
+    Ok((outcomes, corrections))
 }
 
 async fn merge_part(
@@ -201,7 +206,7 @@ async fn merge_part(
     attempt: &Attempt,
     (merge, derive, current): How<'_>,
     staged: &[Staged],
-) -> Result<Vec<(i64, Outcome)>> {
+) -> Result<(Vec<(i64, Outcome)>, Corrections)> {
     let folded = fold_all(tx, (attempt, merge), staged, current).await?;
     let present = read_told(tx, staged, &folded, current).await?;
     // What is late or derived anew may have told what a later record did not tell again.
@@ -226,7 +231,7 @@ async fn merge_part(
     let listed = listed.filter(|row| row.is_listed() || row.withdrawn);
     let listed: Vec<i64> = listed.map(|row| row.product_id).collect();
     write::memberships(tx, &attempt.run, &listed).await?;
-    Ok(outcomes)
+    Ok((outcomes, writes.corrections))
 }
 
 /// Reads what a look that is newer and says nothing new does not need: since when history and sales are as they

@@ -108,7 +108,7 @@ fn computed_cells(known: &Known) -> Vec<Value> {
     ]
 }
 
-/// Writes what a merge decided.
+/// Writes what a merge decided, but for the count of its corrections.
 pub(crate) async fn write(
     tx: &mut Tx,
     attempt: &Attempt,
@@ -126,8 +126,7 @@ pub(crate) async fn write(
     write_history(tx, writes).await?;
     write_new(tx, &writes.new, now).await?;
     write_whole(tx, &writes.whole, now).await?;
-    write_standing(tx, &writes.standing).await?;
-    writes.corrections.write(tx, &attempt.run).await
+    write_standing(tx, &writes.standing).await
 }
 
 /// Takes away what higher rules do not derive any more.

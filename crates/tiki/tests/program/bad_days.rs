@@ -38,20 +38,12 @@ fn how_often_and_how_long_a_request_is_tried_follows_the_settings() {
     let shop = shop();
     // Fewer than the four tries of one request, so that no request can meet them in all of its.
     let three = || json!({ "first": 3 });
-    let broken = [(
-        "detail",
-        three(),
-        json!({ "status": { "code": 500 } }),
-    )];
+    let broken = [("detail", three(), json!({ "status": { "code": 500 } }))];
     let (_, patient) = run(&shop, home(), &broken);
     assert_eq!((patient.code, unfetched(&patient)), (0, 0), "{patient:?}");
     let (_, hasty) = run(&shop, home().with("TIKI_MAX_ATTEMPTS", "1"), &broken);
     assert!(hasty.code == 0 && unfetched(&hasty) > 0, "{hasty:?}");
-    let slow = [(
-        "detail",
-        three(),
-        json!({ "delay": { "ms": 900 } }),
-    )];
+    let slow = [("detail", three(), json!({ "delay": { "ms": 900 } }))];
     let once = || home().with("TIKI_MAX_ATTEMPTS", "1");
     let (_, patient) = run(&shop, once(), &slow);
     assert_eq!((patient.code, unfetched(&patient)), (0, 0), "{patient:?}");

@@ -1,14 +1,21 @@
 //! What no load can be faster than: the rows of a finished load, written once more and nothing else.
+//!
+//! Beside the bare ceilings, into a table with one index or none, stands the one of our own schema: the rows of
+//! a first day into its tables with all their keys and indexes, nothing staged, asked or decided.
 
 use std::path::Path;
 use std::time::Instant;
 
 use futures_util::{SinkExt, StreamExt, pin_mut};
+use rusqlite::Connection;
 use rusqlite::types::Value;
 use tokio_postgres::{Client, NoTls};
 
 /// Bytes a message of COPY; psql sends them in such pieces too.
 const PIECE: usize = 1 << 16;
+
+/// The tables that a first day fills.
+const FILLED: [&str; 3] = ["products", "observations", "product_history"];
 
 pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls)
@@ -20,8 +27,40 @@ pub(crate) async fn connect(url: &str) -> Client {
 
 /// Seconds of a binary COPY of all `products` of a database into a table without any index.
 pub(crate) async fn copy(client: &mut Client, rows: i64) -> f64 {
+    let bytes = copied_out(client, "products").await;
+    client
+        .batch_execute("CREATE TABLE ceiling (LIKE products); CHECKPOINT")
+        .await
+        .expect("a table");
+    let begun = Instant::now();
+    copy_in(client, "ceiling", &bytes, rows).await;
+    let seconds = begun.elapsed().as_secs_f64();
+    client
+        .batch_execute("DROP TABLE ceiling")
+        .await
+        .expect("dropped");
+    seconds
+}
+
+/// Seconds of a binary COPY of all that a first day left in a database into another with the same, empty tables,
+/// in one transaction.
+pub(crate) async fn copy_all(client: &Client, target: &Client, rows: i64) -> f64 {
+    let mut tables = Vec::new();
+    for table in FILLED {
+        tables.push((table, copied_out(client, table).await));
+    }
+    let begun = Instant::now();
+    target.batch_execute("BEGIN").await.expect("begun");
+    for (table, bytes) in &tables {
+        copy_in(target, table, bytes, rows).await;
+    }
+    target.batch_execute("COMMIT").await.expect("committed");
+    begun.elapsed().as_secs_f64()
+}
+
+async fn copied_out(client: &Client, table: &str) -> bytes::Bytes {
     let out = client
-        .copy_out("COPY products TO STDOUT (FORMAT BINARY)")
+        .copy_out(&format!("COPY {table} TO STDOUT (FORMAT BINARY)"))
         .await
         .expect("rows");
     pin_mut!(out);
@@ -29,14 +68,12 @@ pub(crate) async fn copy(client: &mut Client, rows: i64) -> f64 {
     while let Some(piece) = out.next().await {
         bytes.extend_from_slice(&piece.expect("a piece"));
     }
-    let bytes = bytes::Bytes::from(bytes);
-    client
-        .batch_execute("CREATE TABLE ceiling (LIKE products); CHECKPOINT")
-        .await
-        .expect("a table");
-    let begun = Instant::now();
+    bytes.into()
+}
+
+async fn copy_in(client: &Client, table: &str, bytes: &bytes::Bytes, rows: i64) {
     let sink = client
-        .copy_in("COPY ceiling FROM STDIN (FORMAT BINARY)")
+        .copy_in(&format!("COPY {table} FROM STDIN (FORMAT BINARY)"))
         .await
         .expect("a copy");
     pin_mut!(sink);
@@ -45,20 +82,44 @@ pub(crate) async fn copy(client: &mut Client, rows: i64) -> f64 {
         sink.send(piece).await.expect("sent");
     }
     let copied = sink.finish().await.expect("copied");
-    let seconds = begun.elapsed().as_secs_f64();
-    assert_eq!(copied, rows as u64, "the bare COPY lost rows");
-    client
-        .batch_execute("DROP TABLE ceiling")
-        .await
-        .expect("dropped");
-    seconds
+    assert_eq!(copied, rows as u64, "the bare COPY lost rows of {table}");
 }
 
 /// Seconds of appending all `products` of a file to another file with one index, so many a
 /// transaction, as durable as the warehouse's own.
 pub(crate) fn append(from: &Path, to: &Path, rows: i64, batch: i64) -> f64 {
-    let source = rusqlite::Connection::open(from).expect("a file");
-    let mut select = source.prepare("SELECT * FROM products").expect("products");
+    let (names, read) = all_rows(&Connection::open(from).expect("a file"), "products");
+    let target = Connection::open(to).expect("a file");
+    target
+        .execute_batch("PRAGMA page_size = 8192")
+        .expect("set");
+    let table = format!(
+        "CREATE TABLE plain ({}); CREATE INDEX by_id ON plain (id)",
+        names.join(", ")
+    );
+    target.execute_batch(&table).expect("a table");
+    let seconds = insert(&target, &[("plain", read)], batch as usize);
+    is_whole(&target, "plain", rows);
+    seconds
+}
+
+/// Seconds of inserting all that a first day left in a file into another with the same, empty tables, so many
+/// products a transaction, as durable.
+pub(crate) fn insert_all(from: &Path, to: &Path, rows: i64, batch: i64) -> f64 {
+    let source = Connection::open(from).expect("a file");
+    let read = FILLED.map(|table| (table, all_rows(&source, table).1));
+    let target = Connection::open(to).expect("a file");
+    let seconds = insert(&target, &read, batch as usize);
+    for table in FILLED {
+        is_whole(&target, table, rows);
+    }
+    seconds
+}
+
+/// The names of a table's columns, and its rows.
+fn all_rows(source: &Connection, table: &str) -> (Vec<String>, Vec<Vec<Value>>) {
+    let select = source.prepare(&format!("SELECT * FROM {table}"));
+    let mut select = select.expect("a table");
     let names: Vec<String> = select.column_names().map(Into::into).collect();
     let width = names.len();
     let read = select.query_map([], |row| {
@@ -66,34 +127,39 @@ pub(crate) fn append(from: &Path, to: &Path, rows: i64, batch: i64) -> f64 {
             .map(|n| row.get(n))
             .collect::<Result<Vec<Value>, _>>()
     });
-    let read: Vec<Vec<Value>> = read.and_then(Iterator::collect).expect("rows");
-    let target = rusqlite::Connection::open(to).expect("a file");
-    let tune = "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+    (names, read.and_then(Iterator::collect).expect("rows"))
+}
+
+fn insert(target: &Connection, tables: &[(&str, Vec<Vec<Value>>)], batch: usize) -> f64 {
+    let tune = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
         PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 2000";
     target.execute_batch(tune).expect("tuned");
-    let table = format!(
-        "CREATE TABLE plain ({}); CREATE INDEX by_id ON plain (id)",
-        names.join(", ")
-    );
-    target.execute_batch(&table).expect("a table");
-    let marks = vec!["?"; width].join(", ");
     let begun = Instant::now();
-    let mut insert = target
-        .prepare(&format!("INSERT INTO plain VALUES ({marks})"))
-        .expect("an insert");
-    for part in read.chunks(batch as usize) {
+    let mut inserts = Vec::new();
+    for (table, rows) in tables {
+        let marks = vec!["?"; rows[0].len()].join(", ");
+        let sql = format!("INSERT INTO {table} VALUES ({marks})");
+        let insert = target.prepare(&sql).expect("an insert");
+        inserts.push((insert, rows.chunks(batch)));
+    }
+    let batches = tables[0].1.len().div_ceil(batch);
+    for _ in 0..batches {
         target.execute_batch("BEGIN IMMEDIATE").expect("begun");
-        for row in part {
-            insert
-                .execute(rusqlite::params_from_iter(row))
-                .expect("a row");
+        for (insert, parts) in &mut inserts {
+            for row in parts.next().expect("as many rows in each table") {
+                let row = rusqlite::params_from_iter(row);
+                insert.execute(row).expect("a row");
+            }
         }
         target.execute_batch("COMMIT").expect("committed");
     }
-    let seconds = begun.elapsed().as_secs_f64();
+    begun.elapsed().as_secs_f64()
+}
+
+fn is_whole(target: &Connection, table: &str, rows: i64) {
+    let count = format!("SELECT COUNT(*) FROM {table}");
     let count: i64 = target
-        .query_row("SELECT COUNT(*) FROM plain", [], |row| row.get(0))
+        .query_row(&count, [], |row| row.get(0))
         .expect("a count");
-    assert_eq!(count, rows, "the bare append lost rows");
-    seconds
+    assert_eq!(count, rows, "the bare append lost rows of {table}");
 }

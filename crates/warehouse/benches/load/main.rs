@@ -96,6 +96,12 @@ async fn sqlite(table: &mut Table, products: i64) {
         let beside = folder.path().join(format!("append-{}.db", day.number()));
         let seconds = ceilings::append(&file, &beside, products, ours::BATCH);
         table.add("SQLite", day, "append", products, seconds);
+        if day == Day::New {
+            let beside = folder.path().join("rows.db");
+            ours::open(&format!("sqlite:{}", beside.display())).await;
+            let seconds = ceilings::insert_all(&file, &beside, products, ours::BATCH);
+            table.add("SQLite", day, "its rows alone", products, seconds);
+        }
     }
 }
 
@@ -114,6 +120,14 @@ async fn postgres(table: &mut Table, server: &Postgres, products: i64) {
         table.add_ours("PostgreSQL", day, products, seconds);
         let seconds = ceilings::copy(&mut client, products).await;
         table.add("PostgreSQL", day, "bare COPY", products, seconds);
+        if day == Day::New {
+            let alone = server.fresh_database();
+            ours::open(&alone).await;
+            let target = ceilings::connect(&alone).await;
+            settle(&alone).await;
+            let seconds = ceilings::copy_all(&client, &target, products).await;
+            table.add("PostgreSQL", day, "its rows alone", products, seconds);
+        }
         for (name, way, target, count) in [
             ("psycopg COPY", "copy", &copies, products),
             ("row by row", "rows", &rows, products.min(ROW_BY_ROW)),
