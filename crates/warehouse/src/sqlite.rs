@@ -83,7 +83,7 @@ pub(crate) struct Loan {
     pool: Pool,
     _place: OwnedSemaphorePermit,
     /// Held by the one transaction of this process that writes.
-    _turn: Option<OwnedMutexGuard<()>>,
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Pool {
@@ -108,7 +108,7 @@ impl Pool {
             file: Arc::default(),
         };
         let first = pool.connect()?;
-        pool.give_back(first);
+        pool.give_back(first, false);
         Ok(pool)
     }
 
@@ -223,7 +223,7 @@ impl Pool {
             connection: Some(Mutex::new(connection)),
             pool: self.clone(),
             _place: place,
-            _turn: turn,
+            turn,
         })
     }
 
@@ -239,10 +239,17 @@ impl Pool {
         })
     }
 
-    fn give_back(&self, connection: Connection) {
+    /// What is given back last is lent first, with the pages that it holds: that is for whoever wrote. Those of
+    /// one that has only read are of no use once another writes; they go, and it waits behind the others.
+    fn give_back(&self, connection: Connection, has_written: bool) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_CONNECTIONS {
+        if idle.len() == IDLE_CONNECTIONS {
+            idle.remove(0);
+        }
+        if has_written || idle.is_empty() {
             idle.push(connection);
+        } else if connection.release_memory().is_ok() {
+            idle.insert(0, connection);
         }
     }
 
@@ -273,7 +280,7 @@ impl Drop for Loan {
         if let Some(connection) = connection
             && (connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok())
         {
-            self.pool.give_back(connection);
+            self.pool.give_back(connection, self.turn.is_some());
         }
     }
 }
@@ -385,6 +392,27 @@ mod tests {
         );
         drop((writer, reader));
         pool.lend(true).await.expect("both came back");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_wrote_is_lent_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let limits = PoolLimits::default();
+        let busy = Duration::from_millis(20);
+        let pool = Pool::open(&folder.path().join("tiki.db"), busy, &limits).expect("a file");
+        let (writer, reader) = (pool.lend(true).await, pool.lend(false).await);
+        let (writer, reader) = (writer.expect("a turn"), reader.expect("a connection"));
+        let on = |loan: &Loan, sql: &str| {
+            let connection = loan.connection().expect("lent");
+            connection.execute_batch(sql)
+        };
+        on(&writer, "CREATE TEMP TABLE mine (id)").expect("a table of this connection");
+        drop(writer);
+        drop(reader);
+        let first = pool.lend(false).await.expect("a connection");
+        on(&first, "INSERT INTO mine VALUES (1)").expect("the one that wrote");
+        let second = pool.lend(false).await.expect("a connection");
+        on(&second, "INSERT INTO mine VALUES (1)").expect_err("the one that read");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,6 @@
 //! What a day of 100,000 products holds in memory; in the tests of every day one of 20,000.
+//!
+//! Not counted: the simulated shop, which is a process of its own here.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -12,17 +14,9 @@ fn large_day(products: u32) {
     for postgres in [false, true] {
         let home = Home::new(postgres);
         let products = products.to_string();
-        let arguments = [
-            "run",
-            "--demo",
-            "--demo-days",
-            "1",
-            "--demo-products",
-            &products,
-        ];
-        let mut command = home.tiki("http://127.0.0.1:1", &arguments);
+        let (_shop, origin) = shop(&home, &products);
+        let mut command = home.tiki(&origin, &["run"]);
         command
-            .env_remove("TIKI_ORIGIN")
             .env_remove("TIKI_CLOCK")
             .env_remove("TIKI_BATCH")
             .env("TIKI_MAX_CATEGORIES", "0")
@@ -49,6 +43,22 @@ fn large_day(products: u32) {
         );
         assert!((10_000..200_000).contains(&peak_kb), "{peak_kb} kB");
     }
+}
+
+/// A shop and where it is.
+fn shop(home: &Home, products: &str) -> (ChildGuard, String) {
+    let arguments = ["storefront", "--port", "0", "--products", products];
+    let mut command = home.tiki("", &arguments);
+    command
+        .env_remove("TIKI_CLOCK")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = ChildGuard::spawn(&mut command).expect("the storefront");
+    let out = child.child().stdout.take().expect("its output");
+    let mut origin = String::new();
+    let read = BufReader::new(out).read_line(&mut origin);
+    read.expect("its address");
+    (child, origin.trim().into())
 }
 
 #[test]
