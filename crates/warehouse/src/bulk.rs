@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::tx::{Tx, borrowed, read_all};
 use crate::value::{Column, CopyRows, Row, Value};
 
-/// Ids of one request of [`Tx::rows_of`].
+/// Ids of one request of [`Tx::read_of`].
 const PART: usize = 500;
 
 /// How a bulk statement names its columns: name and type, the type as in [`crate::dialect`].
@@ -77,23 +77,27 @@ impl Tx {
         self.answered(&sql, sink.finish()).await.map(drop)
     }
 
-    /// The rows of some ids, by a statement in which `{among:$1}` stands for them. In PostgreSQL in several
-    /// requests at once, so that the server answers one while the answer of another is read.
-    pub(crate) async fn rows_of(&mut self, sql: &str, ids: &[i64]) -> Result<Vec<Row>> {
+    /// What `read` makes of the rows of some ids, by a statement in which `{among:$1}` stands for them. In PostgreSQL
+    /// in several requests at once, so that the server answers one while the answer of another is read.
+    pub(crate) async fn read_of<T>(
+        &mut self,
+        sql: &str,
+        ids: &[i64],
+        read: impl Fn(&Row) -> Result<T>,
+    ) -> Result<Vec<T>> {
         if self.dialect() == Dialect::Sqlite {
-            return self.rows(sql, &[Value::Ids(ids.to_vec())]).await;
+            let rows = self.rows(sql, &[Value::Ids(ids.to_vec())]).await?;
+            return rows.iter().map(read).collect();
         }
-        let text = self.dialect().translate(sql);
-        let parts = ids.chunks(PART).map(|part| Value::Ids(part.to_vec()));
-        let parts: Vec<Value> = parts.collect();
-        let params: Vec<_> = parts
-            .iter()
-            .map(|part| borrowed(std::slice::from_ref(part)))
-            .collect();
-        let asked = params
-            .iter()
-            .map(|params| self.query_postgres(&text, params));
-        let answers = futures_util::future::try_join_all(asked).await?;
+        let (text, tx, read) = (&self.dialect().translate(sql), &*self, &read);
+        let ask = |part: &[i64]| {
+            let part = [Value::Ids(part.to_vec())];
+            async move {
+                let rows = tx.query_postgres(text, &borrowed(&part)).await?;
+                rows.iter().map(read).collect::<Result<Vec<T>>>()
+            }
+        };
+        let answers = futures_util::future::try_join_all(ids.chunks(PART).map(ask)).await?;
         Ok(answers.into_iter().flatten().collect())
     }
 

@@ -104,9 +104,10 @@ impl Warehouse {
         // The records are read while the database looks for what is known.
         let records = batches::read(taken.ids.clone(), taken.records);
         let mut current = read::current(&mut tx, &taken.ids).await?;
-        let (mut staged, mut broken) = records.await?;
+        let (staged, mut broken) = records.await?;
         complete(&mut tx, &staged, &mut current).await?;
-        read_records(&mut staged, &current, &mut broken);
+        let (staged, unread) = read_records(staged, &current)?;
+        broken.extend(unread);
         let how = (merge, derive, &current);
         let (mut outcomes, corrections) =
             merge_all(&mut tx, attempt, how, &staged, &mut broken).await?;
@@ -210,14 +211,14 @@ async fn merge_part(
     let folded = fold_all(tx, (attempt, merge), staged, current).await?;
     let present = read_told(tx, staged, &folded, current).await?;
     // What is late or derived anew may have told what a later record did not tell again.
-    let may_differ = |row: &Staged| {
-        let folded = folded.get(&row.product_id)?;
+    let may_differ = |(row, folded): (&Staged, &Option<Folded>)| {
+        let folded = folded.as_ref()?;
         let told = row.gone_at.is_none() && present.contains_key(&row.product_id);
         (told && (folded.is_anew() || folded.is_late())).then(|| folded.is_anew())
     };
-    let anew = staged.iter();
-    let anew: Vec<(&Staged, bool)> = anew
-        .filter_map(|row| Some((row, may_differ(row)?)))
+    let rows = staged.iter().zip(&folded);
+    let anew: Vec<(&Staged, bool)> = rows
+        .filter_map(|row| Some((row.0, may_differ(row)?)))
         .collect();
     let held = Held {
         retold: retell::retell(tx, &attempt.run, &anew, (current, &present), derive).await?,
@@ -267,23 +268,37 @@ async fn complete(
     Ok(())
 }
 
-/// Reads the records that may tell something; those that cannot be read are added to `broken`.
+/// Reads the records that may tell something, half of them in a thread of its own. Those that cannot be read are
+/// broken.
 fn read_records(
-    staged: &mut Vec<Staged>,
+    mut staged: Vec<Staged>,
     current: &HashMap<i64, Current>,
-    broken: &mut Vec<Broken>,
-) {
-    staged.retain_mut(|row| {
-        if row.product.is_some() || !row.may_tell(current.get(&row.product_id)) {
-            return true;
-        }
-        let read = row.read();
-        if let Err(rejection) = read {
-            broken.push(row.broken(rejection));
-            return false;
-        }
-        true
+) -> Result<(Vec<Staged>, Vec<Broken>)> {
+    let read = |mut rows: Vec<Staged>| {
+        let mut broken = Vec::new();
+        rows.retain_mut(|row| {
+            if row.product.is_some() || !row.may_tell(current.get(&row.product_id)) {
+                return true;
+            }
+            let read = row.read();
+            if let Err(rejection) = read {
+                broken.push(row.broken(rejection));
+                return false;
+            }
+            true
+        });
+        (rows, broken)
+    };
+    let rest = staged.split_off(staged.len() / 2);
+    let ((mut staged, mut broken), rest) = std::thread::scope(|scope| {
+        let rest = scope.spawn(|| read(rest));
+        (read(staged), rest.join())
     });
+    let died = |_| Error::Stored("a thread that reads records died".into());
+    let (rest, broken_rest) = rest.map_err(died)?;
+    staged.extend(rest);
+    broken.extend(broken_rest);
+    Ok((staged, broken))
 }
 
 /// How a batch is merged, and what the warehouse holds of its products.
@@ -322,39 +337,42 @@ fn is_ignored(merge: &Merge, row: &Staged, current: &HashMap<i64, Current>) -> b
     (gone && !merge.believe_gone) || (row.brief.is_none() && unknown)
 }
 
-/// Folds the looks of a batch into what is known; ignored rows are left out.
+/// A row and its looks; of one that is ignored there are none to fold.
+type Arriving<'a> = (&'a Staged, Option<Vec<PagedLook>>);
+
+/// Folds the looks of rows into what is known, each in the place of its row; ignored ones come to nothing.
 async fn fold_all(
     tx: &mut Tx,
     (attempt, merge): (&Attempt, &Merge),
     staged: &[Staged],
     current: &HashMap<i64, Current>,
-) -> Result<HashMap<i64, Folded>> {
-    let mut looks: Vec<(&Staged, Vec<PagedLook>)> = staged
-        .iter()
-        .filter(|row| !is_ignored(merge, row, current))
-        .map(|row| (row, row.looks()))
-        .collect();
+) -> Result<Vec<Option<Folded>>> {
+    let looks = |row| (!is_ignored(merge, row, current)).then(|| row.looks());
+    let looks: Vec<Arriving<'_>> = staged.iter().map(|row| (row, looks(row))).collect();
     let mut stored = read_stored(tx, &attempt.run, &looks, current).await?;
-    let arrivals: Vec<(i64, Arrivals)> = looks
-        .drain(..)
-        .map(|(row, looks)| {
-            let id = row.product_id;
-            let stored = stored.remove(&id).unwrap_or_default();
-            let arrivals = Arrivals::of(looks, row.derivation, current.get(&id), stored);
-            (id, arrivals)
-        })
-        .collect();
-    let rewound: Vec<(i64, Instant)> = arrivals
-        .iter()
-        .filter_map(|(id, arrivals)| Some((*id, arrivals.rewind_to()?)))
-        .collect();
+    let arrivals = looks.into_iter().map(|(row, looks)| {
+        let id = row.product_id;
+        let stored = stored.remove(&id).unwrap_or_default();
+        Some(Arrivals::of(
+            looks?,
+            row.derivation,
+            current.get(&id),
+            stored,
+        ))
+    });
+    let arrivals: Vec<Option<Arrivals>> = arrivals.collect();
+    let rewound = staged.iter().zip(&arrivals).filter_map(|(row, arrivals)| {
+        let rewind_to = arrivals.as_ref()?.rewind_to()?;
+        Some((row.product_id, rewind_to))
+    });
+    let rewound: Vec<(i64, Instant)> = rewound.collect();
     let before = read::before(tx, &rewound).await?;
-    let mut all = HashMap::with_capacity(arrivals.len());
-    for (id, arrivals) in arrivals {
-        let folded = decide::fold(id, arrivals, current.get(&id), before.get(&id))?;
-        all.insert(id, folded);
-    }
-    Ok(all)
+    let fold = |(row, arrivals): (&Staged, Option<Arrivals>)| {
+        let id = row.product_id;
+        let fold = |arrivals| decide::fold(id, arrivals, current.get(&id), before.get(&id));
+        arrivals.map(fold).transpose()
+    };
+    staged.iter().zip(arrivals).map(fold).collect()
 }
 
 /// The stored looks from the oldest arrival that is not newer on. Where the run's own looks were derived
@@ -362,24 +380,28 @@ async fn fold_all(
 async fn read_stored(
     tx: &mut Tx,
     run: &str,
-    looks: &[(&Staged, Vec<PagedLook>)],
+    looks: &[Arriving<'_>],
     current: &HashMap<i64, Current>,
 ) -> Result<HashMap<i64, Vec<Kept>>> {
     let late: HashMap<i64, Instant> = looks
         .iter()
         .filter_map(|(row, looks)| {
             let id = row.product_id;
-            Some((id, arrivals::oldest_late(looks, current.get(&id))?))
+            Some((
+                id,
+                arrivals::oldest_late(looks.as_ref()?, current.get(&id))?,
+            ))
         })
         .collect();
     let from: Vec<(i64, Instant)> = late.iter().map(|(id, at)| (*id, *at)).collect();
     let mut stored = read::looks_from(tx, run, &from).await?;
+    let is_anew = |row: &Staged| {
+        let stored = stored.get(&row.product_id);
+        row.withdrawn || stored.is_some_and(|stored| arrivals::is_anew(stored, row.derivation))
+    };
     let anew: Vec<i64> = looks
         .iter()
-        .filter(|(row, _)| {
-            let stored = stored.get(&row.product_id);
-            row.withdrawn || stored.is_some_and(|stored| arrivals::is_anew(stored, row.derivation))
-        })
+        .filter(|(row, looks)| looks.is_some() && is_anew(row))
         .map(|(row, _)| row.product_id)
         .collect();
     if !anew.is_empty() {
@@ -394,36 +416,34 @@ async fn read_stored(
 async fn read_told(
     tx: &mut Tx,
     staged: &[Staged],
-    folded: &HashMap<i64, Folded>,
+    folded: &[Option<Folded>],
     current: &HashMap<i64, Current>,
 ) -> Result<HashMap<i64, Present>> {
-    let told: Vec<i64> = staged
-        .iter()
-        .filter(|row| {
-            let id = &row.product_id;
-            match (&row.brief, folded.get(id), current.get(id)) {
-                (Some(brief), Some(folded), Some(current)) => folded.tells(brief, current),
-                (None, Some(_), Some(_)) => row.withdrawn,
-                _ => false,
-            }
-        })
-        .map(|row| row.product_id)
-        .collect();
+    let may_tell = |(row, folded): &(&Staged, &Option<Folded>)| {
+        let known = current.get(&row.product_id);
+        match (&row.brief, folded, known) {
+            (Some(brief), Some(folded), Some(known)) => folded.tells(brief, known),
+            (None, Some(_), Some(_)) => row.withdrawn,
+            _ => false,
+        }
+    };
+    let told = staged.iter().zip(folded).filter(may_tell);
+    let told: Vec<i64> = told.map(|(row, _)| row.product_id).collect();
     read::present(tx, &told).await
 }
 
 fn decide_all(
     merge: &Merge,
     staged: &[Staged],
-    mut folded: HashMap<i64, Folded>,
+    folded: Vec<Option<Folded>>,
     held: &Held<'_>,
 ) -> Result<(Writes, Vec<(i64, Outcome)>)> {
     let (mut writes, now) = (Writes::default(), merge.now);
     let mut outcomes = Vec::with_capacity(staged.len());
-    for row in staged {
+    for (row, folded) in staged.iter().zip(folded) {
         let id = row.product_id;
         let (kept, retold) = (held.present.get(&id), held.retold.get(&id));
-        let outcome = match (folded.remove(&id), &row.brief, held.current.get(&id)) {
+        let outcome = match (folded, &row.brief, held.current.get(&id)) {
             (None, ..) if row.withdrawn => Outcome::Rejected,
             (None, ..) | (_, None, None) => Outcome::Unobserved,
             (Some(folded), _, Some(_)) if folded.nothing_left => {

@@ -37,44 +37,41 @@ pub(crate) struct Before {
 
 /// What the warehouse holds of some products, without what [`last_changes`] and [`sales_said`] tell.
 pub(crate) async fn current(tx: &mut Tx, ids: &[i64]) -> Result<HashMap<i64, Current>> {
-    let rows = tx
-        .rows_of(
-            "SELECT p.id, p.price, p.original_price, p.discount_percent, p.sales_count,
-                p.rating_average, p.review_count, p.seller_id, p.spid, p.stock_status,
-                p.stock_quantity, p.sales_velocity, p.delisted_at, p.identity_hash, p.details_hash,
-                p.content_at, p.observed_at, p.detail_observed_at, p.updated_at,
-                (SELECT MAX(o.observed_at) FROM observations o WHERE o.product_id = p.id)
-             FROM products p WHERE p.id {among:$1}",
-            ids,
-        )
-        .await?;
-    let read = |row: &Row| -> Result<(i64, Current)> {
-        let id = row.int(0)?;
-        let delisted_at = row.opt_time(12)?;
-        let newest_look = row.opt_time(19)?;
-        let newest_look = newest_look.ok_or_else(|| without(id, "observations"))?;
-        let observed_at = row.time(16)?;
-        let known = Known {
-            observed_at: newest_look,
-            values: values(row, 1)?,
-            gone: delisted_at.is_some(),
-            sales_said_at: None,
-            sales_velocity: row.opt_real(11)?,
-        };
-        let current = Current {
-            known,
-            newest_look,
-            last_change: observed_at,
-            hashes: (row.int(13)?, row.opt_int(14)?),
-            content_at: row.time(15)?,
-            observed_at,
-            detail_observed_at: row.opt_time(17)?,
-            delisted_at,
-            updated_at: row.time(18)?,
-        };
-        Ok((id, current))
+    let sql = "SELECT p.id, p.price, p.original_price, p.discount_percent, p.sales_count,
+            p.rating_average, p.review_count, p.seller_id, p.spid, p.stock_status,
+            p.stock_quantity, p.sales_velocity, p.delisted_at, p.identity_hash, p.details_hash,
+            p.content_at, p.observed_at, p.detail_observed_at, p.updated_at,
+            (SELECT MAX(o.observed_at) FROM observations o WHERE o.product_id = p.id)
+         FROM products p WHERE p.id {among:$1}";
+    let rows = tx.read_of(sql, ids, read_current).await?;
+    by_id(rows.into_iter().map(Ok))
+}
+
+fn read_current(row: &Row) -> Result<(i64, Current)> {
+    let id = row.int(0)?;
+    let delisted_at = row.opt_time(12)?;
+    let newest_look = row.opt_time(19)?;
+    let newest_look = newest_look.ok_or_else(|| without(id, "observations"))?;
+    let observed_at = row.time(16)?;
+    let known = Known {
+        observed_at: newest_look,
+        values: values(row, 1)?,
+        gone: delisted_at.is_some(),
+        sales_said_at: None,
+        sales_velocity: row.opt_real(11)?,
     };
-    by_id(rows.iter().map(read))
+    let current = Current {
+        known,
+        newest_look,
+        last_change: observed_at,
+        hashes: (row.int(13)?, row.opt_int(14)?),
+        content_at: row.time(15)?,
+        observed_at,
+        detail_observed_at: row.opt_time(17)?,
+        delisted_at,
+        updated_at: row.time(18)?,
+    };
+    Ok((id, current))
 }
 
 /// Keeps rows by their products. A map that grew row by row would move them all again and again.
