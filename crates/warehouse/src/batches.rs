@@ -407,7 +407,31 @@ async fn count(tx: &mut Tx, sql: &str, run: &str) -> Result<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_RECORDS, is_storable};
+    use catalog::Instant;
+
+    use super::{Line, MAX_RECORDS, frame, is_storable, pack, read_frames};
+
+    /// Earlier programs wrote all lines of a batch in one frame.
+    #[test]
+    fn a_frame_may_have_any_number_of_lines() {
+        let gone = |product_id| Line {
+            product_id,
+            record: None,
+            gone_at: Some(Instant::from_millis(product_id)),
+            listing_page_id: None,
+            detail_page_id: None,
+            withdrawn: false,
+        };
+        let lines: Vec<Line<'_>> = (1..=1901).map(gone).collect();
+        let mut frames = frame(&lines[..1200], 1, Vec::new()).expect("a frame");
+        frames.extend(pack(&lines[1200..], 1).expect("two frames"));
+        let ids: Vec<i64> = (1..=1901).collect();
+        let (rows, broken) = read_frames(&ids, &frames);
+        assert!(broken.is_empty());
+        let read: Vec<i64> = rows.iter().map(|row| row.product_id).collect();
+        assert_eq!(read, ids);
+        assert_eq!(rows[1900].gone_at, Some(Instant::from_millis(1901)));
+    }
 
     #[test]
     fn a_batch_that_no_field_can_hold_is_refused_by_its_size() {

@@ -14,6 +14,7 @@ on_both!(
     a_staged_row_that_is_no_record_is_set_aside,
     a_batch_that_cannot_be_unpacked_keeps_no_other_from_being_loaded,
     what_stands_before_a_damaged_frame_of_a_batch_is_loaded,
+    a_byte_that_flipped_loses_no_product_unseen,
     redoing_forgets_what_was_set_aside,
     a_run_without_its_listings_is_not_derived_anew,
 );
@@ -184,6 +185,39 @@ async fn what_stands_before_a_damaged_frame_of_a_batch_is_loaded(store: Store) {
     );
     let counts = store.warehouse.identities("r").await.expect("counts");
     assert_eq!((counts.products.rejected, counts.products.new), (203, 1000));
+}
+
+/// Of the frame that holds the byte, and of those behind it, all are rejected; before it none is.
+async fn a_byte_that_flipped_loses_no_product_unseen(store: Store) {
+    for (run, place, whole) in [("first", "100", 0), ("middle", "length(records) / 2", 500)] {
+        store.create_run(run).await;
+        let ids: Vec<i64> = (1..=1203).collect();
+        store.plan(run, &ids, None).await;
+        let minute = 1 + whole / 500;
+        store
+            .stage_by(5000, run, shelf(1..1204, |id| 1000 + id, minute))
+            .await;
+        let damage = if store.folder.is_some() {
+            format!(
+                "UPDATE staged_products SET records = CAST(substr(records, 1, {place}) || x'00ff00ff'
+                    || substr(records, {place} + 5) AS BLOB) WHERE run_id = '{run}'"
+            )
+        } else {
+            format!(
+                "UPDATE staged_products SET records = overlay(records PLACING '\\x00ff00ff'::bytea
+                    FROM {place} + 1) WHERE run_id = '{run}'"
+            )
+        };
+        store.seed(&damage).await;
+        let mut outcomes = store.load_staged(run, &merge()).await;
+        outcomes.sort_by_key(|(id, _)| *id);
+        let (before, behind) = outcomes.split_at(whole as usize);
+        let is_rejected = |(_, outcome): &(i64, Outcome)| *outcome == Outcome::Rejected;
+        assert!(!before.iter().any(is_rejected), "{run}");
+        assert!(behind.iter().all(is_rejected), "{run}");
+        assert_eq!(outcomes.len(), 1203, "{run}");
+        store.finish_run(run).await;
+    }
 }
 
 async fn a_batch_that_cannot_be_unpacked_keeps_no_other_from_being_loaded(store: Store) {
