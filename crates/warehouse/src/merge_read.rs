@@ -43,8 +43,8 @@ pub(crate) async fn current(tx: &mut Tx, ids: &[i64]) -> Result<HashMap<i64, Cur
             p.content_at, p.observed_at, p.detail_observed_at, p.updated_at,
             (SELECT MAX(o.observed_at) FROM observations o WHERE o.product_id = p.id)
          FROM products p WHERE p.id {among:$1}";
-    let rows = tx.read_of(sql, ids, read_current).await?;
-    by_id(rows.into_iter().map(Ok))
+    let read = tx.read_of(sql, ids, read_current).await?;
+    Ok(read.into_iter().collect())
 }
 
 fn read_current(row: &Row) -> Result<(i64, Current)> {

@@ -189,11 +189,13 @@ async fn what_stands_before_a_damaged_frame_of_a_batch_is_loaded(store: Store) {
 
 /// Of the frame that holds the byte, and of those behind it, all are rejected; before it none is.
 async fn a_byte_that_flipped_loses_no_product_unseen(store: Store) {
-    for (run, place, whole) in [("first", "100", 0), ("middle", "length(records) / 2", 500)] {
+    for (run, minute, place, whole) in [
+        ("first", 1, "100", 0),
+        ("middle", 2, "length(records) / 2", 500),
+    ] {
         store.create_run(run).await;
         let ids: Vec<i64> = (1..=1203).collect();
         store.plan(run, &ids, None).await;
-        let minute = 1 + whole / 500;
         store
             .stage_by(5000, run, shelf(1..1204, |id| 1000 + id, minute))
             .await;
@@ -211,7 +213,7 @@ async fn a_byte_that_flipped_loses_no_product_unseen(store: Store) {
         store.seed(&damage).await;
         let mut outcomes = store.load_staged(run, &merge()).await;
         outcomes.sort_by_key(|(id, _)| *id);
-        let (before, behind) = outcomes.split_at(whole as usize);
+        let (before, behind) = outcomes.split_at(whole);
         let is_rejected = |(_, outcome): &(i64, Outcome)| *outcome == Outcome::Rejected;
         assert!(!before.iter().any(is_rejected), "{run}");
         assert!(behind.iter().all(is_rejected), "{run}");
