@@ -103,6 +103,7 @@ impl Pipeline {
     pub(crate) async fn outlast(&self, work: &Work<'_>, error: &Error, outages: &Outages) -> bool {
         work.warn(self.waiting(error));
         let seen = chain(error);
+        let failed = Some((error.exit().code().into(), seen.as_str()));
         let mut wait = FIRST_WAIT;
         loop {
             let left = outages.left(self.settings());
@@ -110,11 +111,7 @@ impl Pipeline {
                 return false;
             }
             self.pause(&mut wait, left).await;
-            match self
-                .warehouse()
-                .end_attempt(&work.attempt, Some(&seen))
-                .await
-            {
+            match self.warehouse().end_attempt(&work.attempt, failed).await {
                 Ok(()) => {
                     self.tell(Event::Warning("the warehouse answers again".to_owned()));
                     return true;

@@ -127,7 +127,6 @@ impl Pipeline {
 
     /// Runs all nine steps. A site that refuses does not keep what was listed from being loaded.
     pub async fn run(&self, run: &Run) -> Result<RunReport> {
-        let mut exit = Exit::Done;
         let mut refused = false;
         for step in Step::ALL {
             if refused && step.asks_the_site() {
@@ -135,13 +134,12 @@ impl Pipeline {
                 continue;
             }
             match self.step(&StepRequest::new(&run.id, step)).await {
-                Ok(report) => exit = exit.worse(report.exit()),
+                Ok(_) => {}
                 // Without a tree nothing is known and nothing can be loaded: the run stays open.
                 Err(error @ Error::Refused { .. })
                     if step.asks_the_site() && step != Step::CrawlCategories =>
                 {
                     refused = true;
-                    exit = exit.worse(Exit::Refused);
                     self.tell(Event::Warning(format!(
                         "{error}; what was listed is loaded all the same, and the rest can be \
                          asked later: tiki run --from {} --run {}",
@@ -152,7 +150,19 @@ impl Pipeline {
                 Err(error) => return Err(error),
             }
         }
-        self.finish(run, RunState::Done, exit).await
+        self.end_run(&run.id).await
+    }
+
+    /// Ends a run whose nine steps have ended, with the worst of their exit codes.
+    pub async fn end_run(&self, id: &str) -> Result<RunReport> {
+        let run = self.patiently_find(id).await?;
+        let run = run.ok_or_else(|| Error::Usage(format!("there is no run {id:?}")))?;
+        let rows = self
+            .patiently(async |_| Ok(self.warehouse().steps(id).await?))
+            .await?;
+        let codes = rows.iter().filter_map(|row| row.exit_code);
+        let exit = codes.fold(Exit::Done, |exit, code| exit.worse(Exit::from_code(code)));
+        self.finish(&run, RunState::Done, exit).await
     }
 
     /// Closes a run by hand: what it fetched is loaded, what it did not ask is counted so.
@@ -166,9 +176,20 @@ impl Pipeline {
             )));
         }
         // Whoever is still at work on a step is found there; a process that was killed is not.
-        self.step(&StepRequest::new(id, Step::SendNotification))
-            .await?;
-        self.finish(&run, RunState::Abandoned, Exit::Done).await
+        let last = StepRequest::new(id, Step::SendNotification);
+        let exit = match self.step(&last).await {
+            Ok(_) => Exit::Done,
+            // Else no other run could begin: what is known of this one stays, and so does its error.
+            Err(Error::Broken(seen)) => {
+                let seen = seen.join("; ");
+                self.tell(Event::Warning(format!(
+                    "the counts of run {id} do not add up: {seen}"
+                )));
+                Exit::Bug
+            }
+            Err(error) => return Err(error),
+        };
+        self.finish(&run, RunState::Abandoned, exit).await
     }
 
     /// Redoes a finished run from a step on, from its stored pages.

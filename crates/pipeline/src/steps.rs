@@ -45,6 +45,11 @@ pub struct StepRequest {
     pub join: bool,
     /// How long it may take.
     pub timeout: Option<Duration>,
+    /// Whose run it must be; `None`: anybody's.
+    pub owner: Option<String>,
+    /// Derive the run anew from this step on if it has ended: `transform-products` and `load-products`
+    /// alone, which ask the site nothing.
+    pub again: bool,
 }
 
 impl StepRequest {
@@ -57,6 +62,8 @@ impl StepRequest {
             shard: 0,
             join: false,
             timeout: None,
+            owner: None,
+            again: false,
         }
     }
 }
@@ -154,7 +161,7 @@ impl Pipeline {
 
     /// Looks whether a step may be worked on, and closes what was left open before it.
     async fn way_to(&self, request: &StepRequest, again: bool) -> Result<Way> {
-        let run = self.warehouse.run(&request.run).await?.ok_or_else(|| {
+        let mut run = self.warehouse.run(&request.run).await?.ok_or_else(|| {
             Error::Usage(format!(
                 "there is no run {:?}: `tiki runs` lists them, `crawl-categories` begins one",
                 request.run
@@ -162,8 +169,18 @@ impl Pipeline {
         })?;
         let scope = Scope::from_json(&run.scope)
             .ok_or_else(|| Error::Bug(format!("the scope of run {} cannot be read", run.id)))?;
+        if let Some(owner) = request.owner.as_ref().filter(|owner| **owner != run.owner) {
+            return Err(Error::Usage(format!(
+                "run {} belongs to {}, not to {owner}",
+                run.id, run.owner
+            )));
+        }
         if let Some(report) = self.ended(&run, request.step).await? {
-            return Ok(Way::Ended(Box::new(report)));
+            let derives = [Step::TransformProducts, Step::LoadProducts].contains(&request.step);
+            if !(request.again && derives) {
+                return Ok(Way::Ended(Box::new(report)));
+            }
+            run = self.redo(&run.id, request.step).await?;
         }
         if run.state == RunState::Held {
             return Err(self.held(&run).await?);
@@ -216,10 +233,16 @@ impl Pipeline {
             }
             let row = self.warehouse.step(&run.id, earlier.name()).await?;
             let work = self.begin(run, scope, &request, again).await?;
-            if let Some(seen) = row.and_then(|row| row.error) {
+            let mut exit = Exit::Done;
+            if let Some(row) = row
+                && let Some(seen) = &row.error
+            {
                 work.note(format!("it was not tried again after: {seen}"));
+                if row.exit_code == Some(Exit::Refused.code().into()) {
+                    exit = Exit::Refused;
+                }
             }
-            let done = self.settle(&work, earlier, Exit::Done).await;
+            let done = self.settle(&work, earlier, exit).await;
             self.end(&work, done.as_ref().err()).await?;
             done?;
         }
@@ -287,7 +310,8 @@ impl Pipeline {
                 {
                     // One try: else the lease ends by itself, or with this process.
                     let seen = crate::site::chain(error);
-                    drop(self.warehouse.end_attempt(&work.attempt, Some(&seen)).await);
+                    let failed = Some((error.exit().code().into(), seen.as_str()));
+                    drop(self.warehouse.end_attempt(&work.attempt, failed).await);
                     return outcome;
                 }
                 // The answer that it was closed may be all that was lost.
@@ -363,10 +387,11 @@ impl Pipeline {
 
     /// Gives a step back. What went wrong before matters more than what goes wrong here.
     async fn end(&self, work: &Work<'_>, error: Option<&Error>) -> Result<()> {
-        let seen = error.map(|error| crate::site::chain(error));
+        let seen = error.map(|error| (error.exit().code().into(), crate::site::chain(error)));
+        let failed = seen.as_ref().map(|(code, text)| (*code, text.as_str()));
         let ended = self
             .patiently(async |_| {
-                let ended = self.warehouse.end_attempt(&work.attempt, seen.as_deref());
+                let ended = self.warehouse.end_attempt(&work.attempt, failed);
                 Ok(ended.await?)
             })
             .await;

@@ -224,12 +224,28 @@ pub(crate) struct StepArguments {
     /// One more worker on the same frontier
     #[arg(long)]
     pub(crate) join: bool,
-    /// Stop after the batch in hand when it takes longer, such as 2h or 30m
-    #[arg(long, value_name = "TIME", value_parser = span)]
-    pub(crate) timeout: Option<std::time::Duration>,
-    /// Who owns the run: cli, serve or airflow:DAG
-    #[arg(long, default_value = "cli")]
-    pub(crate) owner: String,
+    /// Stop after the batch in hand when it takes longer, such as 2h or 30m; plan: three times as long as
+    /// its plan expects, at least 1h
+    #[arg(long, value_name = "TIME", value_parser = time_limit)]
+    pub(crate) timeout: Option<TimeLimit>,
+    /// Who owns the run: cli, serve or airflow:DAG [default: cli for a new one, anybody for others]
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// Derive the run anew from this step on if the step has ended (transform-products, load-products)
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// End at once when this process, which must be the one that started it, ends
+    #[arg(long, value_name = "PID")]
+    pub(crate) parent: Option<u32>,
+}
+
+/// How long a step may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TimeLimit {
+    /// So long.
+    Span(std::time::Duration),
+    /// By what its plan expects.
+    Plan,
 }
 
 /// Of `tiki runs`.
@@ -347,6 +363,15 @@ fn limit() -> clap::builder::RangedI64ValueParser<i64> {
 fn span(text: &str) -> Result<std::time::Duration, String> {
     let span = parse_span(text).filter(|span| !span.is_zero());
     span.ok_or_else(|| "write a number with its unit, such as 2h, 30m or 45s".into())
+}
+
+fn time_limit(text: &str) -> Result<TimeLimit, String> {
+    match text {
+        "plan" => Ok(TimeLimit::Plan),
+        _ => span(text)
+            .map(TimeLimit::Span)
+            .map_err(|why| format!("{why}, or plan")),
+    }
 }
 
 fn step(name: &str) -> Result<pipeline::Step, String> {

@@ -28,6 +28,7 @@ mod interrupt;
 mod layers;
 mod next;
 mod open;
+mod parent;
 mod plan;
 mod print;
 mod progress;
@@ -108,6 +109,11 @@ fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Arguments::command(), "tiki", &mut script);
         return print::text(&String::from_utf8_lossy(&script)).map(|()| Exit::Done);
+    }
+    if let Command::Step(arguments) = &arguments.command
+        && let Some(parent) = arguments.parent
+    {
+        parent::die_with(parent)?;
     }
     let mut layers = read_layers(&arguments.global)?;
     let chosen = match &arguments.command {

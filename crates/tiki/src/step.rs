@@ -3,21 +3,30 @@
 //!
 //! Not here: what a step does (`pipeline`).
 
-use pipeline::{Clock, Error, Exit, Pipeline, RunRequest, Step, StepReport, StepRequest};
-use serde_json::json;
+use std::time::Duration;
 
-use crate::arguments::StepArguments;
+use pipeline::{Clock, Error, Exit, Pipeline, RunRequest, Scope, Step, StepReport, StepRequest};
+use serde_json::json;
+use warehouse::Warehouse;
+
+use crate::arguments::{StepArguments, TimeLimit};
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Follow, Progress};
+use crate::run::OWNER;
 use crate::way::{self, Way};
-use crate::{Context, interrupt, open, print};
+use crate::{Context, estimate, interrupt, open, print};
+
+/// The shortest limit of a step that is limited by its plan.
+const SHORTEST_LIMIT: Duration = Duration::from_hours(1);
+/// Where a plan says nothing of how long it takes.
+const UNPLANNED_LIMIT: Duration = Duration::from_hours(24);
 
 /// `tiki step`.
 pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome {
     let (Some(step), Some(run)) = (arguments.name, arguments.run.clone()) else {
         return list(arguments.json);
     };
-    check_owner(&arguments.owner)?;
+    arguments.owner.as_deref().map_or(Ok(()), check_owner)?;
     let warehouse = open::to_write(context, false).await?;
     interrupt::listen(context.stop.clone(), context.screen.clone())?;
     let way = if step.asks_the_site() {
@@ -40,15 +49,17 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
         way::clock(context),
         progress.listener(),
     );
-    let begin = RunRequest {
-        id: run.clone(),
+    let request = StepRequest {
+        run: run.clone(),
+        step,
+        attempt: arguments.attempt,
+        shard: arguments.shard,
+        join: arguments.join,
+        timeout: time_limit(context, &warehouse, &scope, (&run, step), arguments.timeout).await?,
         owner: arguments.owner.clone(),
-        scope,
-        fresh: false,
-        wait: false,
-        only_this: true,
+        again: arguments.again,
     };
-    let done = work(&pipeline, step, begin, &arguments).await;
+    let done = work(&pipeline, request, scope).await;
     progress.clear();
     match done {
         Ok(report) => {
@@ -72,23 +83,55 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
 
 async fn work(
     pipeline: &Pipeline,
-    step: Step,
-    begin: RunRequest,
-    arguments: &StepArguments,
+    request: StepRequest,
+    scope: Scope,
 ) -> Result<StepReport, Error> {
-    let run = begin.id.clone();
-    if step == Step::CrawlCategories {
+    if request.step == Step::CrawlCategories {
+        let begin = RunRequest {
+            id: request.run.clone(),
+            owner: request.owner.clone().unwrap_or_else(|| OWNER.into()),
+            scope,
+            fresh: false,
+            wait: false,
+            only_this: true,
+        };
         pipeline.begin_run(&begin).await?;
     }
-    let request = StepRequest {
-        run,
-        step,
-        attempt: arguments.attempt,
-        shard: arguments.shard,
-        join: arguments.join,
-        timeout: arguments.timeout,
+    let report = pipeline.step(&request).await?;
+    if request.step == Step::SendNotification {
+        pipeline.end_run(&request.run).await?;
+    }
+    Ok(report)
+}
+
+/// How long a step may take.
+async fn time_limit(
+    context: &Context,
+    warehouse: &Warehouse,
+    scope: &Scope,
+    (run, step): (&str, Step),
+    limit: Option<TimeLimit>,
+) -> Outcome<Option<Duration>> {
+    match limit {
+        None => return Ok(None),
+        Some(TimeLimit::Span(span)) => return Ok(Some(span)),
+        Some(TimeLimit::Plan) if !step.asks_the_site() => return Ok(Some(SHORTEST_LIMIT)),
+        Some(TimeLimit::Plan) => {}
+    }
+    let plan = estimate::of(context, Some(warehouse), scope).await?;
+    let mut requests = plan.requests;
+    if step == Step::CrawlProductDetails && scope.details != "never" {
+        // What was listed is known by now, and each of them may be due.
+        let products = warehouse.identities(run).await?.products;
+        let listed = products.listed + products.rechecked;
+        requests = Some(listed.max(plan.details.unwrap_or(0)));
+    }
+    let Some(requests) = requests.and_then(|requests| u32::try_from(requests).ok()) else {
+        return Ok(Some(UNPLANNED_LIMIT));
     };
-    pipeline.step(&request).await
+    let spacing = Duration::from_secs_f64(plan.seconds_per_request);
+    let expected = spacing.saturating_mul(requests);
+    Ok(Some(expected.saturating_mul(3).max(SHORTEST_LIMIT)))
 }
 
 /// The last line of a step that failed.

@@ -148,8 +148,9 @@ impl Warehouse {
         }
     }
 
-    /// Ends an attempt and gives back what it had claimed.
-    pub async fn end_attempt(&self, attempt: &Attempt, error: Option<&str>) -> Result<()> {
+    /// Ends an attempt and gives back what it had claimed; with the exit code and the words of what failed.
+    pub async fn end_attempt(&self, attempt: &Attempt, failed: Option<(i64, &str)>) -> Result<()> {
+        let (exit_code, error) = failed.unzip();
         let mut tx = self.begin().await?;
         let was_live = tx
             .execute(
@@ -161,9 +162,9 @@ impl Warehouse {
         // Who was fenced has nothing to say about the step any more.
         if was_live == 1 {
             tx.execute(
-                "UPDATE run_steps SET error = $3
+                "UPDATE run_steps SET error = $3, exit_code = $4
                  WHERE run_id = $1 AND step = $2 AND state = 'open'",
-                params![&attempt.run, &attempt.step, error],
+                params![&attempt.run, &attempt.step, error, exit_code],
             )
             .await?;
         }

@@ -100,7 +100,7 @@ pub struct StepRow {
     pub closed: bool,
     /// The highest attempt so far.
     pub attempt: i64,
-    /// The exit code of its end.
+    /// The exit code of its end; of one that is open, of the attempt that failed last.
     pub exit_code: Option<i64>,
     /// Its report, as JSON.
     pub report: Option<String>,
