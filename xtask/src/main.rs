@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask setup | test | tidy | torture | bench`.
+//! The project's own chores: `cargo xtask setup | test | tidy | torture | airflow | bench`.
 //!
 //! Nothing here is shipped, and nothing here knows what the pipeline does: it
 //! runs tools and reads source text.
@@ -9,6 +9,7 @@
     reason = "a program for developers prints and looks at their machine"
 )]
 
+mod airflow;
 mod bench;
 mod setup;
 mod test;
@@ -29,6 +30,7 @@ usage: cargo xtask <command>
                            after --: names and options for the test programs
   tidy [<folder>]          checks the house rules of the source (default: this project)
   torture [...]            the long kill -9 tests, in release; ... goes to the test program
+  airflow check [...]      the DAGs in a real Airflow (also a part of test); ...: some of its parts only
   bench <name> [...]       a benchmark; without a name: which there are
 
 exit codes: 0 done, 1 something failed, 2 wrong arguments
@@ -85,6 +87,7 @@ fn run(arguments: &[String]) -> Outcome {
             _ => Err(Failure::Usage("tidy takes one folder at most".to_owned())),
         },
         "torture" => torture::run(rest, &root()),
+        "airflow" => airflow::run(rest, &root()),
         "bench" => bench::run(rest),
         other => Err(Failure::Usage(format!(
             "there is no chore '{other}'\n\n{HELP}"

@@ -80,7 +80,8 @@ const APT_LIMIT_S: u32 = 900;
 
 pub(crate) fn run() -> Outcome {
     programs()?;
-    python::packages()
+    python::packages(testkit::Python::READERS)?;
+    python::packages(testkit::Python::AIRFLOW)
 }
 
 fn programs() -> Outcome {

@@ -2,7 +2,7 @@
 //!
 //! Every stage runs even after one failed, so that one run tells all.
 
-use crate::{Failure, Outcome, setup, tidy};
+use crate::{Failure, Outcome, airflow, setup, tidy};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
             "warnings",
         ]))
     });
+    stages.run("Python of airflow/", || airflow::sources(root));
     stages.run("tests", || tests(root, &options));
     stages.run("documentation examples", || {
         finish(cargo(root).args(["test", "--workspace", "--no-fail-fast", "--doc"]))
@@ -158,7 +159,7 @@ pub(crate) fn cargo(root: &Path) -> Command {
 }
 
 /// Runs a command to its end; its output passes through.
-fn finish(command: &mut Command) -> Outcome {
+pub(crate) fn finish(command: &mut Command) -> Outcome {
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::Work(format!("{} ({status})", shown(command)))),
@@ -170,10 +171,12 @@ fn finish(command: &mut Command) -> Outcome {
 }
 
 fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(command.get_program());
     let arguments = command
         .get_args()
         .map(|argument| argument.to_string_lossy());
-    arguments.fold("cargo".to_owned(), |text, argument| {
+    arguments.fold(name.to_string_lossy().into_owned(), |text, argument| {
         format!("{text} {argument}")
     })
 }

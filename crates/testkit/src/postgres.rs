@@ -121,6 +121,13 @@ impl Postgres {
         ChildGuard::spawn(&mut command).expect("psql")
     }
 
+    /// All of a database as SQL text, as `pg_dump` writes it. Panics if it fails.
+    pub fn dump(&self, url: &str) -> String {
+        let mut command = Command::new(self.psql.with_file_name("pg_dump"));
+        command.args(["--inserts", "--no-owner", url]);
+        run("pg_dump", &mut command).unwrap_or_else(|error| lost(&error))
+    }
+
     /// Gives a folder to the user that the server runs as.
     pub fn give(&self, folder: &Path) {
         if let Some(User { uid, gid }) = other_user() {

@@ -1,55 +1,76 @@
-//! Python, a real one, with the packages that analysts read our files with.
+//! Python, a real one, with packages by a lock file of the project.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The variable that names a Python program to use instead of the one that `cargo xtask setup` makes.
+/// The variable that names a Python program to use for [`Python::READERS`] instead of the one that `cargo
+/// xtask setup` makes.
 pub const PYTHON_VARIABLE: &str = "TIKI_TEST_PYTHON";
 
-/// A Python with the packages of `xtask/python-requirements.lock.txt`.
-///
-/// It is a virtual environment in `target/python`, made by `cargo xtask setup`. Nothing is
-/// installed by a test.
-#[derive(Debug)]
-pub struct Python;
+/// A virtual environment that `cargo xtask setup` makes in `target`. Nothing is installed by a test.
+#[derive(Clone, Copy, Debug)]
+pub struct Python {
+    folder: &'static str,
+    lock: &'static str,
+    variable: Option<&'static str>,
+    /// Imports something of all its packages.
+    pub probe: &'static str,
+}
 
 impl Python {
-    /// The program: the one that [`PYTHON_VARIABLE`] names, else the one that setup made. Panics
-    /// if there is none, or if it was made of another lock file.
-    pub fn program() -> PathBuf {
-        match std::env::var_os(PYTHON_VARIABLE) {
+    /// With what analysts read our files with, and peers of benchmarks.
+    pub const READERS: Self = Self {
+        folder: "target/python",
+        lock: "xtask/python-requirements.lock.txt",
+        variable: Some(PYTHON_VARIABLE),
+        probe: "import duckdb, pandas, psycopg, pyarrow.parquet",
+    };
+
+    /// Airflow, of the versions that we deploy.
+    pub const AIRFLOW: Self = Self {
+        folder: "target/airflow",
+        lock: "airflow/requirements.lock.txt",
+        variable: None,
+        probe: "import airflow.sdk, celery, redis, psycopg2, airflow.providers.fab",
+    };
+
+    /// The program: the one that its variable names, else the one that setup made. Panics if there
+    /// is none, or if it was made of another lock file.
+    pub fn program(self) -> PathBuf {
+        let named = self.variable.and_then(std::env::var_os);
+        match named {
             Some(path) if !path.is_empty() => path.into(),
-            _ => Self::find().unwrap_or_else(|| {
+            _ => self.find().unwrap_or_else(|| {
                 panic!(
-                    "no Python for this test: {} is missing or older than its lock file, and \
-                     {PYTHON_VARIABLE} is not set: run `cargo xtask setup`",
-                    Self::folder().display()
+                    "no Python for this test: {} is missing or older than its lock file: run \
+                     `cargo xtask setup`",
+                    self.folder().display()
                 )
             }),
         }
     }
 
     /// The program that setup made, if it has what the lock file says today.
-    pub fn find() -> Option<PathBuf> {
-        let program = Self::folder().join("bin/python");
-        let wanted = fs::read(Self::lock()).ok()?;
-        let made_of = fs::read(Self::made_of()).ok()?;
+    pub fn find(self) -> Option<PathBuf> {
+        let program = self.folder().join("bin/python");
+        let wanted = fs::read(self.lock()).ok()?;
+        let made_of = fs::read(self.made_of()).ok()?;
         (program.is_file() && made_of == wanted).then_some(program)
     }
 
     /// Where setup makes it.
-    pub fn folder() -> PathBuf {
-        project().join("target/python")
+    pub fn folder(self) -> PathBuf {
+        project().join(self.folder)
     }
 
     /// The packages, their versions and their hashes.
-    pub fn lock() -> PathBuf {
-        project().join("xtask/python-requirements.lock.txt")
+    pub fn lock(self) -> PathBuf {
+        project().join(self.lock)
     }
 
     /// The copy of the lock file that is written when everything of it is installed.
-    pub fn made_of() -> PathBuf {
-        Self::folder().join("made-of.lock.txt")
+    pub fn made_of(self) -> PathBuf {
+        self.folder().join("made-of.lock.txt")
     }
 }
 

@@ -150,7 +150,7 @@ fn waiting_ends_with_what_was_waited_for() {
 
 #[test]
 fn the_python_of_the_project_has_its_packages() {
-    let program = Python::program();
+    let program = Python::READERS.program();
     let script = "import duckdb, pandas, psycopg, pyarrow.parquet, sys; print(sys.prefix)";
     let output = Command::new(&program).args(["-c", script]).output();
     let output = output.expect("the program that setup made can be run");

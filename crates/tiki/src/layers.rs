@@ -11,6 +11,9 @@ use crate::setting::{SETTINGS, Setting};
 /// The largest `tiki.toml` and the largest file of a secret.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// Settings of Airflow's DAGs (`airflow/dags/tiki_pipeline/steps.py`), which may stand in the same environment.
+const OF_THE_DAGS: [&str; 3] = ["TIKI_SCHEDULE", "TIKI_BACKUP_SCHEDULE", "TIKI_CRAWL_SHARDS"];
+
 /// Where values may come from, as given.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layers {
@@ -147,7 +150,8 @@ impl Layers {
     fn read_environment(&self) -> Result<Vec<(String, String)>, Failure> {
         let mut known: Vec<(String, String)> = Vec::new();
         for (name, text) in &self.environment {
-            if name.starts_with("TIKI_TEST_") || text.is_empty() {
+            let of_others = OF_THE_DAGS.contains(&name.as_str()) || name.starts_with("TIKI_TEST_");
+            if of_others || text.is_empty() {
                 continue;
             }
             if SETTINGS.iter().any(|setting| setting.name == name) {
@@ -302,6 +306,18 @@ mod tests {
             .find(|effective| effective.setting.name == name)
             .unwrap();
         (found.shown(), found.origin.as_str())
+    }
+
+    #[test]
+    fn settings_of_the_dags_are_none_of_the_programs_and_no_mistake() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut layers = layers(folder.path());
+        let text = include_str!("../../../airflow/dags/tiki_pipeline/steps.py");
+        for name in OF_THE_DAGS {
+            assert!(text.contains(&format!("{name:?}: ")), "{name}");
+            layers.environment.push((name.into(), "4".into()));
+        }
+        layers.resolve().unwrap();
     }
 
     #[test]

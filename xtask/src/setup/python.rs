@@ -1,4 +1,4 @@
-//! The Python packages that tests and benchmarks compare with, in a virtual environment of the project.
+//! The Python packages that tests and benchmarks use, in virtual environments of the project.
 //!
 //! pip's own settings say where packages come from; the lock file says which, with hashes.
 
@@ -14,7 +14,6 @@ const PROGRAMS: [&str; 2] = ["/usr/bin/python3", "python3"];
 /// Prints its version if it can make a virtual environment and the packages run on it.
 const CAN_MAKE: &str = "import ensurepip, platform, sys, venv
 sys.exit(1) if sys.version_info < (3, 11) else print(sys.executable, platform.python_version())";
-const IMPORT_ALL: &str = "import duckdb, pandas, psycopg, pyarrow.parquet";
 /// The longest that one call of pip may take, in seconds.
 const PIP_LIMIT_S: u32 = 900;
 const TRIES: u32 = 3;
@@ -26,16 +25,16 @@ pub(super) fn find() -> Option<String> {
         .find_map(|program| answer_of(program, &["-c", CAN_MAKE]))
 }
 
-/// Makes the virtual environment of the lock file, unless it is there.
-pub(super) fn packages() -> Outcome {
-    if let Some(program) = Python::find()
-        && runs(&program)
+/// Makes the virtual environment of a lock file, unless it is there.
+pub(super) fn packages(of: Python) -> Outcome {
+    if let Some(program) = of.find()
+        && runs(&program, of.probe)
     {
         println!("found    Python packages: {}", program.display());
         return Ok(());
     }
-    let folder = Python::folder();
-    let (lock, made_of) = (Python::lock(), Python::made_of());
+    let folder = of.folder();
+    let (lock, made_of) = (of.lock(), of.made_of());
     println!("making   {} of {}", folder.display(), lock.display());
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(|error| failed("remove", &folder, &error))?;
@@ -54,6 +53,8 @@ pub(super) fn packages() -> Outcome {
         pip.args(["-m", "pip", "install", "--quiet", "--no-input"]);
         pip.args([
             "--require-hashes",
+            // The lock file is whole, and pip before 23.1 takes a package with extras for another one.
+            "--no-deps",
             "--only-binary",
             ":all:",
             "--requirement",
@@ -65,11 +66,12 @@ pub(super) fn packages() -> Outcome {
         }
         turn += 1;
     }
-    if !runs(&program) {
+    if !runs(&program, of.probe) {
         let what = format!(
-            "{} has its packages and cannot import them: `{} -c '{IMPORT_ALL}'` says why",
+            "{} has its packages and cannot import them: `{} -c '{}'` says why",
             folder.display(),
-            program.display()
+            program.display(),
+            of.probe
         );
         return Err(Failure::Work(what));
     }
@@ -79,8 +81,8 @@ pub(super) fn packages() -> Outcome {
     Ok(())
 }
 
-fn runs(program: &Path) -> bool {
-    answer_of(&program.to_string_lossy(), &["-c", IMPORT_ALL]).is_some()
+fn runs(program: &Path, probe: &str) -> bool {
+    answer_of(&program.to_string_lossy(), &["-c", probe]).is_some()
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Failure {

@@ -91,7 +91,7 @@ fn slow_the_examples_for_analysts_run() {
         assert_eq!(out.trim().is_empty(), to_file, "{line}: {out}");
     }
     for script in python {
-        let mut command = std::process::Command::new(testkit::Python::program());
+        let mut command = std::process::Command::new(testkit::Python::READERS.program());
         command.args(["-c", script]).current_dir(folder.path());
         assert!(!said(command).is_empty(), "{script}");
     }

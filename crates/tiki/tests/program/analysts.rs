@@ -12,7 +12,7 @@ const READ_BACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/read
 
 /// What a script printed that must succeed.
 pub(crate) fn python(arguments: &[&str]) -> String {
-    let mut command = Command::new(Python::program());
+    let mut command = Command::new(Python::READERS.program());
     let Output {
         status,
         stdout,

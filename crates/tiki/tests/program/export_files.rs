@@ -144,7 +144,7 @@ subprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
     let command = tiki.command(arguments);
     let program = command.get_program().to_string_lossy().into_owned();
-    let mut shell = std::process::Command::new(testkit::Python::program());
+    let mut shell = std::process::Command::new(testkit::Python::READERS.program());
     shell.args(["-c", script, &program]).args(arguments);
     let changed = command
         .get_envs()

@@ -14,7 +14,7 @@ use crate::ours::BATCH;
 /// Seconds in which `peers.py` loads the first `count` products of a database into another.
 pub(crate) fn day(way: &str, source: &str, target: &str, day: Day, count: i64) -> f64 {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/load/peers.py");
-    let mut command = Command::new(Python::program());
+    let mut command = Command::new(Python::READERS.program());
     command
         .arg(script)
         .args([way, source, target, &day.at().to_string()]);

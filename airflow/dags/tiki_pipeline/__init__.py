@@ -1,0 +1,1 @@
+"""What the DAGs of this folder share: the operator, and the factory that makes a pipeline of it."""

@@ -1,0 +1,99 @@
+"""Runs one `tiki` command as an Airflow task.
+
+Not here: what a step does and counts (`tiki`), what it sees (`environment`), which tasks there are (`factory`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from tiki_pipeline.environment import environment
+from tiki_pipeline.steps import Step, run_id
+
+NEVER_AGAIN = {2, 10, 11, 70}  # Of tiki's exit codes; the others may be tried again.
+REFUSED, LONGEST_WAIT_S = 20, 15 * 60
+KILL_AFTER_S = 4.0  # Airflow kills a task 5 s after it asked it to end.
+
+
+class TikiOperator(BaseOperator):
+    """Runs `tiki <command>`, or a step of the run that belongs to the DAG run."""
+
+    child: subprocess.Popen[str] | None = None
+
+    def __init__(self, what: Step | tuple[str, ...], settings: Any, shard: int | None = None, **rest: Any) -> None:
+        super().__init__(do_xcom_push=False, **rest)
+        self.step = what if isinstance(what, Step) else None
+        self.what, self.settings, self.shard = what, settings, shard
+
+    def execute(self, context: Context) -> None:
+        """Runs it; its exit code decides what becomes of the task."""
+        if context["dag_run"].run_type == "backfill":
+            raise AirflowFailException("the site has no past: a backfill would store today's prices as those of then")
+        seen = environment(context["params"], self.settings)
+        code, report = self.run_child(["tiki", *self.arguments(context)], seen)
+        for key in self.step.keys if self.step else ():
+            if key in report:
+                context["ti"].xcom_push(key=key, value=report[key])
+        self.log.info("%s", report.get("hint", f"exit code {code}"))
+        if code == 0:
+            for asset in self.outlets:
+                context["outlet_events"][asset].extra = {"run_id": report["run_id"], **report["load_stats"]}
+            return
+        why = f"tiki ended with exit code {code}: {report.get('error', 'why stands in the lines above')}"
+        if code in NEVER_AGAIN:
+            raise AirflowFailException(why)
+        if code == REFUSED and (until := report.get("retry_at")):
+            self.log.info("the site is left alone until %s, for 15 minutes at most", until)
+            time.sleep(min(max(datetime.fromisoformat(until).timestamp() - time.time(), 0), LONGEST_WAIT_S))
+        raise AirflowException(why)
+
+    def arguments(self, context: Context) -> list[str]:
+        """The words after `tiki`. No secret is among them: everybody may read a command line."""
+        if not self.step:
+            return [str(word) for word in self.what]
+        ti, dag_id = context["ti"], context["dag"].dag_id
+        words = ["step", self.step.name, "--run", run_id(dag_id, context["run_id"]), "--owner", f"airflow:{dag_id}"]
+        words += ["--attempt", str(ti.try_number), "--timeout", "plan", "--parent", str(os.getpid())]
+        words += [] if self.shard is None else ["--join", "--shard", str(self.shard)]
+        # Clearing a task gives it more tries than it had.
+        return words + (["--again"] if ti.max_tries > (self.retries or 0) else [])
+
+    def run_child(self, words: list[str], seen: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        """Runs it to its end; its exit code and its report."""
+        self.log.info("%s", " ".join(words))
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out:
+            try:
+                self.child = subprocess.Popen(
+                    words, env=seen, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, encoding="utf-8"
+                )
+            except FileNotFoundError:
+                raise AirflowFailException("there is no program tiki on the PATH of this worker") from None
+            for line in self.child.stderr or ():
+                level = self.log.error if line.startswith("error:") else self.log.info
+                (self.log.warning if line.startswith("warning:") else level)("%s", line.rstrip())
+            code = self.child.wait()
+            out.seek(0)
+            last = (out.read().splitlines() or ["{}"])[-1]
+        try:
+            return code, dict(json.loads(last) if self.step else {})
+        except (ValueError, TypeError):
+            raise AirflowFailException(f"the last line of tiki (exit code {code}) is no report: {last:.200}") from None
+
+    def on_kill(self) -> None:
+        """Lets the batch in hand end, then kills."""
+        if self.child and self.child.poll() is None:
+            self.child.send_signal(signal.SIGINT)
+            try:
+                self.child.wait(KILL_AFTER_S)
+            except subprocess.TimeoutExpired:
+                self.child.kill()

@@ -1,0 +1,70 @@
+//! The DAGs in a real Airflow: `cargo xtask airflow check`. One Airflow serves all checks, one after the
+//! other; each prints what it saw, and the last line is the sum.
+//!
+//! Not here: what a step does, which the program's own tests hold.
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program for developers that prints what it saw, and children must not see our own settings"
+)]
+
+mod api;
+mod basics;
+mod checks;
+mod codes;
+mod days;
+mod home;
+mod kills;
+mod processes;
+mod rollback;
+mod secrets;
+mod servers;
+mod shape;
+mod spread;
+mod wrong;
+
+use std::process::ExitCode;
+
+use crate::checks::Checks;
+use crate::servers::Airflow;
+
+type Part = fn(&mut Airflow, &mut Checks);
+
+const PARTS: [(&str, Part); 8] = [
+    ("basics", basics::check),
+    ("days", days::check),
+    ("wrong", wrong::check),
+    ("codes", codes::check),
+    ("kills", kills::check),
+    ("rollback", rollback::check),
+    ("spread", spread::check),
+    ("shape", shape::check),
+];
+
+fn main() -> ExitCode {
+    // `cargo test` hands its own arguments to every test program.
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let quick = words.windows(2).any(|pair| pair == ["--skip", "slow_"]);
+    if quick || words.iter().any(|word| word == "--list") {
+        println!("airflow check: not part of the quick tests");
+        return ExitCode::SUCCESS;
+    }
+    let chosen: Vec<&str> = PARTS
+        .map(|(name, _)| name)
+        .into_iter()
+        .filter(|name| words.iter().any(|word| word == name))
+        .collect();
+    let mut checks = Checks::new();
+    let mut airflow = Airflow::start();
+    let watch = secrets::watch_command_lines();
+    checks.say(&format!("Airflow is up at {}", airflow.base));
+    for (name, part) in PARTS {
+        // The others go on from what the first has set.
+        if name == "basics" || chosen.is_empty() || chosen.contains(&name) {
+            part(&mut airflow, &mut checks);
+        }
+    }
+    secrets::check(&airflow, watch, &mut checks);
+    drop(airflow);
+    checks.sum()
+}
