@@ -52,6 +52,7 @@ pub(crate) async fn export(context: &Context, arguments: &ExportArguments) -> Ou
         return Ok(Exit::Done);
     }
     let path = &arguments.file;
+    spare_our_own(context, path)?;
     let failed = |error| Failure::machine(format!("cannot write {}", path.display()), &error);
     let beside = beside::Beside::new(path).map_err(failed)?;
     let file = beside.create().map_err(failed)?;
@@ -101,12 +102,15 @@ fn format(arguments: &ExportArguments) -> Outcome<Format> {
 /// An instant as typed; a day begins at midnight in the time zone of days.
 fn instant(context: &Context, text: &str) -> Outcome<Instant> {
     let zone = context.config.zone();
-    let millis = if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
-        Some(stamp.as_millisecond())
-    } else {
+    // A day with a time would be read as a day, and a time without a zone would be anybody's.
+    let day = text.len() <= "YYYY-MM-DD".len();
+    let millis = if day {
         let day = text.parse::<jiff::civil::Date>().ok();
         let begins = day.and_then(|day| zone.to_timestamp(day.at(0, 0, 0, 0)).ok());
         begins.map(jiff::Timestamp::as_millisecond)
+    } else {
+        let stamp = text.parse::<jiff::Timestamp>().ok();
+        stamp.map(jiff::Timestamp::as_millisecond)
     };
     millis.map(Instant::from_millis).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
@@ -222,6 +226,42 @@ impl<W: Write + Send> Writer<W> {
             Self::Jsonl(out) => out.finish(),
             Self::Parquet(out) => out.finish(),
         }
+    }
+}
+
+/// Refuses what an export would destroy: a database or its log, and what lies among the backups.
+fn spare_our_own(context: &Context, path: &Path) -> Outcome<()> {
+    let refuse = |what: &str| {
+        Err(
+            Failure::usage(format!("{} is {what}: it is not replaced", path.display()))
+                .help("give a file of its own for the export"),
+        )
+    };
+    // Of a link the file that it leads to would be replaced.
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let name = real.to_string_lossy().into_owned();
+    if ["-wal", "-shm", "-journal"]
+        .iter()
+        .any(|end| name.ends_with(end))
+    {
+        return refuse("named like the log of a database");
+    }
+    let mut head = Vec::new();
+    if let Ok(file) = std::fs::File::open(&real) {
+        // One that cannot be read is told of when it is written.
+        drop(io::Read::read_to_end(
+            &mut io::Read::take(file, 16),
+            &mut head,
+        ));
+    }
+    if head == b"SQLite format 3\0" {
+        return refuse("a database");
+    }
+    let folder = real.parent().and_then(|folder| folder.canonicalize().ok());
+    let backups = context.config.data_dir.join("backups");
+    match (folder, backups.canonicalize()) {
+        (Some(folder), Ok(backups)) if folder.starts_with(&backups) => refuse("among the backups"),
+        _ => Ok(()),
     }
 }
 

@@ -222,6 +222,14 @@ fn nothing_else_is_chosen(tiki: &Tiki, category: &str) {
             "has no time",
         ),
         (&["--since", "yesterday"], "neither a day nor an instant"),
+        (
+            &["--since", "2026-11-29T23:59:59"],
+            "neither a day nor an instant",
+        ),
+        (
+            &["--since", "2026-11-29 23:59"],
+            "neither a day nor an instant",
+        ),
         (&["--table", "produkts"], "there are: attempts"),
         (&["--table", "x\" UNION SELECT 1 --"], "no table or view"),
         (&["--columns", "id,prise"], "no column \"prise\""),

@@ -48,6 +48,32 @@ fn files(tiki: &Tiki) -> Vec<String> {
 }
 
 #[test]
+fn an_export_replaces_no_database_and_no_backup() {
+    let tiki = Tiki::new();
+    tiki.fill_demo(50, 1);
+    tiki.ends(0, &["backup", "create", "--demo"]);
+    let backup = &tiki.json(&["backup", "--demo", "--json"])[0];
+    let manifest = format!(
+        "{}/manifest.json",
+        backup["folder"].as_str().expect("a folder")
+    );
+    let (warehouse, link) = (tiki.path("data/demo.db"), tiki.path("link.csv"));
+    symlink(&warehouse, &link).expect("a link");
+    let before = tiki.out(&["digest", "--demo"]);
+    for (file, said) in [
+        ("data/demo.db", "a database"),
+        ("link.csv", "a database"),
+        ("data/demo.db-wal", "the log of a database"),
+        (manifest.as_str(), "among the backups"),
+    ] {
+        let done = tiki.ends(2, &["export", file, "--demo", "--format", "csv"]);
+        assert!(done.err.contains(said), "{file}: {}", done.err);
+    }
+    assert_eq!(tiki.out(&["digest", "--demo"]), before);
+    assert_eq!(&tiki.json(&["backup", "--demo", "--json"])[0], backup);
+}
+
+#[test]
 fn a_failed_export_leaves_what_was_there() {
     let tiki = filled(3000);
     tiki.write("old.csv", "old");
