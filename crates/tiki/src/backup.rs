@@ -15,7 +15,18 @@ pub(crate) async fn backup(context: &Context, arguments: BackupArguments) -> Out
     });
     let of = |output: Output| open::backups(context, output.demo);
     match command {
-        BackupCommand::Create { output } => create(&of(output)?, output).await,
+        BackupCommand::Create {
+            verify: proven,
+            output,
+        } => {
+            let backups = of(output)?;
+            let made = backups.create().await?;
+            if !proven {
+                tell_made(&made, output)?;
+                return Ok(Exit::Done);
+            }
+            verify(context, &backups, Some(&made.manifest.id), output).await
+        }
         BackupCommand::List { output } => list(context, &of(output)?, output),
         BackupCommand::Verify { id, output } => {
             verify(context, &of(output)?, id.as_deref(), output).await
@@ -27,10 +38,9 @@ pub(crate) async fn backup(context: &Context, arguments: BackupArguments) -> Out
     }
 }
 
-async fn create(backups: &Backups, output: Output) -> Outcome {
-    let made = backups.create().await?;
+fn tell_made(made: &Backup, output: Output) -> Outcome<()> {
     if output.json {
-        print::json(&as_json(&made))?;
+        print::json(&as_json(made))
     } else {
         print::text(&format!(
             "backup {}: {}, {} rows, newest look {}\nin {}\nprove it with: tiki backup verify{}\n",
@@ -40,9 +50,8 @@ async fn create(backups: &Backups, output: Output) -> Outcome {
             newest(&made.manifest),
             made.folder.display(),
             flag(output),
-        ))?;
+        ))
     }
-    Ok(Exit::Done)
 }
 
 fn list(context: &Context, backups: &Backups, output: Output) -> Outcome {

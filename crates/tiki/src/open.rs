@@ -45,10 +45,30 @@ pub(crate) async fn to_write(context: &Context, demo: bool) -> Outcome<Warehouse
     })?;
     let (url, options) = place(context, demo);
     let warehouse = Warehouse::open(&url, &options).await?;
+    if !warehouse.check_schema().await? {
+        tell_of_backups(context, demo)?;
+    }
     warehouse
         .migrate_past(&options.schema, pipeline::is_gone)
         .await?;
     Ok(warehouse)
+}
+
+/// A warehouse that begins where there was one before: whoever lost it should know of its backups.
+fn tell_of_backups(context: &Context, demo: bool) -> Outcome<()> {
+    // A folder that cannot be read tells of none, and is no reason not to begin.
+    let known = backups(context, demo)?.list();
+    let newest = known
+        .ok()
+        .and_then(|listed| listed.backups.into_iter().last());
+    if let Some(newest) = newest {
+        context.screen.warn(&format!(
+            "this warehouse is empty and begins anew, although there are backups, the newest {}: `tiki \
+             backup list` shows them, `tiki backup restore <id> --force` puts one in its place",
+            newest.manifest.id
+        ));
+    }
+    Ok(())
 }
 
 /// Opens it for a command that reads records; one without any is told with what to do.
@@ -71,6 +91,8 @@ async fn try_read(context: &Context, demo: bool) -> Outcome<(Option<Warehouse>, 
     let (url, options) = place(context, demo);
     if let Some(path) = url.strip_prefix("sqlite:")
         && !std::path::Path::new(path).exists()
+        // Its log without it is a damage, which opening tells.
+        && !std::path::Path::new(&format!("{path}-wal")).exists()
     {
         return Ok((None, None));
     }

@@ -111,6 +111,15 @@ impl fmt::Debug for Backups {
     }
 }
 
+/// Whether a backup's file is the one that its manifest was written for.
+fn is_as_made(backup: &Backup) -> std::result::Result<bool, BackupError> {
+    let path = backup.folder.join(&backup.manifest.file);
+    let opened = std::fs::File::open(&path).map_err(file("read", &path))?;
+    let mut hashed = folder::Hashed::new(opened);
+    std::io::copy(&mut hashed, &mut std::io::sink()).map_err(file("read", &path))?;
+    Ok(hashed.sha256() == backup.manifest.sha256)
+}
+
 impl Backups {
     /// Of the warehouse at an address, below a data folder. `name` begins every id (`tiki`, `demo`);
     /// `search` is where PostgreSQL's programs are looked for, written as `PATH` is.
@@ -263,6 +272,10 @@ impl Backups {
         let Some(mut backup) = self.find(id)? else {
             return Ok(None);
         };
+        // Until this proof is through, no earlier one counts: others would be deleted for it.
+        if backup.manifest.verified_at.take().is_some() {
+            backup.manifest.write(&backup.folder)?;
+        }
         let data = self.data(&backup)?;
         let at = match self.kind {
             BackupKind::Sqlite => blocking(|| {
@@ -315,20 +328,28 @@ impl Backups {
     }
 
     /// Thins the backups of this warehouse out, or tells (`dry`) what would become of each. Nothing is
-    /// deleted that no younger verified one stands for.
+    /// deleted that no younger verified one stands for, whose file is still as it was when it was made.
     pub fn prune(&self, keep: KeepBackups, zone: &TimeZone, dry: bool) -> Result<Vec<Pruned>> {
         let _lock = if dry { None } else { Some(self.lock()?) };
         let mut backups = self.list()?.backups;
         let own = self.warehouse();
         backups.retain(|backup| backup.manifest.warehouse == own);
-        let known: Vec<_> = backups
+        let mut known: Vec<_> = backups
             .iter()
             .map(|backup| {
                 let proven = backup.is_complete && backup.manifest.verified_at.is_some();
                 (backup.manifest.created(), proven)
             })
             .collect();
-        let verdicts = keep::verdicts(&known, keep, zone);
+        let mut verdicts = keep::verdicts(&known, keep, zone);
+        // The youngest proven one is what the others are deleted for.
+        while verdicts.contains(&Verdict::Deleted)
+            && let Some(last) = known.iter().rposition(|(_, proven)| *proven)
+            && !is_as_made(&backups[last])?
+        {
+            known[last].1 = false;
+            verdicts = keep::verdicts(&known, keep, zone);
+        }
         let mut pruned = Vec::new();
         for (backup, verdict) in backups.into_iter().zip(verdicts) {
             if verdict == Verdict::Deleted && !dry {

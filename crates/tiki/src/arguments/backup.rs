@@ -6,7 +6,7 @@ use super::Output;
 
 const BACKUP_AFTER: &str = "\
 Examples:
-  tiki backup create && tiki backup verify    one that is known to be good
+  tiki backup create --verify                 one that is known to be good
   tiki backup restore tiki-20261129T004512123Z --force
   tiki backup prune --dry-run                 what would be kept, and why
 
@@ -30,6 +30,9 @@ pub(crate) struct BackupArguments {
 pub(crate) enum BackupCommand {
     /// Make one, while runs go on
     Create {
+        /// Prove it at once, as verify does
+        #[arg(long)]
+        verify: bool,
         /// Whose and how
         #[command(flatten)]
         output: Output,

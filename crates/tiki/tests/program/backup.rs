@@ -38,6 +38,58 @@ pub(crate) fn folders(tiki: &Tiki, kind: &str) -> Vec<String> {
         .collect()
 }
 
+/// Two proven backups, of which the younger one's data is damaged; the folder of each.
+fn a_good_and_a_damaged_one(tiki: &Tiki) -> [PathBuf; 2] {
+    let made = [0, 1].map(|_| tiki.json(&["backup", "create", "--verify", "--json"]));
+    assert!(made[1]["verified_at"].is_string(), "{}", made[1]);
+    let folders = made.map(|made| PathBuf::from(made["folder"].as_str().expect("a folder")));
+    let data = folders[1].join("warehouse.db.gz");
+    let mut bytes = std::fs::read(&data).expect("its data");
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4].copy_from_slice(b"\0\0\0\0");
+    std::fs::write(&data, bytes).expect("damage");
+    folders
+}
+
+#[test]
+fn no_good_backup_goes_for_a_damaged_one() {
+    let shop = shop("60");
+    // Whether the damage was seen or not.
+    for seen in [true, false] {
+        let tiki = shop.home();
+        tiki.ends(0, &["run"]);
+        let [good, damaged] = a_good_and_a_damaged_one(&tiki);
+        if seen {
+            tiki.ends(1, &["backup", "verify"]);
+            let listed = tiki.json(&["backup", "--json"]);
+            assert_eq!(listed[1]["verified_at"], Value::Null, "{listed}");
+        }
+        tiki.ends(0, &["backup", "prune"]);
+        assert!(good.is_dir() && damaged.is_dir(), "seen: {seen}");
+    }
+}
+
+#[test]
+fn a_warehouse_that_was_lost_tells_of_its_backups() {
+    let shop = shop("60");
+    let tiki = shop.home();
+    let first = tiki.ends(0, &["run"]);
+    assert!(!first.err.contains("backups"), "{}", first.err);
+    tiki.ends(0, &["backup", "create"]);
+    std::fs::write(tiki.path("data/tiki.db"), "").expect("an empty file");
+    let again = tiki.ends(0, &["run"]);
+    assert!(
+        again.err.contains("although there are backups"),
+        "{}",
+        again.err
+    );
+    // Its log without it is a damage, for those too who only read.
+    std::fs::remove_file(tiki.path("data/tiki.db")).expect("a loss");
+    tiki.write("data/tiki.db-wal", "rows");
+    let lost = tiki.ends(1, &["runs"]);
+    assert!(lost.err.contains("gone or empty"), "{}", lost.err);
+}
+
 #[test]
 fn a_backup_is_made_proven_and_restored() {
     let shop = shop("60");
