@@ -45,7 +45,8 @@ pub enum RejectionReason {
 }
 
 impl RejectionReason {
-    const ALL: [Self; 16] = [
+    /// All of them.
+    pub const ALL: [Self; 16] = [
         Self::BadId,
         Self::NoName,
         Self::NoPrice,

@@ -24,6 +24,9 @@ pub(crate) async fn rejections(context: &Context, arguments: RejectionsArguments
             output,
         } => {
             let warehouse = ledger(context, output).await?;
+            if let Some(id) = &run {
+                run::find(&warehouse, id).await?;
+            }
             let rows = warehouse.rejections(run.as_deref(), reason.as_deref(), limit);
             show(context, &rows.await?, output)
         }

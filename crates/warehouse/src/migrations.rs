@@ -60,6 +60,24 @@ pub struct Migrated {
     pub version: String,
 }
 
+/// Refuses a database in which somebody else's tables have our names.
+async fn refuse_others(tx: &mut Tx) -> Result<()> {
+    let sql = match tx.dialect() {
+        Dialect::Sqlite => "SELECT name FROM sqlite_master WHERE name IN ('products', 'categories', 'runs')",
+        Dialect::Postgres => {
+            "SELECT CAST(table_name AS TEXT) FROM information_schema.tables
+             WHERE table_schema = current_schema() AND table_name IN ('products', 'categories', 'runs')"
+        }
+    };
+    match tx.row(sql, &[]).await? {
+        None => Ok(()),
+        Some(row) => Err(Error::Schema(format!(
+            "this database has a table {} that no tiki made: give tiki a database of its own",
+            row.text(0)?
+        ))),
+    }
+}
+
 /// Waits for another program that migrates the same database.
 pub(crate) async fn lock(tx: &mut Tx) -> Result<()> {
     if tx.dialect() == Dialect::Postgres {
@@ -78,6 +96,9 @@ pub(crate) async fn migrate(tx: &mut Tx, is_dead: impl Fn(&Host) -> bool) -> Res
     )
     .await?;
     let taken = taken(tx).await?;
+    if taken == 0 {
+        refuse_others(tx).await?;
+    }
     if (1..MIGRATIONS.len()).contains(&taken) {
         end_all_work(tx, is_dead).await?;
     }

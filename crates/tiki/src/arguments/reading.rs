@@ -143,7 +143,7 @@ pub(crate) enum RejectionsCommand {
         #[arg(long, value_name = "ID")]
         run: Option<String>,
         /// Only for this reason
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: Option<String>,
         /// At most so many
         #[arg(long, default_value_t = 20, value_parser = limit())]
@@ -154,7 +154,7 @@ pub(crate) enum RejectionsCommand {
     },
     /// One of them
     Show {
-        /// Its id
+        /// Its id; a run that is derived anew numbers its rejections anew
         id: i64,
         /// Whose and how
         #[command(flatten)]
@@ -167,7 +167,7 @@ pub(crate) enum RejectionsCommand {
         #[arg(long, value_name = "ID")]
         run: Option<String>,
         /// Only runs with a rejection for this reason
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: Option<String>,
         /// Only the run of this rejection
         #[arg(long, value_name = "REJECTION")]
@@ -272,4 +272,12 @@ pub(crate) struct DigestArguments {
     /// The demo's warehouse
     #[arg(long)]
     pub(crate) demo: bool,
+}
+
+fn reason(word: &str) -> Result<String, String> {
+    let words = catalog::RejectionReason::ALL.map(catalog::RejectionReason::as_str);
+    if words.contains(&word) {
+        return Ok(word.to_owned());
+    }
+    Err(format!("the reasons are {}", words.join(", ")))
 }

@@ -218,3 +218,25 @@ fn a_damaged_file_of_the_warehouse_is_left_as_it_is() {
         noise
     );
 }
+
+#[test]
+fn a_database_of_somebody_else_is_left_alone() {
+    let tiki = Tiki::new();
+    let file = rusqlite::Connection::open(tiki.path("other.db")).expect("a database");
+    file.execute_batch("CREATE TABLE products (sku TEXT); INSERT INTO products VALUES ('a')")
+        .expect("a table");
+    let postgres = testkit::Postgres::shared().fresh_database();
+    testkit::Postgres::shared()
+        .beside(&postgres, "CREATE TABLE products (sku TEXT)")
+        .child()
+        .wait()
+        .expect("psql");
+    for url in ["sqlite:other.db", &postgres] {
+        let done = tiki.ends(2, &["migrate", "--database-url", url]);
+        assert!(done.err.contains("that no tiki made"), "{}", done.err);
+    }
+    let count: i64 = file
+        .query_row("SELECT COUNT(*) FROM products", [], |row| row.get(0))
+        .expect("its rows");
+    assert_eq!(count, 1);
+}

@@ -12,6 +12,16 @@ fn change(tiki: &Tiki, sql: &str) {
 }
 
 #[test]
+fn a_word_or_a_run_that_is_none_is_told() {
+    let tiki = Tiki::new();
+    tiki.fill_demo(50, 1);
+    let done = tiki.ends(2, &["rejections", "list", "--demo", "--reason", "bogus"]);
+    assert!(done.err.contains("the reasons are bad-id"), "{}", done.err);
+    let done = tiki.ends(2, &["rejections", "list", "--demo", "--run", "nope"]);
+    assert!(done.err.contains("there is no run"), "{}", done.err);
+}
+
+#[test]
 fn what_the_warehouse_refused_is_replayed_without_a_request() {
     let shop = Shop::open(&Tiki::new(), &["--products", "300", "--day", "2026-11-01"]);
     let clean = shop.home();
