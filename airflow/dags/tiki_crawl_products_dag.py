@@ -14,5 +14,5 @@ dag = pipeline(
     "tiki_crawl_products",
     DOC,
     tags=("conservative", "rollback"),
-    settings={"TIKI_DETAILS": "always", "TIKI_REDIS_URL": ""},
+    settings={"TIKI_DETAILS": "always", "TIKI_REDIS_URL": "none"},
 )

@@ -1,7 +1,7 @@
 """What a child of the operator sees: settings and secrets of `tiki`, and nothing of Airflow's own.
 
-A setting comes from, the later the stronger: the worker's environment, an Airflow Variable, the trigger form,
-the DAG itself.
+A setting comes from, the later the stronger: the worker's environment, an Airflow Variable, the trigger form, a
+connection, the DAG itself.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, urlencode
 
-from airflow.sdk import BaseHook, Variable
+from airflow.sdk import BaseHook, Connection, Variable
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
 from tiki_pipeline.steps import CONNECTIONS, OF_THE_DAG, PARAMS, VARIABLES
@@ -26,11 +27,37 @@ def environment(params: Mapping[str, Any], settings: Mapping[str, str]) -> dict[
     found |= {name: str(value) for name, value in said.items() if value not in (None, "")}
     said = {f"TIKI_{name.upper()}": params.get(name) for name in PARAMS}
     found |= {name: str(value) for name, value in said.items() if value not in (None, "")}
-    for name, setting in CONNECTIONS.items():
-        try:
-            found[setting] = BaseHook.get_connection(name).get_uri()
-        except AirflowNotFoundException:
-            if setting == "TIKI_DATABASE_URL" and setting not in found:
-                help_ = f"add it under Admin, Connections, or set {setting} for the workers"
-                raise AirflowFailException(f"there is no connection {name!r}: {help_}") from None
-    return {**found, **settings}
+    secrets = {setting: address(name) for name, setting in CONNECTIONS.items()}
+    stronger = {setting: value for setting, value in secrets.items() if value} | dict(settings)
+    for setting in stronger:
+        found.pop(f"{setting}_FILE", None)
+    found |= stronger
+    if not {"TIKI_DATABASE_URL", "TIKI_DATABASE_URL_FILE"}.intersection(found):
+        help_ = "add it under Admin, Connections, or set TIKI_DATABASE_URL for the workers"
+        raise AirflowFailException(f"there is no connection 'tiki_warehouse': {help_}")
+    return found
+
+
+def address(name: str) -> str | None:
+    """A connection as the URL that `tiki` reads; none where there is no such connection."""
+    try:
+        connection = BaseHook.get_connection(name)
+    except AirflowNotFoundException:
+        return None
+    return url(name, connection)
+
+
+def url(name: str, connection: Connection) -> str:
+    """The same of a connection; of what else it says (`extra`) nothing is left out without a word."""
+    kind, extra = connection.conn_type, dict(connection.extra_dejson)
+    path = connection.schema or ""
+    if kind == "redis":
+        path = str(extra.pop("db", None) or path)
+        extra = {key: value for key, value in extra.items() if value not in (None, "", False)}
+        if extra:
+            raise AirflowFailException(f"the connection {name!r} asks for {', '.join(extra)}: tiki knows only its db")
+    user = ":".join(quote(part, safe="") for part in (connection.login or "", connection.password or ""))
+    host = connection.host or "localhost"
+    port = f":{connection.port}" if connection.port else ""
+    query = f"?{urlencode(extra)}" if extra else ""
+    return f"{kind}://{user + '@' if user != ':' else ''}{host}{port}/{quote(path, safe='')}{query}"

@@ -50,7 +50,7 @@ class TikiOperator(BaseOperator):
                 context["outlet_events"][asset].extra = {"run_id": report["run_id"], **report["load_stats"]}
             return
         why = f"tiki ended with exit code {code}: {report.get('error', 'why stands in the lines above')}"
-        if code in NEVER_AGAIN:
+        if code in NEVER_AGAIN or report.get("already_done"):
             raise AirflowFailException(why)
         if code == REFUSED and (until := report.get("retry_at")):
             self.log.info("the site is left alone until %s, for 15 minutes at most", until)

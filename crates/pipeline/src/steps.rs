@@ -222,8 +222,11 @@ impl Pipeline {
     /// Closes steps before this one that were left open (a refusal that nobody tried again): what
     /// they did not ask is counted so. Steps that ask nothing are simply run.
     async fn close_earlier(&self, run: &Run, scope: &Scope, step: Step, again: bool) -> Result<()> {
+        // What the site refused is refused for the steps that come after it too.
+        let mut before = Exit::Done;
         for earlier in Step::ALL.into_iter().take_while(|earlier| *earlier < step) {
-            if self.ended(run, earlier).await?.is_some() {
+            if let Some(report) = self.ended(run, earlier).await? {
+                before = report.exit();
                 continue;
             }
             let request = StepRequest::new(&run.id, earlier);
@@ -233,15 +236,15 @@ impl Pipeline {
             }
             let row = self.warehouse.step(&run.id, earlier.name()).await?;
             let work = self.begin(run, scope, &request, again).await?;
-            let mut exit = Exit::Done;
-            if let Some(row) = row
-                && let Some(seen) = &row.error
-            {
-                work.note(format!("it was not tried again after: {seen}"));
-                if row.exit_code == Some(Exit::Refused.code().into()) {
-                    exit = Exit::Refused;
+            let exit = match row.and_then(|row| Some((row.error?, row.exit_code))) {
+                Some((seen, code)) => {
+                    work.note(format!("it was not tried again after: {seen}"));
+                    code.map_or(Exit::Done, Exit::from_code)
                 }
-            }
+                None if before == Exit::Refused => before,
+                None => Exit::Done,
+            };
+            before = exit;
             let done = self.settle(&work, earlier, exit).await;
             self.end(&work, done.as_ref().err()).await?;
             done?;

@@ -85,7 +85,7 @@ impl Config {
         Ok(Self {
             database_url,
             redis_url: match read.text("TIKI_REDIS_URL")?.as_str() {
-                "" => None,
+                "" | "none" => None,
                 url => Some(own_redis(url)?),
             },
             origin: read.origin("TIKI_ORIGIN")?,
@@ -234,6 +234,19 @@ mod tests {
             ..Layers::default()
         };
         Config::new(&layers.resolve()?)
+    }
+
+    #[test]
+    fn none_is_no_redis_whatever_stands_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(
+            folder.path().join("tiki.toml"),
+            "redis_url = \"redis://h/3\"\n",
+        )
+        .unwrap();
+        let url = |variables: &[(&str, &str)]| config(folder.path(), variables).unwrap().redis_url;
+        assert_eq!(url(&[]).as_deref(), Some("redis://h/3"));
+        assert_eq!(url(&[("TIKI_REDIS_URL", "none")]), None);
     }
 
     #[test]

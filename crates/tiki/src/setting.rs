@@ -103,8 +103,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "TIKI_REDIS_URL",
         Kind::Text,
         "",
-        "redis://…/<number>: shared cache of pages, and the permits of all processes (none: no shared \
-         cache, and permits from a row of the warehouse); the number of a database of its own, 1 if \
+        "redis://…/<number>: shared cache of pages, and the permits of all processes (none, the \
+         word or nothing: no shared cache, and permits from a row of the warehouse); the number of a database of its own, 1 if \
          none is given, never the broker's 0",
     )),
     setting(

@@ -110,6 +110,21 @@ fn refused_all_day(airflow: &Airflow, checks: &mut Checks) {
         "SELECT exit_code FROM runs WHERE id = '{DAG}.{run}'"
     ));
     checks.equal("20 all day: the ledger says so", code, 20);
+    api.clear(DAG, &run, &["crawl_product_details"], false);
+    checks.equal(
+        "20 all day: cleared",
+        api.end_of(DAG, &run),
+        "failed".to_owned(),
+    );
+    let crawl = api.task(DAG, &run, "crawl_product_details");
+    let log = api.log(DAG, &run, "crawl_product_details", crawl.tries);
+    let told = log.contains("tiki run --from crawl-product-details");
+    let once = crawl.state == "failed" && crawl.tries == 5;
+    checks.holds(
+        "20 all day: cleared, it stays failed and says how to redo it",
+        once && told,
+        (crawl, log),
+    );
 }
 
 fn held_by_another(airflow: &Airflow, checks: &mut Checks) {

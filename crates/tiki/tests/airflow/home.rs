@@ -97,7 +97,9 @@ pub(crate) fn environment(
 pub(crate) fn databases(postgres: &Postgres) -> (String, String, String) {
     let (airflow, warehouse) = (postgres.fresh_database(), postgres.fresh_database());
     let (host, port, name) = place(&warehouse);
-    postgres.admin(&format!("create role {ROLE} login password '{PASSWORD}'"));
+    postgres.admin(&format!(
+        "create role {ROLE} login createdb password '{PASSWORD}'"
+    ));
     postgres.admin(&format!("alter database {name} owner to {ROLE}"));
     let encoded = escaped(PASSWORD);
     let own = format!("postgres://{ROLE}:{encoded}@{host}:{port}/{name}");

@@ -9,10 +9,12 @@
 )]
 
 mod api;
+mod backups;
 mod basics;
 mod checks;
 mod codes;
 mod days;
+mod figures;
 mod home;
 mod kills;
 mod processes;
@@ -30,16 +32,22 @@ use crate::servers::Airflow;
 
 type Part = fn(&mut Airflow, &mut Checks);
 
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 11] = [
     ("basics", basics::check),
     ("days", days::check),
     ("wrong", wrong::check),
     ("codes", codes::check),
     ("kills", kills::check),
     ("rollback", rollback::check),
+    ("backups", backups::check),
     ("spread", spread::check),
     ("shape", shape::check),
+    ("figures", figures::check),
+    ("stay", stay),
 ];
+
+/// These run only where they are asked for.
+const ASKED_FOR: [&str; 2] = ["figures", "stay"];
 
 fn main() -> ExitCode {
     // `cargo test` hands its own arguments to every test program.
@@ -69,11 +77,23 @@ fn main() -> ExitCode {
     checks.say(&format!("Airflow is up at {}", airflow.base));
     for (name, part) in PARTS {
         // The others go on from what the first has set.
-        if name == "basics" || chosen.is_empty() || chosen.contains(&name) {
+        let by_itself = chosen.is_empty() && !ASKED_FOR.contains(&name);
+        if name == "basics" || by_itself || chosen.contains(&name) {
             part(&mut airflow, &mut checks);
         }
     }
     secrets::check(&airflow, watch, &mut checks);
     drop(airflow);
     checks.sum()
+}
+
+/// Leaves it up, to be looked at in a browser.
+fn stay(airflow: &mut Airflow, checks: &mut Checks) {
+    let (name, password) = home::LOGIN;
+    checks.say(&format!(
+        "look at {} as {name} with the password {password}; Enter ends it",
+        airflow.base
+    ));
+    let mut line = String::new();
+    drop(std::io::stdin().read_line(&mut line));
 }

@@ -48,20 +48,23 @@ pub(crate) fn family(id: u32) -> Vec<u32> {
     all
 }
 
-/// Processes in whose environment a text stands, and another in their command line.
-pub(crate) fn processes(mark: &str, text: &str) -> Vec<u32> {
-    let holds = |path: String, wanted: &str| {
-        let bytes = fs::read(path).unwrap_or_default();
-        String::from_utf8_lossy(&bytes)
-            .replace('\0', " ")
-            .contains(wanted)
-    };
+/// Processes that work in a folder, or below it, and in whose command line a text stands. (Airflow's write their
+/// titles over their environment, so that it tells nothing.)
+pub(crate) fn processes(folder: &Path, text: &str) -> Vec<u32> {
     let all = fs::read_dir("/proc").expect("/proc");
     all.flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .filter(|id| *id != std::process::id())
-        .filter(|id| holds(format!("/proc/{id}/environ"), mark))
-        .filter(|id| holds(format!("/proc/{id}/cmdline"), text))
+        .filter(|id| {
+            let place = fs::read_link(format!("/proc/{id}/cwd"));
+            place.is_ok_and(|place| place.starts_with(folder))
+        })
+        .filter(|id| {
+            let words = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words)
+                .replace('\0', " ")
+                .contains(text)
+        })
         .collect()
 }
 
@@ -80,15 +83,17 @@ pub(crate) fn kill(id: u32, signal: &str) {
     drop(sent);
 }
 
-/// Ends every process in whose environment the folder stands, and removes the folder, when the process that
-/// holds its standard input is gone, however that ended.
+/// Ends every process that works in the folder or below it, and removes the folder, when the process that holds
+/// its standard input is gone, however that ended.
 const KEEPER: &str = r#"
 home=$1
 trap '' INT TERM HUP
 read -r _
 for turn in 1 2 3; do
     for process in /proc/[0-9]*; do
-        grep -qsaF "$home" "$process/environ" && kill -s KILL "${process#/proc/}" 2>/dev/null
+        case "$(readlink "$process/cwd")/" in
+            "$home"/*) kill -s KILL "${process#/proc/}" 2>/dev/null ;;
+        esac
     done
     sleep 0.2
 done

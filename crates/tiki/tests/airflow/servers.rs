@@ -21,7 +21,7 @@ const FIRST_DAY: i64 = 20_758;
 const UNTIL_UP: Duration = Duration::from_mins(4);
 
 /// What runs, and how; the first one answers requests.
-const SERVICES: &[(&str, &[&str])] = &[
+pub(crate) const SERVICES: &[(&str, &[&str])] = &[
     ("api-server", &["api-server"]),
     ("scheduler", &["scheduler", "--skip-serve-logs"]),
     ("dag-processor", &["dag-processor"]),
@@ -137,7 +137,7 @@ impl Airflow {
         let redis = self.redis.url(1);
         let (host, port, _) = place(&redis);
         let redis = json!({
-            "connection_id": "tiki_redis", "conn_type": "redis", "host": host, "port": port, "schema": "1",
+            "connection_id": "tiki_redis", "conn_type": "redis", "host": host, "port": port, "extra": "{\"db\": 1}",
         });
         self.api.ask("POST", "/connections", Some(&redis));
     }
@@ -208,6 +208,13 @@ impl Airflow {
         child.child().wait().expect("an end");
     }
 
+    /// The first process of a service.
+    pub(crate) fn process(&self, service: &str) -> u32 {
+        let mut all = self.children.iter();
+        let (_, child) = all.find(|(name, _)| *name == service).expect("a service");
+        child.id()
+    }
+
     pub(crate) fn start_service(&mut self, service: &str, more: &[(&str, &str)]) {
         for (name, value) in more {
             self.environment.retain(|(other, _)| other != name);
@@ -241,9 +248,9 @@ impl Airflow {
         self.processes("tiki step").contains(&child)
     }
 
-    /// Processes of this Airflow (its folder stands in their environment) whose command line has a text.
+    /// Processes of this Airflow (they work in its folder) whose command line has a text.
     fn processes(&self, text: &str) -> Vec<u32> {
-        processes(&self.home.path().display().to_string(), text)
+        processes(self.home.path(), text)
     }
 
     /// Makes it another day, for the site and for runs; with more lines of `tiki.toml`, where workers work.
