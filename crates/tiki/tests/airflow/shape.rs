@@ -15,6 +15,7 @@ pub(crate) fn check(server: &mut Airflow, checks: &mut Checks) {
     fs::copy(server.home.path().join("tiki.toml"), home.join("tiki.toml")).expect("a file");
     let place = |name: &str| home.join(name).display().to_string();
     let mut environment = server.environment().to_vec();
+    environment.retain(|(name, _)| name != "TIKI_CRAWL_SHARDS");
     environment.retain(|(name, _)| {
         !["DATABASE", "CELERY", "CORE__EXECUTOR", "API"]
             .iter()

@@ -27,7 +27,7 @@ pub(crate) fn check(airflow: &mut Airflow, checks: &mut Checks) {
     fails_at_once(airflow, checks, "no tiki on the PATH", said);
     fs::write(airflow.program(), "#!/bin/sh\necho no JSON\n").expect("a file");
     fs::set_permissions(airflow.program(), fs::Permissions::from_mode(0o755)).expect("a mode");
-    let said = &["its last line is no report", "no JSON"];
+    let said = &["is no report", "no JSON"];
     fails_at_once(airflow, checks, "a report that is not JSON", said);
     airflow.put_back();
 
