@@ -1,6 +1,6 @@
 """The contract with `tiki`: its steps, settings and secrets by the names that Airflow knows them by.
 
-`cargo xtask airflow check` compares all of it with `tiki step --list --json` and `tiki config show --json`.
+A test compares all of it with `tiki step --list --json` and `tiki config show --json`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+#[path = "docs/dags.rs"]
+mod dags;
 #[path = "docs/samples.rs"]
 mod samples;
 #[path = "docs/schema.rs"]
