@@ -143,7 +143,11 @@ impl Warehouse {
                 params![run],
             )
             .await?;
-        in_state(count, run, "one that may be redone")?;
+        in_state(
+            count,
+            run,
+            "one that may be redone (a held one waits for `tiki drift accept` or `tiki drift reject`)",
+        )?;
         still_whole(&mut tx, run).await?;
         // Whoever still works on the run must not write into what is made anew.
         tx.execute(

@@ -184,6 +184,9 @@ fn what_is_damaged_or_unfinished_is_no_backup() {
                 assert!(done.err.contains(id(&made)), "{}", done.err);
             }
             assert_eq!(tiki.out(&["digest"]), before);
+            let left = std::fs::read_dir(tiki.path("data")).expect("the data folder");
+            let mut names = left.map(|entry| entry.expect("an entry").file_name());
+            assert!(!names.any(|name| name.to_string_lossy().ends_with(".restoring")));
         }
         std::fs::write(&data, &good).expect("whole again");
         tiki.ends(0, &["backup", "verify"]);

@@ -257,7 +257,11 @@ pub(super) fn restore(
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(file("make", folder))?;
     let new = beside(path);
-    unpack(data, manifest, &new)?;
+    if let Err(error) = unpack(data, manifest, &new) {
+        // What could not be unpacked is of no use to anybody.
+        drop(remove(&new));
+        return Err(error);
+    }
     let _alone = crate::sqlite::opening(path, true, busy)?;
     let old = old(path, busy)?;
     let ended = old.as_ref().map(|old| readable(old.end_attempts()));
