@@ -23,6 +23,10 @@ pub struct GoneCounts {
     pub known: i64,
 }
 
+/// What a run must be to be opened again.
+const REDONE: &str =
+    "one that may be redone (a held one waits for `tiki drift accept` or `tiki drift reject`)";
+
 impl Warehouse {
     /// What a run's 404s are judged by; to be asked before the run has loaded anything.
     pub async fn gone_counts(&self, run: &str) -> Result<GoneCounts> {
@@ -143,11 +147,7 @@ impl Warehouse {
                 params![run],
             )
             .await?;
-        in_state(
-            count,
-            run,
-            "one that may be redone (a held one waits for `tiki drift accept` or `tiki drift reject`)",
-        )?;
+        in_state(count, run, REDONE)?;
         still_whole(&mut tx, run).await?;
         // Whoever still works on the run must not write into what is made anew.
         tx.execute(

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::basics::{DAG, nine_green};
 use crate::checks::Checks;
+use crate::home::other_month;
 use crate::servers::Airflow;
 
 pub(crate) fn check(airflow: &mut Airflow, checks: &mut Checks) {
@@ -117,8 +118,10 @@ fn cleared(airflow: &Airflow, checks: &mut Checks) {
 
 fn backfill(airflow: &Airflow, checks: &mut Checks) {
     let api = &airflow.api;
+    let (year, month) = other_month();
     let wish = json!({
-        "dag_id": DAG, "from_date": "2026-10-01T00:00:00Z", "to_date": "2026-10-01T23:00:00Z",
+        "dag_id": DAG, "from_date": format!("{year}-{month:02}-01T00:00:00Z"),
+        "to_date": format!("{year}-{month:02}-28T00:00:00Z"),
         "run_backwards": false, "dag_run_conf": {}, "reprocess_behavior": "none", "max_active_runs": 1,
     });
     let (status, answer) = api.send("POST", "/api/v2/backfills", Some(&wish));
