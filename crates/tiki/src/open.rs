@@ -45,12 +45,12 @@ pub(crate) async fn to_write(context: &Context, demo: bool) -> Outcome<Warehouse
     })?;
     let (url, options) = place(context, demo);
     let warehouse = Warehouse::open(&url, &options).await?;
-    if !warehouse.check_schema().await? {
-        tell_of_backups(context, demo)?;
-    }
-    warehouse
+    let migrated = warehouse
         .migrate_past(&options.schema, pipeline::is_gone)
         .await?;
+    if migrated.is_new() {
+        tell_of_backups(context, demo)?;
+    }
     Ok(warehouse)
 }
 

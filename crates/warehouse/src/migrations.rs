@@ -60,6 +60,13 @@ pub struct Migrated {
     pub version: String,
 }
 
+impl Migrated {
+    /// Whether there were no tables before.
+    pub fn is_new(&self) -> bool {
+        self.applied.len() == MIGRATIONS.len()
+    }
+}
+
 /// Refuses a database in which somebody else's tables have our names.
 async fn refuse_others(tx: &mut Tx) -> Result<()> {
     let sql = match tx.dialect() {
