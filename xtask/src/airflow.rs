@@ -18,11 +18,7 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
     let mut command = cargo(root);
     command.args(["test", "-p", "tiki", "--test", "airflow", "--"]);
     command.args(parts);
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err(Failure::Told),
-        Err(error) => Err(Failure::Work(format!("cannot run cargo: {error}"))),
-    }
+    finish(&mut command)
 }
 
 /// Formatting, lints and types of the Python in `airflow/`.

@@ -24,7 +24,7 @@ The project's own chores.
 
 usage: cargo xtask <command>
 
-  setup                    finds or installs what the tests need: Debian packages, and Python's into target/python
+  setup                    finds or installs what the tests need: Debian packages, Python's into target/python, Airflow into target/airflow
   test [--quick] [-- ...]  setup, formatting, tidy, clippy, every test, documentation
                            --quick: without slow tests, for every commit
                            after --: names and options for the test programs

@@ -23,10 +23,10 @@ def environment(params: Mapping[str, Any], settings: Mapping[str, str]) -> dict[
     """The whole environment of a child, read now."""
     ours = {name for name in os.environ if name.startswith("TIKI_")}.difference(OF_THE_DAG)
     found = {name: os.environ[name] for name in ours.union(INHERITED) if name in os.environ}
-    said = {name.upper(): Variable.get(name, default=None) for name in VARIABLES}
-    found |= {name: str(value) for name, value in said.items() if value not in (None, "")}
-    said = {f"TIKI_{name.upper()}": params.get(name) for name in PARAMS}
-    found |= {name: str(value) for name, value in said.items() if value not in (None, "")}
+    variables = {name.upper(): Variable.get(name, default=None) for name in VARIABLES}
+    form = {f"TIKI_{name.upper()}": params.get(name) for name in PARAMS}
+    for said in (variables, form):
+        found |= {name: str(value) for name, value in said.items() if value not in (None, "")}
     secrets = {setting: address(name) for name, setting in CONNECTIONS.items()}
     stronger = {setting: value for setting, value in secrets.items() if value} | dict(settings)
     for setting in stronger:

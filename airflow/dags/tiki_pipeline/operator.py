@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import tempfile
 import time
 from datetime import datetime
+from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -28,7 +28,7 @@ KILL_AFTER_S = 4.0  # Airflow kills a task 5 s after it asked it to end.
 class TikiOperator(BaseOperator):
     """Runs `tiki <command>`, or a step of the run that belongs to the DAG run."""
 
-    child: subprocess.Popen[str] | None = None
+    child: Popen[str] | None = None
 
     def __init__(self, what: Step | tuple[str, ...], settings: Any, shard: int | None = None, **rest: Any) -> None:
         super().__init__(do_xcom_push=False, **rest)
@@ -73,8 +73,8 @@ class TikiOperator(BaseOperator):
         self.log.info("%s", " ".join(words))
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out:
             try:
-                self.child = subprocess.Popen(
-                    words, env=seen, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, encoding="utf-8"
+                self.child = Popen(
+                    words, env=seen, stdin=DEVNULL, stdout=out, stderr=PIPE, encoding="utf-8", errors="replace"
                 )
             except FileNotFoundError:
                 raise AirflowFailException("there is no program tiki on the PATH of this worker") from None
@@ -95,5 +95,5 @@ class TikiOperator(BaseOperator):
             self.child.send_signal(signal.SIGINT)
             try:
                 self.child.wait(KILL_AFTER_S)
-            except subprocess.TimeoutExpired:
+            except TimeoutExpired:
                 self.child.kill()
