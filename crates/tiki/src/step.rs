@@ -29,19 +29,14 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
     arguments.owner.as_deref().map_or(Ok(()), check_owner)?;
     let warehouse = open::to_write(context, false).await?;
     interrupt::listen(context.stop.clone(), context.screen.clone())?;
-    let way = if step.asks_the_site() {
-        Way::to_site(context, &warehouse).await
-    } else {
-        Way::unasked(context, &warehouse)
-    };
-    let way = match way {
-        Ok(way) => way,
+    let ready = ready(context, &warehouse, (&run, step), arguments.timeout).await;
+    let (way, scope, timeout) = match ready {
+        Ok(ready) => ready,
         Err(failure) => {
             tell_failure(step, &run, &failure, None)?;
             return Err(failure);
         }
     };
-    let scope = way::scope(context, &way.origin_id);
     let progress = Progress::new(context.screen.clone(), Follow::Steps);
     let (pipeline, _) = way.pipeline(
         context,
@@ -55,7 +50,7 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
         attempt: arguments.attempt,
         shard: arguments.shard,
         join: arguments.join,
-        timeout: time_limit(context, &warehouse, &scope, (&run, step), arguments.timeout).await?,
+        timeout,
         owner: arguments.owner.clone(),
         again: arguments.again,
     };
@@ -79,6 +74,23 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
             Err(failure)
         }
     }
+}
+
+/// What a step works with: the site, what is crawled of it, how long it may take.
+async fn ready(
+    context: &Context,
+    warehouse: &Warehouse,
+    (run, step): (&str, Step),
+    limit: Option<TimeLimit>,
+) -> Outcome<(Way, Scope, Option<Duration>)> {
+    let way = if step.asks_the_site() {
+        Way::to_site(context, warehouse).await?
+    } else {
+        Way::unasked(context, warehouse)?
+    };
+    let scope = way::scope(context, &way.origin_id);
+    let timeout = time_limit(context, warehouse, &scope, (run, step), limit).await?;
+    Ok((way, scope, timeout))
 }
 
 async fn work(

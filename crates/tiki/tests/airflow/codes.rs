@@ -1,7 +1,6 @@
 //! Every exit code of a step, each from a real cause, and what Airflow makes of it.
 
 use serde_json::json;
-use testkit::ChildGuard;
 
 use crate::api::Api;
 use crate::basics::{DAG, nine_green};
@@ -232,16 +231,4 @@ fn broken_counts(airflow: &Airflow, checks: &mut Checks) {
     change("-");
     api.clear(DAG, &run, &["send_notification"], true);
     nine_green(airflow, checks, "70: mended", DAG, &run);
-}
-
-/// Holds the table that a load writes, in a session of its own.
-pub(crate) fn hold_products(airflow: &Airflow) -> ChildGuard {
-    let hold = "BEGIN; LOCK TABLE products IN EXCLUSIVE MODE; SELECT pg_sleep(600)";
-    airflow.postgres.beside(&airflow.all_rights, hold)
-}
-
-pub(crate) fn let_products_go(airflow: &Airflow) {
-    let end =
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'beside'";
-    airflow.postgres.admin(end);
 }

@@ -5,10 +5,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use testkit::ChildGuard;
 
 use crate::basics::{DAG, nine_green};
 use crate::checks::Checks;
-use crate::codes::{hold_products, let_products_go};
 use crate::home::{PASSWORD, PLANTED};
 use crate::processes::{kill, parent};
 use crate::servers::Airflow;
@@ -120,4 +120,16 @@ fn sees_nothing_of_airflow(checks: &mut Checks, child: u32) {
         !words.contains(PASSWORD),
         words.replace('\0', " "),
     );
+}
+
+/// Holds the table that a load writes, in a session of its own.
+fn hold_products(airflow: &Airflow) -> ChildGuard {
+    let hold = "BEGIN; LOCK TABLE products IN EXCLUSIVE MODE; SELECT pg_sleep(600)";
+    airflow.postgres.beside(&airflow.all_rights, hold)
+}
+
+fn let_products_go(airflow: &Airflow) {
+    let end =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'beside'";
+    airflow.postgres.admin(end);
 }
