@@ -25,6 +25,7 @@ mod rate;
 mod receive;
 mod redis_pages;
 mod redis_permits;
+mod redis_ping;
 mod robots;
 mod settings;
 mod signals;
@@ -46,5 +47,6 @@ pub use permit::{
 pub use rate::{LEAST_SPACING, MOST_SPACING, Rate, RateError};
 pub use redis_pages::{CACHE_PATIENCE, CACHE_PAUSE, CacheError, Lookup, RedisPages, own_database};
 pub use redis_permits::RedisPermits;
+pub use redis_ping::{PingError, ping_redis};
 pub use robots::{ROBOTS_FRESH, ROBOTS_MAX_BYTES, Robots, RobotsError};
 pub use settings::Settings;

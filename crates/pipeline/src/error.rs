@@ -83,7 +83,7 @@ impl Error {
 }
 
 /// The exit code of a command that a warehouse failed.
-fn warehouse_exit(error: &warehouse::Error) -> Exit {
+pub(crate) fn warehouse_exit(error: &warehouse::Error) -> Exit {
     use warehouse::{BackupError as B, Error as W};
     if error.is_transient() {
         return Exit::Warehouse;

@@ -1,12 +1,12 @@
 //! The four steps after the load: cache, machine, cleaning up, telling.
 
 use serde_json::{Map, Value, json};
-use sysinfo::{Disks, System};
+use sysinfo::System;
 use warehouse::{Due, Kind, Retention};
 
 use crate::report::{keys, round3};
 use crate::steps::Work;
-use crate::{Error, Result};
+use crate::{Error, Result, disk};
 
 const DAY_MILLIS: i64 = 86_400_000;
 
@@ -86,14 +86,8 @@ impl Work<'_> {
 
     /// How full the disk of the data folder is, in percent.
     fn disk_usage(&self) -> Option<f64> {
-        let folder = self.settings().data_dir.canonicalize().ok()?;
-        let disks = Disks::new_with_refreshed_list().ok()?;
-        let disk = disks
-            .into_iter()
-            .filter(|disk| folder.starts_with(disk.mount_point()))
-            .max_by_key(|disk| disk.mount_point().as_os_str().len())?;
-        let total = disk.total_space();
-        share(total.saturating_sub(disk.available_space()), total)
+        let space = disk::space(&self.settings().data_dir).ok()?;
+        share(space.total.saturating_sub(space.free), space.total)
     }
 
     /// Takes away what is older than it may be. The first run that finds something of a kind to take

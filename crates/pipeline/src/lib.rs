@@ -9,11 +9,13 @@
 mod clock;
 mod crawl_categories;
 mod crawl_product_details;
+mod disk;
 mod drift;
 mod error;
 mod exit;
 mod extract_product_urls;
 mod fetch;
+pub mod health;
 mod housekeeping;
 mod knock;
 mod load_products;

@@ -197,7 +197,7 @@ impl SitePermits {
 /// How soon to ask again while another process tries the site.
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
-fn pace_of(row: PaceRow) -> Pace {
+pub(crate) fn pace_of(row: PaceRow) -> Pace {
     Pace {
         share: u16::try_from(row.share).unwrap_or(FULL_SHARE),
         share_at_micros: row.share_at_micros,

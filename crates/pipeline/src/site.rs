@@ -19,7 +19,7 @@ use crate::second_way::{self, Judged, SecondWays, SourceChoice};
 use crate::{Clock, Error, Result};
 
 /// The clocks may differ so much, in minutes.
-const CLOCK_MINUTES: i64 = 5;
+pub(crate) const CLOCK_MINUTES: i64 = 5;
 
 /// The way to the site.
 pub struct Site {
@@ -354,7 +354,11 @@ pub(crate) async fn check_database_clock(
     check_distance(away, CLOCK_MINUTES, "database")
 }
 
-fn check_distance(away_millis: i64, patience_minutes: i64, whose: &'static str) -> Result<()> {
+pub(crate) fn check_distance(
+    away_millis: i64,
+    patience_minutes: i64,
+    whose: &'static str,
+) -> Result<()> {
     if away_millis.abs() <= patience_minutes * 60_000 {
         return Ok(());
     }

@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Sql(SqlArguments),
     /// Backups: make, list, prove, restore and thin them out
     Backup(BackupArguments),
+    /// Whether all is well: a probe for machines and people, which changes nothing
+    Health(HealthArguments),
     /// Every table and column: what it holds and where it comes from
     Schema(SchemaArguments),
     /// Bring the warehouse's schema up to date
@@ -295,6 +297,22 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+const HEALTH_AFTER: &str = "\
+Looks at the warehouse, its schema and clock, Redis, free disk, the age of the last good run, and the pace at \
+which the site is asked. Asks the site nothing and leaves no trace.
+
+Exit codes: 0 nothing failed (there may be warnings), 1 too little disk, 2 schema or clock, 30 warehouse or \
+Redis not reached; that of the first line that failed.";
+
+/// Of `tiki health`.
+#[derive(Debug, Args)]
+#[command(after_help = HEALTH_AFTER)]
+pub(crate) struct HealthArguments {
+    /// Whose and how
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 /// Of `tiki config`.

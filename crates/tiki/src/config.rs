@@ -59,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) limits: PoolLimits,
     /// How long a lock of the warehouse is waited for.
     pub(crate) lock_timeout: Duration,
+    /// What `tiki health` calls too much.
+    pub(crate) health: pipeline::health::Limits,
     /// A filter of log lines.
     pub(crate) log: String,
     /// As JSON.
@@ -110,6 +112,10 @@ impl Config {
                 statement_timeout: read.span("TIKI_STATEMENT_TIMEOUT")?,
             },
             lock_timeout: read.span("TIKI_LOCK_TIMEOUT")?,
+            health: pipeline::health::Limits {
+                run_age: read.span("TIKI_MAX_RUN_AGE")?,
+                free_bytes: read.whole("TIKI_MIN_FREE_DISK")?.unsigned_abs() << 20,
+            },
             log: read.text("TIKI_LOG")?,
             log_json: read.text("TIKI_LOG_FORMAT")? == "json",
             pipeline: read.pipeline(data_dir.clone())?,
@@ -273,6 +279,7 @@ mod tests {
                 "TIKI_STALL_LIMIT"
                 | "TIKI_POOL_WAIT"
                 | "TIKI_BREAKER_PAUSE"
+                | "TIKI_MAX_RUN_AGE"
                 | "TIKI_WAREHOUSE_PATIENCE" => "11s",
                 _ => "11",
             };

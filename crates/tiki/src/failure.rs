@@ -187,7 +187,8 @@ fn backup_help(error: &B) -> String {
     }
 }
 
-fn warehouse_help(error: &W) -> Option<&'static str> {
+/// What to do about a warehouse that failed.
+pub(crate) fn warehouse_help(error: &W) -> Option<&'static str> {
     Some(match error {
         W::Unreachable(_) => {
             "is the database up, and are host, port, user, password and database name in \

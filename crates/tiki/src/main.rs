@@ -24,6 +24,7 @@ mod drift;
 mod estimate;
 mod export;
 mod failure;
+mod health;
 mod interrupt;
 mod layers;
 mod next;
@@ -166,6 +167,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Export(arguments) => export::export(context, &arguments).await,
         Command::Sql(arguments) => sql::sql(context, &arguments).await,
         Command::Backup(arguments) => backup::backup(context, arguments).await,
+        Command::Health(arguments) => health::health(context, arguments.output).await,
         Command::Schema(arguments) => schema::show(&arguments),
         Command::Migrate(reading) => open::migrate(context, reading.demo).await,
         Command::Config(ConfigCommand::Show { json, markdown }) => {

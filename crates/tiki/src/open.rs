@@ -2,10 +2,13 @@
 //!
 //! Not here: what it is asked.
 
+use std::time::Duration;
+
 use pipeline::Exit;
 use warehouse::{Backups, Options, Warehouse};
 
 use crate::failure::{Failure, Outcome};
+use crate::secret::masked;
 use crate::{Context, print};
 
 /// The schema of the demo in a PostgreSQL database.
@@ -86,14 +89,45 @@ pub(crate) async fn ledger(context: &Context, demo: bool) -> Outcome<Option<Ware
     Ok(warehouse.filter(|_| filled.is_some()))
 }
 
+/// The warehouse without its secrets, for a place that may not answer.
+pub(crate) fn address(context: &Context, demo: bool) -> String {
+    masked(&place(context, demo).0)
+}
+
+/// Opens it to be looked at only, if it was made: nothing can be written, and no wait is longer than
+/// `patience`.
+pub(crate) fn to_look(
+    context: &Context,
+    demo: bool,
+    patience: Duration,
+) -> impl Future<Output = warehouse::Result<Option<Warehouse>>> + Send + use<> {
+    let (url, mut options) = place(context, demo);
+    let limits = &mut options.limits;
+    limits.wait = limits.wait.min(patience);
+    limits.statement_timeout = limits.statement_timeout.min(patience);
+    options.busy = options.busy.min(patience);
+    options.only_looks = true;
+    async move {
+        if is_unmade(&url) {
+            return Ok(None);
+        }
+        Warehouse::open(&url, &options).await.map(Some)
+    }
+}
+
+/// Whether it is an SQLite file that is not there.
+fn is_unmade(url: &str) -> bool {
+    url.strip_prefix("sqlite:").is_some_and(|path| {
+        !std::path::Path::new(path).exists()
+            // Its log without it is a damage, which opening tells.
+            && !std::path::Path::new(&format!("{path}-wal")).exists()
+    })
+}
+
 /// The warehouse if it is there, and whether it has products if it has tables. Makes nothing.
 async fn try_read(context: &Context, demo: bool) -> Outcome<(Option<Warehouse>, Option<bool>)> {
     let (url, options) = place(context, demo);
-    if let Some(path) = url.strip_prefix("sqlite:")
-        && !std::path::Path::new(path).exists()
-        // Its log without it is a damage, which opening tells.
-        && !std::path::Path::new(&format!("{path}-wal")).exists()
-    {
+    if is_unmade(&url) {
         return Ok((None, None));
     }
     let warehouse = Warehouse::open(&url, &options).await?;

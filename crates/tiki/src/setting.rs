@@ -342,6 +342,19 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "days for which runs and their counts are kept",
     ),
     setting(
+        "TIKI_MAX_RUN_AGE",
+        span(1, 3650 * DAY),
+        "36h",
+        "how long ago the last run that ended with 0 may have ended before `tiki health` warns",
+    ),
+    setting(
+        "TIKI_MIN_FREE_DISK",
+        whole(0, MANY),
+        "1000",
+        "megabytes that must be free on the disks of the data folder and of an SQLite warehouse, or \
+         `tiki health` fails",
+    ),
+    setting(
         "TIKI_LOG",
         Kind::Filter,
         "warn",

@@ -153,20 +153,45 @@ async fn taken(tx: &mut Tx) -> Result<usize> {
 /// Refuses a schema that this program can only write to after it was migrated, or not at all. `false`:
 /// there are no tables yet.
 pub(crate) async fn check(tx: &mut Tx) -> Result<bool> {
-    let taken = match taken(tx).await {
-        // It has no ledger of its schema.
-        Err(Error::Statement { .. }) | Ok(0) => return Ok(false),
-        taken => taken?,
-    };
-    match MIGRATIONS.get(taken) {
-        None => Ok(true),
-        Some(_) => Err(Error::Schema(format!(
-            "the warehouse has the schema {}, which is older than this program's {}: bring it up to \
+    match state(tx).await? {
+        SchemaState::Absent => Ok(false),
+        SchemaState::Current(_) => Ok(true),
+        SchemaState::Older(name) => Err(Error::Schema(format!(
+            "the warehouse has the schema {name}, which is older than this program's {}: bring it up to \
              date with `tiki migrate`, or with the next `tiki run`",
-            MIGRATIONS[taken - 1].0,
             newest()
         ))),
+        SchemaState::Foreign(why) => Err(Error::Schema(why)),
     }
+}
+
+/// How the schema of a warehouse stands to this program's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaState {
+    /// There are no tables yet.
+    Absent,
+    /// Its newest step, which is not this program's newest.
+    Older(String),
+    /// Its newest step, which is this program's.
+    Current(String),
+    /// A newer program's, or another build's: why.
+    Foreign(String),
+}
+
+/// How the schema stands. In PostgreSQL the transaction is of no use after [`SchemaState::Absent`].
+pub(crate) async fn state(tx: &mut Tx) -> Result<SchemaState> {
+    let taken = match taken(tx).await {
+        // It has no ledger of its schema.
+        Err(Error::Statement { .. }) | Ok(0) => return Ok(SchemaState::Absent),
+        Err(Error::Schema(why)) => return Ok(SchemaState::Foreign(why)),
+        taken => taken?,
+    };
+    let name = MIGRATIONS[taken - 1].0.to_owned();
+    Ok(if taken == MIGRATIONS.len() {
+        SchemaState::Current(name)
+    } else {
+        SchemaState::Older(name)
+    })
 }
 
 /// The condition under which a program may still write: the schema is none that it does not know. `$n`

@@ -43,6 +43,8 @@ pub struct Options {
     pub limits: PoolLimits,
     /// How long a lock of another is waited for: SQLite's one writer, any lock of PostgreSQL.
     pub busy: Duration,
+    /// An SQLite file must be there already, and is opened so that nothing can be written to it.
+    pub only_looks: bool,
 }
 
 impl Default for Options {
@@ -51,12 +53,14 @@ impl Default for Options {
             schema: "public".into(),
             limits: PoolLimits::default(),
             busy: Duration::from_secs(30),
+            only_looks: false,
         }
     }
 }
 
 impl Warehouse {
-    /// Opens `sqlite:<path>` (made where there is none) or `postgres://…`. Makes no tables:
+    /// Opens `sqlite:<path>` (made where there is none, but see [`Options::only_looks`]) or
+    /// `postgres://…`. Makes no tables:
     /// [`Warehouse::migrate`] does.
     pub async fn open(url: &str, options: &Options) -> Result<Self> {
         if let Some(path) = url.strip_prefix("sqlite:") {
@@ -64,7 +68,7 @@ impl Warehouse {
             if path.as_os_str().is_empty() || path.starts_with(":memory:") {
                 return Err(Error::Address(url.into(), "the path is missing".into()));
             }
-            let pool = sqlite::Pool::open(&path, options.busy, &options.limits)?;
+            let pool = sqlite::Pool::open(&path, options)?;
             let address = format!("sqlite:{}", path.display());
             return Ok(Self {
                 store: Store::Sqlite(pool),

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::backup::{self, BackupError};
 use crate::error::{Error, Result};
-use crate::postgres::PoolLimits;
+use crate::open::Options;
 
 /// Before it, a WAL reset with several connections could corrupt the file.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -45,6 +45,7 @@ pub(crate) struct Pool {
     /// How long a caller waits for a connection, and how many there are at most.
     wait: Duration,
     size: usize,
+    only_looks: bool,
     free: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
     writer: Arc<tokio::sync::Mutex<()>>,
@@ -87,22 +88,25 @@ pub(crate) struct Loan {
 }
 
 impl Pool {
-    /// Opens the file, creating it where there is none.
-    pub(crate) fn open(path: &Path, busy: Duration, limits: &PoolLimits) -> Result<Self> {
+    /// Opens the file, creating it where there is none unless it is only looked at.
+    pub(crate) fn open(path: &Path, options: &Options) -> Result<Self> {
         check_version(rusqlite::version_number(), rusqlite::version())?;
         let folder = folder_of(path);
-        std::fs::create_dir_all(folder).map_err(|error| {
-            Error::ReadOnly(format!("cannot make {}: {error}", folder.display()))
-        })?;
+        if !options.only_looks {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                Error::ReadOnly(format!("cannot make {}: {error}", folder.display()))
+            })?;
+        }
         // The file may be a link to another place.
         refuse_network(if path.exists() { path } else { folder })?;
         refuse_headless(path)?;
         let pool = Self {
             path: path.to_owned(),
-            busy,
-            wait: limits.wait,
-            size: limits.max_connections,
-            free: Arc::new(Semaphore::new(limits.max_connections)),
+            busy: options.busy,
+            wait: options.limits.wait,
+            size: options.limits.max_connections,
+            only_looks: options.only_looks,
+            free: Arc::new(Semaphore::new(options.limits.max_connections)),
             idle: Arc::default(),
             writer: Arc::default(),
             file: Arc::default(),
@@ -113,14 +117,21 @@ impl Pool {
     }
 
     fn connect(&self) -> Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let access = if self.only_looks {
+            OpenFlags::SQLITE_OPEN_READ_ONLY
+        } else {
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+        };
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let fail = |error| self.named(Error::sqlite("open the file", error));
         let _opening = opening(&self.path, false, self.busy)?;
         let connection = Connection::open_with_flags(&self.path, flags).map_err(fail)?;
         connection.busy_timeout(self.busy).map_err(fail)?;
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        if self.only_looks {
+            self.is_in_place()?;
+            return Ok(connection);
+        }
         // Of a file that is not there yet; pages hold a body of the usual size, or two.
         let page_size = format!("PRAGMA page_size = {PAGE_BYTES}");
         connection.execute_batch(&page_size).map_err(fail)?;
@@ -374,13 +385,16 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn an_exhausted_pool_says_so_and_a_turn_to_write_has_an_end() {
         let folder = tempfile::tempdir().expect("a folder");
-        let limits = PoolLimits {
-            max_connections: 2,
-            wait: Duration::from_millis(50),
-            ..PoolLimits::default()
+        let options = Options {
+            limits: crate::PoolLimits {
+                max_connections: 2,
+                wait: Duration::from_millis(50),
+                ..crate::PoolLimits::default()
+            },
+            busy: Duration::from_millis(20),
+            ..Options::default()
         };
-        let busy = Duration::from_millis(20);
-        let pool = Pool::open(&folder.path().join("tiki.db"), busy, &limits).expect("a file");
+        let pool = Pool::open(&folder.path().join("tiki.db"), &options).expect("a file");
         let writer = pool.lend(true).await.expect("a turn");
         let refused = pool.lend(true).await;
         assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
@@ -397,9 +411,11 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn whoever_wrote_is_lent_first() {
         let folder = tempfile::tempdir().expect("a folder");
-        let limits = PoolLimits::default();
-        let busy = Duration::from_millis(20);
-        let pool = Pool::open(&folder.path().join("tiki.db"), busy, &limits).expect("a file");
+        let options = Options {
+            busy: Duration::from_millis(20),
+            ..Options::default()
+        };
+        let pool = Pool::open(&folder.path().join("tiki.db"), &options).expect("a file");
         let (writer, reader) = (pool.lend(true).await, pool.lend(false).await);
         let (writer, reader) = (writer.expect("a turn"), reader.expect("a connection"));
         let on = |loan: &Loan, sql: &str| {
@@ -419,7 +435,7 @@ mod tests {
     async fn a_full_disk_is_named_and_nothing_is_half_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}", folder.path().join("tiki.db").display());
-        let warehouse = crate::Warehouse::open(&url, &crate::Options::default())
+        let warehouse = crate::Warehouse::open(&url, &Options::default())
             .await
             .expect("open");
         warehouse.migrate("public").await.expect("migrate");

@@ -23,6 +23,7 @@ const COMMANDS: &[&[&str]] = &[
     &["rejections", "list"],
     &["rejections", "show"],
     &["export"],
+    &["health"],
     &["schema"],
     &["sql"],
     &["migrate"],

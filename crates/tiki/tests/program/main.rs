@@ -17,6 +17,7 @@ mod failures;
 mod file_failures;
 mod first_asks;
 mod frozen;
+mod health;
 mod help;
 mod interruption;
 mod outage;

@@ -60,6 +60,8 @@ fn no_secret_is_ever_shown() {
         &["config", "show", "--json"],
         &["run", "--new"],
         &["runs"],
+        &["health"],
+        &["health", "--json"],
         &["products", "search", "x"],
         &["migrate"],
     ] {

@@ -43,6 +43,7 @@ mod permits;
 mod planning;
 mod postgres;
 mod prices;
+mod probing;
 mod products;
 mod quarantine;
 mod reading;

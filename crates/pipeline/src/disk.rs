@@ -1,0 +1,38 @@
+//! Room on the disk of a folder.
+
+use std::io;
+use std::path::Path;
+
+/// Bytes of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// Free for this user.
+    pub(crate) free: u64,
+    /// All.
+    pub(crate) total: u64,
+}
+
+/// The file system on which a folder is, or would be made.
+pub(crate) fn space(folder: &Path) -> io::Result<Space> {
+    let there = folder.ancestors().find(|folder| folder.exists());
+    // A relative path of which nothing is there begins at the current folder.
+    let stat = rustix::fs::statvfs(there.unwrap_or(Path::new(".")))?;
+    Ok(Space {
+        free: stat.f_bavail.saturating_mul(stat.f_frsize),
+        total: stat.f_blocks.saturating_mul(stat.f_frsize),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_yet_has_the_room_of_where_it_would_be() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let here = space(folder.path()).expect("a disk");
+        let later = space(&folder.path().join("a/b")).expect("a disk");
+        assert!(0 < here.free && here.free <= here.total, "{here:?}");
+        assert_eq!(later.total, here.total);
+    }
+}

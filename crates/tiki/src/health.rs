@@ -1,0 +1,74 @@
+//! `tiki health`: whether all is well, for whoever watches.
+//!
+//! Not here: what is looked at and what is made of it (`pipeline::health`).
+
+use pipeline::Exit;
+use pipeline::health::{self, Asked, Health, PATIENCE};
+use serde_json::{Value, json};
+
+use crate::arguments::Output;
+use crate::failure::{Outcome, warehouse_help};
+use crate::secret::masked;
+use crate::{Context, open, print, way};
+
+/// `tiki health`.
+pub(crate) async fn health(context: &Context, output: Output) -> Outcome {
+    let health = report(context, output.demo).await;
+    if output.json {
+        print::json(&as_json(&health))?;
+    } else {
+        print::text(&as_text(&health))?;
+    }
+    Ok(health.exit())
+}
+
+/// Looks at everything once. Its texts hold no secrets.
+pub(crate) async fn report(context: &Context, demo: bool) -> Health {
+    let config = &context.config;
+    let mut folders = vec![config.data_dir.clone()];
+    let file = config.database_url.strip_prefix("sqlite:");
+    folders.extend(file.and_then(|path| Some(std::path::Path::new(path).parent()?.to_owned())));
+    let asked = Asked {
+        address: open::address(context, demo),
+        origin: config.origin.to_string(),
+        redis_url: config.redis_url.clone(),
+        folders,
+        clock: way::clock(context),
+        patience: PATIENCE,
+    };
+    let facts = health::look(open::to_look(context, demo, PATIENCE), &asked).await;
+    let help = |error: &warehouse::Error| warehouse_help(error).map(str::to_owned);
+    let mut health = health::judge(&facts, &asked, &config.health, help);
+    for check in &mut health.checks {
+        check.seen = masked(&check.seen);
+    }
+    health
+}
+
+/// As `--json` prints it.
+pub(crate) fn as_json(health: &Health) -> Value {
+    json!({
+        "healthy": health.exit() == Exit::Done,
+        "exit_code": health.exit().code(),
+        "checks": health.checks,
+    })
+}
+
+fn as_text(health: &Health) -> String {
+    let cells = |check: &health::Check| {
+        vec![
+            check.name.to_owned(),
+            check.state.as_str().to_owned(),
+            check.seen.clone(),
+            check.limit.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = health.checks.iter().map(cells).collect();
+    let mut text = print::table(&["what", "state", "seen", "limit"], &rows);
+    for check in &health.checks {
+        if let Some(help) = &check.help {
+            text += &format!("{}: {help}\n", check.name);
+        }
+    }
+    text
+}

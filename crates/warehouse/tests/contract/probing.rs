@@ -1,0 +1,89 @@
+//! What a probe is told, and that it leaves nothing behind.
+
+use testkit::Postgres;
+use warehouse::{Options, RunState, SchemaState, Warehouse, schema_steps};
+
+use crate::store::Store;
+
+on_both!(
+    a_probe_tells_the_last_run_that_ended_well,
+    a_schema_is_told_as_it_is
+);
+
+async fn a_probe_tells_the_last_run_that_ended_well(store: Store) {
+    let warehouse = &store.warehouse;
+    let good = async || {
+        let probe = warehouse.probe().await.expect("an answer");
+        probe.last_good.map(|run| run.id)
+    };
+    assert_eq!(good().await, None);
+    for (id, state, code, expected) in [
+        ("refused", RunState::Done, 20, None),
+        ("abandoned", RunState::Abandoned, 0, None),
+        ("first", RunState::Done, 0, Some("first")),
+        ("poor", RunState::Done, 10, Some("first")),
+        ("second", RunState::Done, 0, Some("second")),
+    ] {
+        store.create_run(id).await;
+        assert_eq!(good().await.as_deref(), expected_before(id), "{id} is open");
+        let ended = warehouse.finish_run(id, state, code, "{}").await;
+        ended.expect("an end");
+        assert_eq!(good().await.as_deref(), expected, "{id} has ended");
+    }
+    let probe = warehouse.probe().await.expect("an answer");
+    let ended = probe.last_good.expect("a run").finished_at;
+    assert!((0..60_000).contains(&probe.time.millis_since(ended)));
+}
+
+/// The last good run while this one is open.
+fn expected_before(id: &str) -> Option<&'static str> {
+    ["poor", "second"].contains(&id).then_some("first")
+}
+
+async fn a_schema_is_told_as_it_is(store: Store) {
+    let newest = schema_steps(false).last().expect("a step").name.to_owned();
+    let schema = async |store: &Store| store.warehouse.probe().await.expect("an answer").schema;
+    assert_eq!(schema(&store).await, SchemaState::Current(newest.clone()));
+    let remove = format!("DELETE FROM schema_migrations WHERE name = '{newest}'");
+    store.seed(&remove).await;
+    assert!(matches!(schema(&store).await, SchemaState::Older(name) if name < newest));
+    store
+        .seed("UPDATE schema_migrations SET checksum = 'x'")
+        .await;
+    assert!(matches!(schema(&store).await, SchemaState::Foreign(_)));
+    store.seed("DROP TABLE schema_migrations").await;
+    assert_eq!(schema(&store).await, SchemaState::Absent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_only_looks_makes_no_file_and_writes_to_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a/tiki.db");
+    let url = format!("sqlite:{}", file.display());
+    let options = Options {
+        only_looks: true,
+        ..Options::default()
+    };
+    Warehouse::open(&url, &options).await.expect_err("no file");
+    assert!(!folder.path().join("a").exists());
+    let made = Warehouse::open(&url, &Options::default()).await;
+    made.expect("a file")
+        .migrate("public")
+        .await
+        .expect("a schema");
+    let looked = Warehouse::open(&url, &options).await.expect("a file");
+    looked.probe().await.expect("an answer");
+    let refused = looked.bind_origin("https://tiki.vn").await;
+    assert!(
+        matches!(refused, Err(warehouse::Error::ReadOnly(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_tables_is_no_failure() {
+    let url = tokio::task::block_in_place(|| Postgres::shared().fresh_database());
+    let warehouse = Warehouse::open(&url, &Options::default()).await;
+    let probe = warehouse.expect("a database").probe().await;
+    assert_eq!(probe.expect("an answer").schema, SchemaState::Absent);
+}
