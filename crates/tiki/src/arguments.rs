@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Sql(SqlArguments),
     /// Backups: make, list, prove, restore and thin them out
     Backup(BackupArguments),
+    /// Serve the dashboard and its API, until Ctrl-C
+    Serve(ServeArguments),
     /// Whether all is well: a probe for machines and people, which changes nothing
     Health(HealthArguments),
     /// Every table and column: what it holds and where it comes from
@@ -297,6 +299,21 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+const SERVE_AFTER: &str = "\
+Routes: / for people; /healthz (the process lives), /readyz (200, or 503 when something failed), /api/v1/health, \
+/api/v1/runs and /api/v1/runs/ID for machines. Nothing can be changed by them.
+
+There is no login: on another address than the loopback one, put a proxy with a login before it.";
+
+/// Of `tiki serve`.
+#[derive(Debug, Args)]
+#[command(after_help = SERVE_AFTER)]
+pub(crate) struct ServeArguments {
+    /// Address and port to listen on (port 0: a free one) [setting TIKI_LISTEN; default 127.0.0.1:8090]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
 }
 
 const HEALTH_AFTER: &str = "\

@@ -2,6 +2,7 @@
 //!
 //! Not here: where they come from (`layers`), which there are (`setting`).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) limits: PoolLimits,
     /// How long a lock of the warehouse is waited for.
     pub(crate) lock_timeout: Duration,
+    /// Where `tiki serve` listens.
+    pub(crate) listen: SocketAddr,
     /// What `tiki health` calls too much.
     pub(crate) health: pipeline::health::Limits,
     /// A filter of log lines.
@@ -112,6 +115,7 @@ impl Config {
                 statement_timeout: read.span("TIKI_STATEMENT_TIMEOUT")?,
             },
             lock_timeout: read.span("TIKI_LOCK_TIMEOUT")?,
+            listen: read.listen("TIKI_LISTEN")?,
             health: pipeline::health::Limits {
                 run_age: read.span("TIKI_MAX_RUN_AGE")?,
                 free_bytes: read.whole("TIKI_MIN_FREE_DISK")?.unsigned_abs() << 20,
@@ -220,7 +224,7 @@ macro_rules! readers {
 }
 readers!(text: Text => String, whole: Whole => i64, number: Number => f64, span: Span => Duration,
     ids: Ids => Vec<i64>, zone: Zone => TimeZone, clock: Clock => Option<Instant>,
-    origin: Origin => crawl::Origin);
+    origin: Origin => crawl::Origin, listen: Listen => SocketAddr);
 
 #[cfg(test)]
 mod tests {
@@ -272,6 +276,7 @@ mod tests {
                 "TIKI_CATEGORIES" | "TIKI_EXCLUDE_CATEGORIES" => "1846",
                 "TIKI_DETAILS" => "always",
                 "TIKI_TIME_ZONE" => "UTC",
+                "TIKI_LISTEN" => "[::1]:0",
                 "TIKI_LOG" => "debug",
                 "TIKI_LOG_FORMAT" => "json",
                 "TIKI_CLOCK" => "2026-11-24T19:00:00.000Z",

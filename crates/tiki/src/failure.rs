@@ -80,6 +80,11 @@ impl Failure {
         masked(&parts.join(": "))
     }
 
+    /// What to do about it.
+    pub(crate) fn help_text(&self) -> Option<String> {
+        self.help.clone()
+    }
+
     /// Standard output cannot be written; a reader that has gone away is no failure.
     pub(crate) fn output(error: &std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::BrokenPipe {

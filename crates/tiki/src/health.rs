@@ -5,6 +5,7 @@
 use pipeline::Exit;
 use pipeline::health::{self, Asked, Health, PATIENCE};
 use serde_json::{Value, json};
+use warehouse::Warehouse;
 
 use crate::arguments::Output;
 use crate::failure::{Outcome, warehouse_help};
@@ -13,7 +14,8 @@ use crate::{Context, open, print, way};
 
 /// `tiki health`.
 pub(crate) async fn health(context: &Context, output: Output) -> Outcome {
-    let health = report(context, output.demo).await;
+    let open = open::to_look(context, output.demo, PATIENCE);
+    let health = report(context, output.demo, open).await;
     if output.json {
         print::json(&as_json(&health))?;
     } else {
@@ -22,8 +24,12 @@ pub(crate) async fn health(context: &Context, output: Output) -> Outcome {
     Ok(health.exit())
 }
 
-/// Looks at everything once. Its texts hold no secrets.
-pub(crate) async fn report(context: &Context, demo: bool) -> Health {
+/// Looks at everything once; `open` opens the warehouse. Its texts hold no secrets.
+pub(crate) async fn report(
+    context: &Context,
+    demo: bool,
+    open: impl Future<Output = warehouse::Result<Option<Warehouse>>> + Send + 'static,
+) -> Health {
     let config = &context.config;
     let mut folders = vec![config.data_dir.clone()];
     let file = config.database_url.strip_prefix("sqlite:");
@@ -36,7 +42,7 @@ pub(crate) async fn report(context: &Context, demo: bool) -> Health {
         clock: way::clock(context),
         patience: PATIENCE,
     };
-    let facts = health::look(open::to_look(context, demo, PATIENCE), &asked).await;
+    let facts = health::look(open, &asked).await;
     let help = |error: &warehouse::Error| warehouse_help(error).map(str::to_owned);
     let mut health = health::judge(&facts, &asked, &config.health, help);
     for check in &mut health.checks {

@@ -40,6 +40,7 @@ mod runs;
 mod schema;
 mod screen;
 mod secret;
+mod serve;
 mod setting;
 mod shop;
 mod show_config;
@@ -54,7 +55,7 @@ use clap::{CommandFactory, Parser};
 use pipeline::{Exit, Stop};
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::{Arguments, Command, ConfigCommand, Global};
+use crate::arguments::{Arguments, Command, ConfigCommand, Global, ServeArguments};
 use crate::config::Config;
 use crate::failure::{Failure, Outcome};
 use crate::layers::{Layers, Resolved};
@@ -66,6 +67,7 @@ use crate::screen::{LogLine, Screen};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What every command works with.
+#[derive(Clone)]
 pub(crate) struct Context {
     /// The settings as types.
     pub(crate) config: Config,
@@ -132,6 +134,12 @@ fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
             .flags
             .extend(excluded.map(|text| ("TIKI_EXCLUDE_CATEGORIES", text.clone())));
     }
+    if let Command::Serve(ServeArguments {
+        listen: Some(address),
+    }) = &arguments.command
+    {
+        layers.flags.push(("TIKI_LISTEN", address.clone()));
+    }
     let resolved = layers.resolve()?;
     let config = Config::new(&resolved)?;
     log_to(screen, &config);
@@ -173,6 +181,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Config(ConfigCommand::Show { json, markdown }) => {
             show_config::show(context, json, markdown)
         }
+        Command::Serve(_) => serve::serve(context).await,
         Command::Storefront(arguments) => shop::serve(context, arguments).await,
         Command::Digest(arguments) => browse::digest(context, &arguments).await,
         Command::Completions { .. } => Ok(Exit::Done),

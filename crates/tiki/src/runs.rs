@@ -78,7 +78,8 @@ fn row(run: &Run) -> Vec<String> {
     ]
 }
 
-fn as_json(run: &Run) -> Value {
+/// As `--json` prints it in a list.
+pub(crate) fn as_json(run: &Run) -> Value {
     let document = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
     json!({
         "id": run.id,
@@ -108,19 +109,7 @@ async fn show(context: &Context, id: Option<&str>, output: Output) -> Outcome {
             .next()
             .ok_or_else(|| Failure::usage("no runs yet").help("`tiki run` begins one"))?,
     };
-    let id = &run.id;
-    let steps = warehouse.steps(id).await?;
-    let reports = steps
-        .iter()
-        .map(|row| serde_json::from_str(row.report.as_deref()?).ok())
-        .collect();
-    let whole = Whole {
-        steps,
-        reports,
-        totals: warehouse.identities(id).await?,
-        categories: warehouse.completeness(id, CATEGORIES).await?,
-        run,
-    };
+    let whole = whole(&warehouse, run).await?;
     if output.json {
         print::json(&whole.as_json())?;
     } else {
@@ -129,8 +118,25 @@ async fn show(context: &Context, id: Option<&str>, output: Output) -> Outcome {
     Ok(Exit::Done)
 }
 
+/// Reads all that is known of a run.
+pub(crate) async fn whole(warehouse: &Warehouse, run: Run) -> Outcome<Whole> {
+    let id = &run.id;
+    let steps = warehouse.steps(id).await?;
+    let reports = steps
+        .iter()
+        .map(|row| serde_json::from_str(row.report.as_deref()?).ok())
+        .collect();
+    Ok(Whole {
+        steps,
+        reports,
+        totals: warehouse.identities(id).await?,
+        categories: warehouse.completeness(id, CATEGORIES).await?,
+        run,
+    })
+}
+
 /// All that is known of a run.
-struct Whole {
+pub(crate) struct Whole {
     run: Run,
     steps: Vec<StepRow>,
     /// In the order of the steps.
@@ -140,7 +146,8 @@ struct Whole {
 }
 
 impl Whole {
-    fn as_json(&self) -> Value {
+    /// As `--json` prints it.
+    pub(crate) fn as_json(&self) -> Value {
         let mut whole = as_json(&self.run);
         let of = |(row, report): (&StepRow, &Option<StepReport>)| {
             json!({

@@ -341,6 +341,16 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "400",
         "days for which runs and their counts are kept",
     ),
+    flagged(
+        "--listen",
+        setting(
+            "TIKI_LISTEN",
+            Kind::Listen,
+            "127.0.0.1:8090",
+            "where `tiki serve` listens. On a loopback address it answers for the hosts localhost, \
+             127.0.0.1 and [::1] only; on another, put a proxy with a login before it",
+        ),
+    ),
     setting(
         "TIKI_MAX_RUN_AGE",
         span(1, 3650 * DAY),

@@ -2,6 +2,7 @@
 //!
 //! Not here: which settings there are (`setting`).
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use catalog::Instant;
@@ -46,6 +47,8 @@ pub(crate) enum Kind {
     Filter,
     /// The site's address.
     Origin,
+    /// An address of this machine and a port.
+    Listen,
 }
 
 /// A value that was read.
@@ -67,6 +70,8 @@ pub(crate) enum Value {
     Clock(Option<Instant>),
     /// Of `Origin`.
     Origin(Origin),
+    /// Of `Listen`.
+    Listen(SocketAddr),
 }
 
 impl Kind {
@@ -99,6 +104,7 @@ impl Kind {
             Self::Word(_) => Err(wrong()),
             Self::Categories => parse_categories(text).map(Value::Ids),
             Self::Zone => TimeZone::get(text).map(Value::Zone).map_err(|_| wrong()),
+            Self::Listen => text.parse().map(Value::Listen).map_err(|_| wrong()),
             Self::Clock if text == "system" => Ok(Value::Clock(None)),
             Self::Clock => text
                 .parse()
@@ -135,6 +141,7 @@ impl Kind {
             Self::Clock => "system or an instant such as 2026-11-24T19:00:00.000Z".into(),
             Self::Filter => "a filter such as info or warn,crawl=debug".into(),
             Self::Origin => "a URL such as https://tiki.vn".into(),
+            Self::Listen => "an address and a port such as 127.0.0.1:8090 or [::]:8090".into(),
         }
     }
 }

@@ -24,6 +24,7 @@ const COMMANDS: &[&[&str]] = &[
     &["rejections", "show"],
     &["export"],
     &["health"],
+    &["serve"],
     &["schema"],
     &["sql"],
     &["migrate"],

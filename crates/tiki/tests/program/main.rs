@@ -25,6 +25,7 @@ mod postgres;
 mod readers;
 mod rejections;
 mod runbook;
+mod serve;
 mod settings;
 mod settings_at_work;
 mod shared_cache;

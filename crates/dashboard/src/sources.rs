@@ -1,0 +1,110 @@
+//! What is shown, as it is handed over.
+
+use std::fmt;
+use std::pin::Pin;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use warehouse::Run;
+
+/// The end of asking.
+pub type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Something that can be asked again and again, by many at once.
+pub type Asking<Q, A> = Box<dyn Fn(Q) -> Answer<A> + Send + Sync>;
+
+/// Where everything that is shown comes from. No text of it holds secrets.
+pub struct Sources {
+    /// How the pipeline is.
+    pub health: Asking<(), Health>,
+    /// The newest runs first, at most so many.
+    pub runs: Asking<i64, Result<Vec<Listed>, Trouble>>,
+    /// All that is known of a run, by its id; `None`: there is no such run.
+    pub run: Asking<String, Result<Option<Value>, Trouble>>,
+    /// The warehouse's address.
+    pub address: String,
+    /// The time zone in which times are told to people.
+    pub zone: TimeZone,
+    /// The program's version.
+    pub version: &'static str,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("address", &self.address)
+            .field("zone", &self.zone)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the pipeline is.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Nothing failed.
+    pub is_ready: bool,
+    /// The same for machines.
+    pub json: Value,
+    /// Its lines.
+    pub lines: Vec<Line>,
+}
+
+/// A line of it.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What was looked at.
+    pub name: String,
+    /// How it is.
+    pub state: LineState,
+    /// What was seen.
+    pub seen: String,
+    /// What it is compared with.
+    pub limit: Option<String>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// How a line is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineState {
+    /// As it should be.
+    Ok,
+    /// A person should look.
+    Warning,
+    /// It does not work.
+    Failed,
+    /// Not looked at.
+    Skipped,
+}
+
+impl LineState {
+    /// The word that people see, which is also the class in the style sheet.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// A run in a list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The run.
+    pub run: Run,
+    /// What its exit code means.
+    pub end: Option<&'static str>,
+    /// The same for machines.
+    pub json: Value,
+}
+
+/// Why something cannot be shown.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// What failed and why.
+    pub what: String,
+    /// What to do.
+    pub help: Option<String>,
+}
