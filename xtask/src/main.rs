@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask setup | test | tidy | torture | airflow | bench`.
+//! The project's own chores: `cargo xtask setup | test | tidy | torture | airflow | compose | bench`.
 //!
 //! Nothing here is shipped, and nothing here knows what the pipeline does: it
 //! runs tools and reads source text.
@@ -11,6 +11,7 @@
 
 mod airflow;
 mod bench;
+mod compose;
 mod setup;
 mod test;
 mod tidy;
@@ -31,6 +32,7 @@ usage: cargo xtask <command>
   tidy [<folder>]          checks the house rules of the source (default: this project)
   torture [...]            the long kill -9 tests, in release; ... goes to the test program
   airflow check [...]      the DAGs in a real Airflow (also a part of test); ...: some of its parts only
+  compose check            the images and Compose files in a Docker engine of its own; needs root, installs Debian's
   bench <name> [...]       a benchmark; without a name: which there are
 
 exit codes: 0 done, 1 something failed, 2 wrong arguments
@@ -88,6 +90,7 @@ fn run(arguments: &[String]) -> Outcome {
         },
         "torture" => torture::run(rest, &root()),
         "airflow" => airflow::run(rest, &root()),
+        "compose" => compose::run(rest, &root()),
         "bench" => bench::run(rest),
         other => Err(Failure::Usage(format!(
             "there is no chore '{other}'\n\n{HELP}"

@@ -72,6 +72,46 @@ const NEEDS: &[Need] = &[
     },
 ];
 
+/// What `cargo xtask compose check` needs besides.
+const DOCKER: &[Need] = &[
+    Need {
+        name: "Docker's engine",
+        wanted_by: "cargo xtask compose check",
+        find: || answer_of("dockerd", &["--version"]),
+        source: Source::Package {
+            name: "docker.io",
+            service: Some("docker"),
+        },
+    },
+    Need {
+        name: "Compose 1.29",
+        wanted_by: "cargo xtask compose check",
+        find: || answer_of("docker-compose", &["--version"]),
+        source: Source::Package {
+            name: "docker-compose",
+            service: None,
+        },
+    },
+    Need {
+        name: "debootstrap",
+        wanted_by: "cargo xtask compose check",
+        find: || answer_of("debootstrap", &["--version"]),
+        source: Source::Package {
+            name: "debootstrap",
+            service: None,
+        },
+    },
+    Need {
+        name: "iptables",
+        wanted_by: "cargo xtask compose check",
+        find: || answer_of("iptables", &["--version"]),
+        source: Source::Package {
+            name: "iptables",
+            service: None,
+        },
+    },
+];
+
 /// How often apt is tried while another process holds its lock or a mirror fails.
 const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_secs(10);
@@ -79,13 +119,18 @@ const PAUSE: Duration = Duration::from_secs(10);
 const APT_LIMIT_S: u32 = 900;
 
 pub(crate) fn run() -> Outcome {
-    programs()?;
+    programs(NEEDS)?;
     python::packages(testkit::Python::READERS)?;
     python::packages(testkit::Python::AIRFLOW)
 }
 
-fn programs() -> Outcome {
-    let missing = look(NEEDS);
+/// Finds or installs Docker's engine and what belongs to it.
+pub(crate) fn docker() -> Outcome {
+    programs(DOCKER)
+}
+
+fn programs(needs: &'static [Need]) -> Outcome {
+    let missing = look(needs);
     let components: Vec<_> = missing
         .iter()
         .filter_map(|need| match need.source {
@@ -103,7 +148,7 @@ fn programs() -> Outcome {
         return Ok(());
     }
     install(&missing)?;
-    let missing = look(NEEDS);
+    let missing = look(needs);
     let names: Vec<_> = missing.iter().map(|need| need.name).collect();
     if names.is_empty() {
         return Ok(());

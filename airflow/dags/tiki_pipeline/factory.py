@@ -65,7 +65,8 @@ def form(*, with_details: bool) -> dict[str, Param]:
 def dag(dag_id: str, schedule: str, doc: str, tags: tuple[str, ...] = (), params: Any = None) -> DAG:
     """A DAG of ours: never two runs at a time, and the past is not made up for.
 
-    Without a date of its start it waits, once unpaused, for the next time of its schedule.
+    Without a date of its start it waits, once unpaused, for the next time of its schedule, unless the last one was
+    less than a tenth of the time between two ago.
     """
     zone = os.environ.get("TIKI_TIME_ZONE") or "Asia/Ho_Chi_Minh"
     return DAG(

@@ -16,7 +16,7 @@ mod samples;
 mod schema;
 
 /// The pages, below the project's folder.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "STYLE.md",
@@ -25,6 +25,7 @@ const PAGES: [&str; 11] = [
     "docs/ANALYSTS.md",
     "docs/SCHEMA.md",
     "docs/BENCHMARKS.md",
+    "docs/CHECKLIST.md",
     "docs/DEPLOYMENT.md",
     "docs/PARAMETERS.md",
     "docs/RUNBOOK.md",
@@ -288,7 +289,7 @@ fn the_steps_are_those_of_the_program() {
 fn what_a_page_names_exists() {
     let mut help = all_help() + &page("xtask/src/main.rs");
     // Of other programs.
-    help += " --release --require-hashes --no-deps ";
+    help += " --release --require-hashes --no-deps --build --format --no-stream --tail ";
     let known: BTreeSet<String> = commands(&[]).into_iter().collect();
     let of_the_dags = page("airflow/dags/tiki_pipeline/steps.py").replace('"', "`");
     let settings = told(&["config", "show", "--markdown"]) + &of_the_dags;

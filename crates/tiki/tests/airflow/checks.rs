@@ -5,14 +5,17 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 pub(crate) struct Checks {
+    name: &'static str,
     begun: Instant,
     held: u32,
     failed: Vec<String>,
 }
 
 impl Checks {
-    pub(crate) fn new() -> Self {
+    /// Of the check of this name.
+    pub(crate) fn new(name: &'static str) -> Self {
         Self {
+            name,
             begun: Instant::now(),
             held: 0,
             failed: Vec::new(),
@@ -62,7 +65,8 @@ impl Checks {
             println!("failed: {what}");
         }
         println!(
-            "airflow check: {} of {all} hold, in {:.0} s",
+            "{}: {} of {all} hold, in {:.0} s",
+            self.name,
             self.held,
             self.begun.elapsed().as_secs_f64()
         );

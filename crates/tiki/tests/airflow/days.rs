@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::basics::{DAG, nine_green};
+use crate::calendar::other_month;
 use crate::checks::Checks;
-use crate::home::other_month;
 use crate::servers::Airflow;
 
 pub(crate) fn check(airflow: &mut Airflow, checks: &mut Checks) {

@@ -9,6 +9,7 @@ use serde_json::json;
 use testkit::{ChildGuard, Postgres, Python, Redis};
 
 use crate::api::escaped;
+use crate::calendar::not_today;
 
 /// Characters that URLs, JSON, shells and templates each treat in their own way.
 pub(crate) const PASSWORD: &str = "p@s/s%w\"é";
@@ -41,14 +42,6 @@ const SAME: [(&str, &str); 13] = [
     ("PYTHONDONTWRITEBYTECODE", "1"),
     ("TIKI_RATE_LIMIT", "0"),
 ];
-
-/// A month in which no test of today's runs, though one of the last year's did.
-pub(crate) fn other_month() -> (i16, i8) {
-    let today = jiff::ZonedDateTime::now().date();
-    let month = (today.month() + 5) % 12 + 1;
-    let year = today.year() - i16::from(month >= today.month());
-    (year, month)
-}
 
 /// The settings of all services.
 pub(crate) fn environment(
@@ -95,12 +88,8 @@ pub(crate) fn environment(
         ("PATH", format!("{path}:/usr/local/bin:/usr/bin:/bin")),
         ("TIKI_DATA_DIR", home.join("data").display().to_string()),
         ("TIKI_ORIGIN", site.to_owned()),
-        // Not while the check runs, at whatever time of the day that is.
-        ("TIKI_SCHEDULE", format!("0 2 15 {} *", other_month().1)),
-        (
-            "TIKI_BACKUP_SCHEDULE",
-            format!("0 4 15 {} *", other_month().1),
-        ),
+        ("TIKI_SCHEDULE", not_today(2)),
+        ("TIKI_BACKUP_SCHEDULE", not_today(4)),
     ];
     let same = SAME.map(|(name, value)| (name, value.to_owned()));
     let all = set.into_iter().chain(same);

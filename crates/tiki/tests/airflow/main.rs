@@ -11,6 +11,7 @@
 mod api;
 mod backups;
 mod basics;
+mod calendar;
 mod checks;
 mod codes;
 mod days;
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
         println!("airflow check: not asked for");
         return ExitCode::SUCCESS;
     }
-    let mut checks = Checks::new();
+    let mut checks = Checks::new("airflow check");
     let mut airflow = Airflow::start();
     let watch = secrets::watch_command_lines();
     checks.say(&format!("Airflow is up at {}", airflow.base));
