@@ -15,4 +15,6 @@ mod sources;
 mod style;
 
 pub use server::{DRAIN, MAX_CONNECTIONS, serve};
-pub use sources::{Answer, Asking, Health, Line, LineState, Listed, Sources, Trouble};
+pub use sources::{
+    Answer, Asking, Health, Line, LineState, Listed, Planned, Sources, Trouble, When,
+};

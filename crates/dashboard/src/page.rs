@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 use warehouse::{Run, RunState};
 
-use crate::sources::{Health, Line, LineState, Listed, Sources, Trouble};
+use crate::sources::{Health, Line, LineState, Listed, Planned, Sources, Trouble, When};
 
 /// `/`.
 pub(crate) fn overview(
@@ -29,12 +29,15 @@ pub(crate) fn overview(
             }
             h2 { "Health" }
             div.card { (lines(&health.lines)) }
+            h2 { "Next" }
+            div.card { (plans(&(sources.planned)(), zone)) }
             h2 { "Runs" }
             div.card { (list(runs, zone, now)) }
             footer {
                 p { "Warehouse " code { (sources.address) } ", tiki " (sources.version) }
                 p {
                     "For machines: " a href="/api/v1/health" { "health" } ", "
+                    a href="/api/v1/schedule" { "schedule" } ", "
                     a href="/api/v1/runs" { "runs" } ", " a href="/readyz" { "readyz" } ", "
                     a href="/healthz" { "healthz" } "."
                 }
@@ -99,6 +102,33 @@ fn lines(lines: &[Line]) -> Markup {
                             @if let Some(help) = &line.help { div.help { (help) } }
                         }
                         td.soft { (line.limit.as_deref().unwrap_or("")) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn plans(planned: &[Planned], zone: &TimeZone) -> Markup {
+    if planned.iter().all(|planned| planned.when == When::Off) {
+        return html! {
+            p { "No clock: nothing begins from here. " code { "TIKI_SCHEDULE" } " says when runs do." }
+        };
+    }
+    html! {
+        table {
+            thead { tr { th { "What" } th { "When" } th { "Schedule" } th { "Last" } } }
+            tbody {
+                @for planned in planned {
+                    tr {
+                        th scope="row" { (planned.what) }
+                        @match planned.when {
+                            When::Off => td.skipped { "off" },
+                            When::At(at) => td.time { (time(at, zone)) },
+                            When::AtWork { since } => td.ok { "at work since " (time(since, zone)) },
+                        }
+                        td { code { (planned.schedule.as_deref().unwrap_or("")) } }
+                        td { (planned.note.as_deref().unwrap_or("")) }
                     }
                 }
             }

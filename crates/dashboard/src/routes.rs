@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::door::{self, Hosts, plain};
 use crate::fresh::Fresh;
-use crate::sources::{Health, Listed, Sources, Trouble};
+use crate::sources::{Health, Listed, Planned, Sources, Trouble};
 use crate::{page, style};
 
 /// How long an answer of the probe, and the page's list of runs, are good for all who ask.
@@ -56,6 +56,7 @@ pub(crate) fn router(sources: Sources, hosts: Hosts) -> Router {
         .route("/healthz", get(async || plain(StatusCode::OK, "ok\n")))
         .route("/readyz", get(ready))
         .route("/api/v1/health", get(health))
+        .route("/api/v1/schedule", get(schedule))
         .route("/api/v1/runs", get(runs))
         .route("/api/v1/runs/{id}", get(run))
         .route("/style.css", get(style::sheet))
@@ -94,6 +95,12 @@ async fn ready(State(desk): Shared) -> Response {
 
 async fn health(State(desk): Shared) -> Response {
     json(StatusCode::OK, &desk.health().await.json)
+}
+
+async fn schedule(State(desk): Shared) -> Response {
+    let planned = (desk.sources.planned)();
+    let rows: Vec<Value> = planned.iter().map(Planned::as_json).collect();
+    json(StatusCode::OK, &Value::from(rows))
 }
 
 async fn runs(State(desk): Shared, RawQuery(query): RawQuery) -> Response {

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::pin::Pin;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::Value;
+use serde_json::{Value, json};
 use warehouse::Run;
 
 /// The end of asking.
@@ -21,6 +22,8 @@ pub struct Sources {
     pub runs: Asking<i64, Result<Vec<Listed>, Trouble>>,
     /// All that is known of a run, by its id; `None`: there is no such run.
     pub run: Asking<String, Result<Option<Value>, Trouble>>,
+    /// What will begin by itself.
+    pub planned: Box<dyn Fn() -> Vec<Planned> + Send + Sync>,
     /// The warehouse's address.
     pub address: String,
     /// The time zone in which times are told to people.
@@ -98,6 +101,62 @@ pub struct Listed {
     pub end: Option<&'static str>,
     /// The same for machines.
     pub json: Value,
+}
+
+/// Something that begins by itself.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// `run` or `backup`.
+    pub what: &'static str,
+    /// When it begins.
+    pub when: When,
+    /// The cron expression.
+    pub schedule: Option<String>,
+    /// How it ended last.
+    pub note: Option<String>,
+}
+
+/// When something begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// Never by itself.
+    Off,
+    /// Then.
+    At(Timestamp),
+    /// It has begun.
+    AtWork {
+        /// When.
+        since: Timestamp,
+    },
+}
+
+impl Planned {
+    /// Something that does not begin by itself.
+    pub fn off(what: &'static str) -> Self {
+        Self {
+            what,
+            when: When::Off,
+            schedule: None,
+            note: None,
+        }
+    }
+
+    /// For machines.
+    pub(crate) fn as_json(&self) -> Value {
+        let (state, at, since) = match self.when {
+            When::Off => ("off", None, None),
+            When::At(at) => ("waiting", Some(at), None),
+            When::AtWork { since } => ("at work", None, Some(since)),
+        };
+        json!({
+            "what": self.what,
+            "state": state,
+            "at": at.map(|at| at.to_string()),
+            "since": since.map(|since| since.to_string()),
+            "schedule": self.schedule,
+            "note": self.note,
+        })
+    }
 }
 
 /// Why something cannot be shown.

@@ -61,6 +61,7 @@ async fn serve(check: Check) -> Server {
             Box::pin(async { Err(trouble) })
         }),
         run: Box::new(|id| Box::pin(async move { Ok((id == "a+b").then(|| json!({ "id": id }))) })),
+        planned: Box::new(Vec::new),
         address: "sqlite:/d/tiki.db".into(),
         zone: jiff::tz::TimeZone::UTC,
         version: "0",

@@ -60,6 +60,9 @@ pub(crate) struct Global {
     /// No colours (NO_COLOR does the same)
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub(crate) no_color: bool,
+    /// End at once when this process, which must be the one that started it, ends
+    #[arg(long, global = true, value_name = "PID", help_heading = "Everywhere")]
+    pub(crate) parent: Option<u32>,
 }
 
 /// The commands.
@@ -87,7 +90,7 @@ pub(crate) enum Command {
     Sql(SqlArguments),
     /// Backups: make, list, prove, restore and thin them out
     Backup(BackupArguments),
-    /// Serve the dashboard and its API, until Ctrl-C
+    /// Serve the dashboard and its API, and begin runs and backups on time, until Ctrl-C
     Serve(ServeArguments),
     /// Whether all is well: a probe for machines and people, which changes nothing
     Health(HealthArguments),
@@ -180,6 +183,9 @@ pub(crate) struct RunArguments {
     /// Wait while another run is at work instead of leaving with 30
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Who owns the run, for whoever starts it: cli, serve or airflow:DAG
+    #[arg(long, hide = true, conflicts_with_all = ["demo", "from"])]
+    pub(crate) owner: Option<String>,
     /// Redo a run from this step on (with --run)
     #[arg(long, value_name = "STEP", requires = "run", value_parser = step)]
     pub(crate) from: Option<pipeline::Step>,
@@ -238,9 +244,6 @@ pub(crate) struct StepArguments {
     /// Derive the run anew from this step on if the step has ended (transform-products, load-products)
     #[arg(long)]
     pub(crate) again: bool,
-    /// End at once when this process, which must be the one that started it, ends
-    #[arg(long, value_name = "PID")]
-    pub(crate) parent: Option<u32>,
 }
 
 /// How long a step may take.
@@ -303,7 +306,9 @@ pub(crate) enum RunsCommand {
 
 const SERVE_AFTER: &str = "\
 Routes: / for people; /healthz (the process lives), /readyz (200, or 503 when something failed), /api/v1/health, \
-/api/v1/runs and /api/v1/runs/ID for machines. Nothing can be changed by them.
+/api/v1/schedule, /api/v1/runs and /api/v1/runs/ID for machines. Nothing can be changed by them.
+
+Its clock begins runs (TIKI_SCHEDULE) and backups (TIKI_BACKUP_SCHEDULE); off: beside Airflow or cron.
 
 There is no login: on another address than the loopback one, put a proxy with a login before it.";
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use catalog::Instant;
 use jiff::tz::TimeZone;
-use pipeline::{Exit, Keep, Settings};
+use pipeline::{Cron, Exit, Keep, Settings};
 use warehouse::PoolLimits;
 
 use crate::failure::Failure;
@@ -62,6 +62,10 @@ pub(crate) struct Config {
     pub(crate) lock_timeout: Duration,
     /// Where `tiki serve` listens.
     pub(crate) listen: SocketAddr,
+    /// When `tiki serve` begins runs; `None`: never.
+    pub(crate) schedule: Option<Cron>,
+    /// When it makes backups; `None`: never.
+    pub(crate) backup_schedule: Option<Cron>,
     /// What `tiki health` calls too much.
     pub(crate) health: pipeline::health::Limits,
     /// A filter of log lines.
@@ -116,6 +120,8 @@ impl Config {
             },
             lock_timeout: read.span("TIKI_LOCK_TIMEOUT")?,
             listen: read.listen("TIKI_LISTEN")?,
+            schedule: read.schedule("TIKI_SCHEDULE")?,
+            backup_schedule: read.schedule("TIKI_BACKUP_SCHEDULE")?,
             health: pipeline::health::Limits {
                 run_age: read.span("TIKI_MAX_RUN_AGE")?,
                 free_bytes: read.whole("TIKI_MIN_FREE_DISK")?.unsigned_abs() << 20,
@@ -142,7 +148,7 @@ impl Config {
         )
     }
 
-    /// The time zone of days.
+    /// The time zone of days, schedules and times for people.
     pub(crate) fn zone(&self) -> &TimeZone {
         &self.pipeline.zone
     }
@@ -224,7 +230,8 @@ macro_rules! readers {
 }
 readers!(text: Text => String, whole: Whole => i64, number: Number => f64, span: Span => Duration,
     ids: Ids => Vec<i64>, zone: Zone => TimeZone, clock: Clock => Option<Instant>,
-    origin: Origin => crawl::Origin, listen: Listen => SocketAddr);
+    origin: Origin => crawl::Origin, listen: Listen => SocketAddr,
+    schedule: Schedule => Option<Cron>);
 
 #[cfg(test)]
 mod tests {
@@ -276,6 +283,7 @@ mod tests {
                 "TIKI_CATEGORIES" | "TIKI_EXCLUDE_CATEGORIES" => "1846",
                 "TIKI_DETAILS" => "always",
                 "TIKI_TIME_ZONE" => "UTC",
+                "TIKI_SCHEDULE" | "TIKI_BACKUP_SCHEDULE" => "off",
                 "TIKI_LISTEN" => "[::1]:0",
                 "TIKI_LOG" => "debug",
                 "TIKI_LOG_FORMAT" => "json",

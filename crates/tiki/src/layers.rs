@@ -11,8 +11,9 @@ use crate::setting::{SETTINGS, Setting};
 /// The largest `tiki.toml` and the largest file of a secret.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Settings of Airflow's DAGs (`airflow/dags/tiki_pipeline/steps.py`), which may stand in the same environment.
-const OF_THE_DAGS: [&str; 3] = ["TIKI_SCHEDULE", "TIKI_BACKUP_SCHEDULE", "TIKI_CRAWL_SHARDS"];
+/// Settings of Airflow's DAGs alone (`airflow/dags/tiki_pipeline/steps.py`), which may stand in the same
+/// environment.
+const OF_THE_DAGS: [&str; 1] = ["TIKI_CRAWL_SHARDS"];
 
 /// Where values may come from, as given.
 #[derive(Clone, Debug, Default)]

@@ -18,6 +18,7 @@
 mod arguments;
 mod backup;
 mod browse;
+mod clockwork;
 mod config;
 mod demo;
 mod drift;
@@ -113,9 +114,7 @@ fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
         clap_complete::generate(shell, &mut Arguments::command(), "tiki", &mut script);
         return print::text(&String::from_utf8_lossy(&script)).map(|()| Exit::Done);
     }
-    if let Command::Step(arguments) = &arguments.command
-        && let Some(parent) = arguments.parent
-    {
+    if let Some(parent) = arguments.global.parent {
         parent::die_with(parent)?;
     }
     let mut layers = read_layers(&arguments.global)?;

@@ -8,6 +8,7 @@ use warehouse::{Run, Warehouse};
 use crate::arguments::RunArguments;
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Follow, Progress};
+use crate::step::check_owner;
 use crate::way::{self, Way};
 use crate::{Context, estimate, interrupt, next, open, print, report};
 
@@ -17,6 +18,8 @@ pub(crate) const OWNER: &str = "cli";
 /// `tiki run`.
 pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Outcome {
     let demo = arguments.demo;
+    let owner = arguments.owner.as_deref().unwrap_or(OWNER);
+    check_owner(owner)?;
     say_where(context, demo);
     let warehouse = open::to_write(context, demo).await?;
     interrupt::listen(context.stop.clone(), context.screen.clone())?;
@@ -25,8 +28,8 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Outcome 
     }
     let way = Way::to_site(context, &warehouse).await?;
     let request = RunRequest {
-        id: new_id(),
-        owner: OWNER.into(),
+        id: new_id(owner),
+        owner: owner.into(),
         scope: way::scope(context, &way.origin_id),
         fresh: arguments.new,
         wait: arguments.wait,
@@ -163,12 +166,12 @@ pub(crate) fn say_where(context: &Context, demo: bool) {
     context.screen.say(&format!("warehouse:   {warehouse}"));
 }
 
-/// `cli-<UTC time>-<four hex digits>`.
-pub(crate) fn new_id() -> String {
+/// `<owner>-<UTC time>-<four hex digits>`.
+fn new_id(owner: &str) -> String {
     use std::hash::{BuildHasher, Hasher, RandomState};
     let chance = RandomState::new().build_hasher().finish() & 0xffff;
     format!(
-        "{OWNER}-{}-{chance:04x}",
+        "{owner}-{}-{chance:04x}",
         jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S")
     )
 }

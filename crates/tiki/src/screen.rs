@@ -38,6 +38,11 @@ impl Screen {
         self.0.bars.as_ref()
     }
 
+    /// Whether `--quiet` was said.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.0.quiet
+    }
+
     /// A line that `--quiet` leaves out.
     pub(crate) fn say(&self, line: &str) {
         if !self.0.quiet {

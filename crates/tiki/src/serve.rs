@@ -1,10 +1,11 @@
-//! `tiki serve`: the dashboard and its API, until it is told to stop.
+//! `tiki serve`: the dashboard, its API and the clock, until it is told to stop.
 //!
-//! Not here: pages and routes (`dashboard`), what is well (`health`).
+//! Not here: pages and routes (`dashboard`), what is well (`health`), starting what is due (`clockwork`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use catalog::Instant;
 use dashboard::{Line, LineState, Listed, Sources, Trouble};
 use pipeline::Exit;
 use pipeline::health::{PATIENCE, State};
@@ -13,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use warehouse::Warehouse;
 
+use crate::clockwork::{self, Clockwork};
 use crate::failure::{Failure, Outcome};
 use crate::{Context, health, interrupt, open, print, runs};
 
@@ -30,8 +32,6 @@ pub(crate) async fn serve(context: &Context) -> Outcome {
         context.screen.clone(),
         "ending (Ctrl-C again ends at once)",
     )?;
-    print::line(&format!("http://{bound}"))?;
-    context.screen.say("serving the dashboard; Ctrl-C ends it");
     if !bound.ip().is_loopback() {
         context.screen.warn(
             "whoever reaches this address can read the dashboard: it has no login of its own, so put a \
@@ -42,10 +42,18 @@ pub(crate) async fn serve(context: &Context) -> Outcome {
         context: context.clone(),
         warehouse: Mutex::default(),
     });
-    let served = dashboard::serve(listener, sources(&shelf), async move { stop.heard().await });
-    served
-        .await
-        .map_err(|error| cannot_listen(address, &error))?;
+    let began = match context.config.schedule {
+        Some(_) => shelf.began().await,
+        None => None,
+    };
+    let clockwork = Clockwork::new(context, began)?;
+    let sources = sources(&shelf, &clockwork);
+    print::line(&format!("http://{bound}"))?;
+    context.screen.say("serving the dashboard; Ctrl-C ends it");
+    let served = dashboard::serve(listener, sources, async { stop.heard().await });
+    // Both on this thread, the main one, which lives as long as the process.
+    let (served, ()) = tokio::join!(served, clockwork.go());
+    served.map_err(|error| cannot_listen(address, &error))?;
     Ok(Exit::Done)
 }
 
@@ -96,6 +104,18 @@ impl Shelf {
         }
     }
 
+    /// When the newest run of the clock began, as far as the ledger tells.
+    async fn began(&self) -> Option<Instant> {
+        let asked = async {
+            match self.ledger().await? {
+                Some(warehouse) => Ok(warehouse.last_begun(clockwork::OWNER).await?),
+                None => Ok(None),
+            }
+        };
+        // Where it is away, what was written down beside it is all that is known.
+        self.told(asked.await).await.ok().flatten()
+    }
+
     async fn runs(&self, limit: i64) -> Outcome<Vec<Listed>> {
         let Some(warehouse) = self.ledger().await? else {
             return Ok(Vec::new());
@@ -137,7 +157,7 @@ impl Shelf {
     }
 }
 
-fn sources(shelf: &Arc<Shelf>) -> Sources {
+fn sources(shelf: &Arc<Shelf>, clockwork: &Clockwork) -> Sources {
     let (of_health, of_runs, of_run) = (shelf.clone(), shelf.clone(), shelf.clone());
     Sources {
         health: Box::new(move |()| Box::pin(look(of_health.clone()))),
@@ -149,6 +169,7 @@ fn sources(shelf: &Arc<Shelf>) -> Sources {
             let shelf = of_run.clone();
             Box::pin(async move { shelf.told(shelf.run(&id).await).await })
         }),
+        planned: Box::new(clockwork.plans()),
         address: open::address(&shelf.context, false),
         zone: shelf.context.config.zone().clone(),
         version: env!("CARGO_PKG_VERSION"),

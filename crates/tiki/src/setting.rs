@@ -233,7 +233,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "TIKI_TIME_ZONE",
         Kind::Zone,
         "Asia/Ho_Chi_Minh",
-        "the time zone of the days that a demo simulates",
+        "the time zone of the days that a demo simulates, of schedules, and of times in the dashboard",
     ),
     setting(
         "TIKI_USER_AGENT_CONTACT",
@@ -350,6 +350,20 @@ pub(crate) const SETTINGS: &[Setting] = &[
             "where `tiki serve` listens. On a loopback address it answers for the hosts localhost, \
              127.0.0.1 and [::1] only; on another, put a proxy with a login before it",
         ),
+    ),
+    setting(
+        "TIKI_SCHEDULE",
+        Kind::Schedule,
+        "0 2 * * *",
+        "when `tiki serve` begins a run, in TIKI_TIME_ZONE; off: never, for whoever has Airflow or \
+         cron do it. The DAGs read the same name (an expression only; pause them instead of off)",
+    ),
+    setting(
+        "TIKI_BACKUP_SCHEDULE",
+        Kind::Schedule,
+        "0 4 * * *",
+        "when `tiki serve` makes and proves a backup and then thins backups out, in TIKI_TIME_ZONE; \
+         off: never. The DAGs read the same name",
     ),
     setting(
         "TIKI_MAX_RUN_AGE",

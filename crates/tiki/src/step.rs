@@ -165,7 +165,8 @@ fn tell_failure(
     print::json(&report)
 }
 
-fn check_owner(owner: &str) -> Outcome<()> {
+/// Refuses a name that is no owner of runs.
+pub(crate) fn check_owner(owner: &str) -> Outcome<()> {
     let airflow = owner
         .strip_prefix("airflow:")
         .is_some_and(|dag| !dag.is_empty());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use catalog::Instant;
 use crawl::Origin;
 use jiff::tz::TimeZone;
+use pipeline::Cron;
 
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,8 @@ pub(crate) enum Kind {
     Origin,
     /// An address of this machine and a port.
     Listen,
+    /// A cron expression or `off`.
+    Schedule,
 }
 
 /// A value that was read.
@@ -72,6 +75,8 @@ pub(crate) enum Value {
     Origin(Origin),
     /// Of `Listen`.
     Listen(SocketAddr),
+    /// Of `Schedule`; `None` is off.
+    Schedule(Option<Cron>),
 }
 
 impl Kind {
@@ -104,6 +109,10 @@ impl Kind {
             Self::Word(_) => Err(wrong()),
             Self::Categories => parse_categories(text).map(Value::Ids),
             Self::Zone => TimeZone::get(text).map(Value::Zone).map_err(|_| wrong()),
+            Self::Schedule if text == "off" => Ok(Value::Schedule(None)),
+            Self::Schedule => Cron::parse(text)
+                .map(|cron| Value::Schedule(Some(cron)))
+                .map_err(|why| format!("{} ({why})", wrong())),
             Self::Listen => text.parse().map(Value::Listen).map_err(|_| wrong()),
             Self::Clock if text == "system" => Ok(Value::Clock(None)),
             Self::Clock => text
@@ -141,6 +150,7 @@ impl Kind {
             Self::Clock => "system or an instant such as 2026-11-24T19:00:00.000Z".into(),
             Self::Filter => "a filter such as info or warn,crawl=debug".into(),
             Self::Origin => "a URL such as https://tiki.vn".into(),
+            Self::Schedule => "off or a cron expression of five fields such as 0 2 * * *".into(),
             Self::Listen => "an address and a port such as 127.0.0.1:8090 or [::]:8090".into(),
         }
     }

@@ -430,6 +430,8 @@ docs/RUNBOOK.md | 30 minutes after its last commit | crates/pipeline/src/runs.rs
 docs/RUNBOOK.md | for 20 hours | crates/pipeline/src/runs.rs | IDLE_MILLIS: i64 = 20 * 3_600_000;
 docs/RUNBOOK.md | longer than its lease (30 s | crates/warehouse/src/lease.rs | LEASE_SECONDS: i64 = 30;
 docs/RUNBOOK.md | more than 5 minutes away | crates/pipeline/src/site.rs | CLOCK_MINUTES: i64 = 5;
+docs/RUNBOOK.md | after 5, 15 and 45 minutes | crates/pipeline/src/schedule.rs | Duration::from_mins(5), Duration::from_mins(15), Duration::from_mins(45), ];
+docs/RUNBOOK.md | finish its batch, for 8 seconds | crates/tiki/src/clockwork.rs | CHILD_PATIENCE: Duration = Duration::from_secs(8);
 docs/RUNBOOK.md | takes up to 1,000 | crates/dashboard/src/routes.rs | MOST_RUNS: i64 = 1000;
 docs/RUNBOOK.md | no answer in 4 s | crates/pipeline/src/health.rs | PATIENCE: Duration = Duration::from_secs(4);
 docs/RUNBOOK.md | ends within 10 seconds | crates/tiki/tests/program/health.rs | IN_TIME: Duration = Duration::from_secs(10);

@@ -153,6 +153,15 @@ impl Warehouse {
         Ok(runs)
     }
 
+    /// When the newest run of an owner was made, in the database's time.
+    pub async fn last_begun(&self, owner: &str) -> Result<Option<Instant>> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT MAX(created_at) FROM runs WHERE owner = $1";
+        let row = tx.row(sql, params![owner]).await?;
+        tx.commit().await?;
+        row.map_or(Ok(None), |row| row.opt_time(0))
+    }
+
     /// Held runs, the newest first, `limit` at most.
     pub async fn held_runs(&self, limit: i64) -> Result<Vec<Run>> {
         let mut tx = self.read().await?;

@@ -11,6 +11,17 @@ fn sources() -> Sources {
         health: Box::new(|()| never()),
         runs: Box::new(|_| never()),
         run: Box::new(|_| never()),
+        planned: Box::new(|| {
+            let at_work = Planned {
+                what: "run",
+                when: When::AtWork {
+                    since: Timestamp::UNIX_EPOCH,
+                },
+                schedule: Some("<cron>".into()),
+                note: Some("<note>".into()),
+            };
+            vec![at_work, Planned::off("backup")]
+        }),
         address: "sqlite:/data/<i>tiki</i>.db".into(),
         zone: TimeZone::get("Asia/Ho_Chi_Minh").expect("a zone"),
         version: "1.2.3",
@@ -83,7 +94,9 @@ fn every_text_from_elsewhere_is_escaped() {
     };
     let health = health(&[(LineState::Failed, attack)]);
     for page in [shown(&health, Ok(&[run])), shown(&health, Err(&trouble))] {
-        for raw in ["<script", "<some>", "<i>tiki", "<b>", "\"'&\""] {
+        for raw in [
+            "<script", "<some>", "<i>tiki", "<b>", "<cron>", "<note>", "\"'&\"",
+        ] {
             assert!(!page.contains(raw), "{raw} in {page}");
         }
         assert!(page.contains("&lt;script&gt;"), "{page}");
@@ -99,6 +112,7 @@ fn a_run_is_told_in_words_and_in_times_of_the_zone() {
         "3 new, 0 changed, 5 unchanged, 2 rejected",
         "Asia/Ho_Chi_Minh",
         ">done<",
+        "at work since 1970-01-01 08:00:00",
     ] {
         assert!(page.contains(said), "{said:?} in {page}");
     }

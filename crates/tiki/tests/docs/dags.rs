@@ -32,12 +32,13 @@ fn the_dags_know_the_steps_and_settings_of_the_program() {
     assert_eq!(words(table(&text, "STEPS", "\n)\n")), known, "STEPS");
     let settings = told(&["config", "show", "--json"]);
     let settings: Value = serde_json::from_str(&settings).expect("JSON");
-    let settings: Vec<&str> = settings
+    let defaults: Vec<(&str, &str)> = settings
         .as_array()
         .expect("settings")
         .iter()
-        .filter_map(|setting| setting["name"].as_str())
+        .filter_map(|setting| Some((setting["name"].as_str()?, setting["default"].as_str()?)))
         .collect();
+    let settings: Vec<&str> = defaults.iter().map(|(name, _)| *name).collect();
     let variables = words(table(&text, "VARIABLES", "\n)\n"));
     let params = words(table(&text, "PARAMS", ")\n"));
     let connections = words(table(&text, "CONNECTIONS", "}\n"));
@@ -62,4 +63,15 @@ fn the_dags_know_the_steps_and_settings_of_the_program() {
         count += 1;
     }
     assert_eq!(count, 13, "variables, params and connections");
+    // What both read when nobody says anything.
+    let own = words(table(&text, "OF_THE_DAG", "}\n"));
+    let mut shared = 0;
+    for pair in own.chunks(2) {
+        let default = defaults.iter().find(|(name, _)| *name == pair[0]);
+        if let Some((name, default)) = default {
+            assert_eq!(*default, pair[1], "{name}");
+            shared += 1;
+        }
+    }
+    assert_eq!(shared, 2, "the schedules");
 }

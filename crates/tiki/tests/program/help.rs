@@ -66,6 +66,7 @@ fn a_mistake_in_typing_is_told_with_what_was_meant() {
             "did you mean load-products?",
         ),
         (&["step", "load-products"], "--run"),
+        (&["run", "--owner", "me"], "write cli, serve or airflow"),
         (&["products", "show", "abc"], "invalid"),
         (&["export", "x.csv", "--format", "xml"], "csv"),
         (&["sql", "x", "--timeout", "5"], "with its unit"),

@@ -25,6 +25,7 @@ mod postgres;
 mod readers;
 mod rejections;
 mod runbook;
+mod schedule;
 mod serve;
 mod settings;
 mod settings_at_work;

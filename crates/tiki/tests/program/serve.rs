@@ -11,14 +11,20 @@ use testkit::{ChildGuard, Postgres, wait_until};
 use crate::bench::LIMIT;
 use crate::tiki::{Shop, Tiki};
 
+/// Without a clock.
+fn only_shows(tiki: Tiki) -> Tiki {
+    tiki.with("TIKI_SCHEDULE", "off")
+        .with("TIKI_BACKUP_SCHEDULE", "off")
+}
+
 /// A running `tiki serve`.
-struct Serve {
+pub(crate) struct Serve {
     child: ChildGuard,
     host: String,
 }
 
 impl Serve {
-    fn start(tiki: &Tiki) -> Self {
+    pub(crate) fn start(tiki: &Tiki) -> Self {
         let mut command = tiki.command(&["serve", "--listen", "127.0.0.1:0"]);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = ChildGuard::spawn(&mut command).expect("tiki");
@@ -34,8 +40,12 @@ impl Serve {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The status and the body of an answer.
-    fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.host).expect("the server");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
         let head = format!("Host: {}\r\nConnection: close", self.host);
@@ -48,14 +58,14 @@ impl Serve {
         (status.expect("a status"), body.to_owned())
     }
 
-    fn json(&self, path: &str) -> Value {
+    pub(crate) fn json(&self, path: &str) -> Value {
         let (status, body) = self.get(path);
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).expect("JSON")
     }
 
     /// Tells it to end; its exit code and how long that took.
-    fn end(mut self, signal: &str) -> (Option<i32>, Duration) {
+    pub(crate) fn end(mut self, signal: &str) -> (Option<i32>, Duration) {
         let begun = Instant::now();
         self.child.signal(signal).expect("a signal");
         let status = self.child.child().wait().expect("its end");
@@ -67,7 +77,7 @@ impl Serve {
 #[test]
 fn the_dashboard_begins_before_the_warehouse_and_shows_its_runs() {
     let shop = Shop::open(&Tiki::new(), &["--products", "60", "--day", "2026-11-01"]);
-    let tiki = shop.home();
+    let tiki = only_shows(shop.home());
     let serve = Serve::start(&tiki);
     assert_eq!(serve.get("/healthz"), (200, "ok\n".into()));
     let (status, report) = serve.get("/readyz");
@@ -112,7 +122,7 @@ fn the_dashboard_begins_before_the_warehouse_and_shows_its_runs() {
 fn a_warehouse_that_goes_away_is_told_and_found_again() {
     let mut server = Postgres::start();
     let database = server.fresh_database();
-    let tiki = Tiki::new().with("TIKI_DATABASE_URL", &database);
+    let tiki = only_shows(Tiki::new().with("TIKI_DATABASE_URL", &database));
     tiki.ends(0, &["migrate"]);
     let serve = Serve::start(&tiki);
     assert_eq!(serve.get("/readyz").0, 200);
@@ -143,6 +153,7 @@ fn it_ends_in_time_whoever_is_connected() {
         "TIKI_DATABASE_URL",
         &format!("postgres://u:hunter2@{address}/d"),
     );
+    let tiki = only_shows(tiki);
     let serve = Serve::start(&tiki);
     let host = serve.host.clone();
     let _silent = TcpStream::connect(&host).expect("a connection");
@@ -159,7 +170,7 @@ fn it_ends_in_time_whoever_is_connected() {
 fn an_address_that_cannot_be_listened_on_is_told() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
-    let tiki = Tiki::new();
+    let tiki = only_shows(Tiki::new());
     for (address, code, said) in [
         (address.as_str(), 1, "another program listens there"),
         ("192.0.2.1:8090", 1, "this machine has no such address"),

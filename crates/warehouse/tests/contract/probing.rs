@@ -7,7 +7,8 @@ use crate::store::Store;
 
 on_both!(
     a_probe_tells_the_last_run_that_ended_well,
-    a_schema_is_told_as_it_is
+    a_schema_is_told_as_it_is,
+    the_newest_run_of_an_owner_is_known
 );
 
 async fn a_probe_tells_the_last_run_that_ended_well(store: Store) {
@@ -53,6 +54,19 @@ async fn a_schema_is_told_as_it_is(store: Store) {
     assert!(matches!(schema(&store).await, SchemaState::Foreign(_)));
     store.seed("DROP TABLE schema_migrations").await;
     assert_eq!(schema(&store).await, SchemaState::Absent);
+}
+
+async fn the_newest_run_of_an_owner_is_known(store: Store) {
+    let warehouse = &store.warehouse;
+    let begun = async |owner| warehouse.last_begun(owner).await.expect("an answer");
+    assert_eq!(begun("cli").await, None);
+    for id in ["first", "second"] {
+        store.create_run(id).await;
+        store.finish_run(id).await;
+    }
+    let newest = warehouse.run("second").await.expect("an answer");
+    assert_eq!(begun("cli").await, newest.map(|run| run.created_at));
+    assert_eq!(begun("serve").await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
