@@ -153,10 +153,10 @@ impl Warehouse {
         Ok(runs)
     }
 
-    /// When the newest run of an owner was made, in the database's time.
+    /// When the newest run of an owner began, by its own clock.
     pub async fn last_begun(&self, owner: &str) -> Result<Option<Instant>> {
         let mut tx = self.read().await?;
-        let sql = "SELECT MAX(created_at) FROM runs WHERE owner = $1";
+        let sql = "SELECT MAX(clock_at) FROM runs WHERE owner = $1";
         let row = tx.row(sql, params![owner]).await?;
         tx.commit().await?;
         row.map_or(Ok(None), |row| row.opt_time(0))

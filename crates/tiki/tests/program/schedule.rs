@@ -100,6 +100,31 @@ fn a_new_installation_waits_for_the_next_time() {
 }
 
 #[test]
+fn what_was_lost_of_the_memory_the_ledger_knows() {
+    let shop = shop("0");
+    let tiki = shop.home().with("TIKI_BACKUP_SCHEDULE", "off");
+    tiki.ends(0, &["run", "--owner", "serve"]);
+    for (clock, next, count) in [
+        ("2026-10-31T20:00:00.000Z", "2026-11-01T19:00:00Z", 1),
+        // The night after it was missed, which a new installation would not know.
+        ("2026-11-01T20:00:00.000Z", "2026-11-02T19:00:00Z", 2),
+    ] {
+        std::fs::remove_dir_all(tiki.path("data/serve")).ok();
+        let later = shop
+            .home()
+            .with("TIKI_BACKUP_SCHEDULE", "off")
+            .with("TIKI_DATA_DIR", &tiki.path("data").display().to_string())
+            .with("TIKI_CLOCK", clock);
+        let serve = Serve::start(&later);
+        wait_until("the next night", LIMIT, || {
+            plan(&serve, "run")["at"] == next
+        });
+        assert_eq!(runs(&later).len(), count);
+        assert_eq!(serve.end("TERM").0, Some(0));
+    }
+}
+
+#[test]
 fn without_a_schedule_nothing_is_started_or_kept() {
     let tiki = Tiki::new()
         .with("TIKI_SCHEDULE", "off")
