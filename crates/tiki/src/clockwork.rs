@@ -57,6 +57,8 @@ pub(crate) struct Clockwork {
     context: Context,
     clock: Clock,
     jobs: Vec<Arc<Job>>,
+    /// This program by its path, where a newer one may lie by then.
+    program: PathBuf,
     _alone: Option<File>,
 }
 
@@ -93,10 +95,13 @@ impl Clockwork {
                 .map_err(|error| cannot_remember(&job.file, &error))?;
             jobs.push(Arc::new(job));
         }
+        let program = std::env::current_exe()
+            .map_err(|error| Failure::machine("cannot tell where this program is", &error))?;
         Ok(Self {
             context: context.clone(),
             clock,
             jobs,
+            program,
             _alone: alone,
         })
     }
@@ -201,7 +206,7 @@ impl Clockwork {
 
     /// A process of this program with the settings of this one.
     fn child(&self, arguments: &[&str]) -> io::Result<Child> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(&self.program);
         command.args(arguments);
         command.args(["--parent", &std::process::id().to_string()]);
         if self.context.screen.is_quiet() {
@@ -221,7 +226,8 @@ impl Clockwork {
         }
         command
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            // What it says belongs to the log, its results too.
+            .stdout(Stdio::from(io::stderr()))
             .stderr(Stdio::inherit())
             // Ctrl-C is for this process, which passes it on once.
             .process_group(0)
