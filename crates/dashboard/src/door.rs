@@ -3,6 +3,7 @@
 //! Not here: what is answered (`routes`), how many may come at once (`server`).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -32,51 +33,62 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Which hosts are answered for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Hosts {
     /// Those that name this machine only: whoever makes a browser believe that a name of his is this
     /// machine (DNS rebinding) must not read along.
     Loopback,
+    /// Those too.
+    Named(Arc<[String]>),
     /// Any.
     All,
 }
 
 impl Hosts {
-    /// Those of an address that is listened on.
-    pub(crate) fn of(address: IpAddr) -> Self {
-        if address.is_loopback() {
-            Self::Loopback
-        } else {
-            Self::All
+    /// Those of an address that is listened on, and those that the settings name.
+    pub(crate) fn of(address: IpAddr, named: &[String]) -> Self {
+        match (address.is_loopback(), named) {
+            (true, []) => Self::Loopback,
+            (false, []) => Self::All,
+            (_, named) => Self::Named(named.into()),
         }
     }
 
-    fn takes(self, headers: &HeaderMap) -> bool {
-        let mut named = headers.get_all(HOST).iter();
-        match (self, named.next(), named.next()) {
-            (_, _, Some(_)) | (Self::Loopback, None, _) => false,
-            (Self::All, ..) => true,
-            (Self::Loopback, Some(host), None) => host.to_str().is_ok_and(is_loopback),
+    fn takes(&self, headers: &HeaderMap) -> bool {
+        let mut hosts = headers.get_all(HOST).iter();
+        let (host, another) = (hosts.next(), hosts.next());
+        let name = host.and_then(|host| name(host.to_str().ok()?));
+        match self {
+            _ if another.is_some() => false,
+            Self::All => true,
+            Self::Loopback => name.is_some_and(is_loopback),
+            Self::Named(known) => name.is_some_and(|name| {
+                is_loopback(name) || known.iter().any(|known| known.eq_ignore_ascii_case(name))
+            }),
         }
     }
 }
 
-/// Whether the value of a Host header names this machine.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
+/// The value of a Host header without its port.
+fn name(host: &str) -> Option<&str> {
+    match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((name, port)) if port.is_empty() || port.starts_with(':') => name,
-            _ => return false,
+            Some((name, port)) if port.is_empty() || port.starts_with(':') => Some(name),
+            _ => None,
         },
-        None => host.split(':').next().unwrap_or_default(),
-    };
+        None => host.split(':').next(),
+    }
+}
+
+/// Whether a name is this machine's own.
+fn is_loopback(name: &str) -> bool {
     let ip: Option<IpAddr> = name.parse().ok();
     name.eq_ignore_ascii_case("localhost") || ip.is_some_and(|ip| ip.is_loopback())
 }
 
 /// Stands before every route.
 pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
-    let mut answer = match refusal(hosts, &request) {
+    let mut answer = match refusal(&hosts, &request) {
         Some(refusal) => refusal,
         None => match timeout(REQUEST_LIMIT, next.run(request)).await {
             Ok(answer) => answer,
@@ -90,9 +102,9 @@ pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Ne
     answer
 }
 
-fn refusal(hosts: Hosts, request: &Request) -> Option<Response> {
+fn refusal(hosts: &Hosts, request: &Request) -> Option<Response> {
     if !hosts.takes(request.headers()) {
-        let why = "this server answers for localhost, 127.0.0.1 and [::1] only\n";
+        let why = "this server answers for localhost and the hosts of TIKI_HOSTS only\n";
         return Some(plain(StatusCode::MISDIRECTED_REQUEST, why));
     }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
@@ -126,22 +138,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_this_machine_or_is_not() {
-        for (host, ours) in [
-            ("localhost", true),
-            ("LocalHost:8090", true),
-            ("127.0.0.1:8090", true),
-            ("127.0.0.1", true),
-            ("[::1]:8090", true),
-            ("[::1]", true),
-            ("evil.example:8090", false),
-            ("localhost.evil.example", false),
-            ("127.0.0.1.evil.example", false),
-            ("[::1].evil.example", false),
-            ("192.168.0.7:8090", false),
-            ("", false),
+    fn a_host_is_one_that_is_answered_for_or_is_not() {
+        let (loopback, other) = ([127, 0, 0, 1].into(), [0, 0, 0, 0].into());
+        let named = ["prices.example".to_owned()];
+        let all = [
+            Hosts::of(loopback, &[]),
+            Hosts::of(loopback, &named),
+            Hosts::of(other, &named),
+            Hosts::of(other, &[]),
+        ];
+        for (host, taken) in [
+            ("localhost", [true, true, true, true]),
+            ("LocalHost:8090", [true, true, true, true]),
+            ("127.0.0.1:8090", [true, true, true, true]),
+            ("127.0.0.1", [true, true, true, true]),
+            ("[::1]:8090", [true, true, true, true]),
+            ("[::1]", [true, true, true, true]),
+            ("Prices.example:80", [false, true, true, true]),
+            ("evil.example:8090", [false, false, false, true]),
+            ("localhost.evil.example", [false, false, false, true]),
+            ("prices.example.evil.example", [false, false, false, true]),
+            ("127.0.0.1.evil.example", [false, false, false, true]),
+            ("[::1].evil.example", [false, false, false, true]),
+            ("192.168.0.7:8090", [false, false, false, true]),
+            ("", [false, false, false, true]),
         ] {
-            assert_eq!(is_loopback(host), ours, "{host}");
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+            assert_eq!(
+                all.clone().map(|hosts| hosts.takes(&headers)),
+                taken,
+                "{host}"
+            );
         }
+        let none = all.clone().map(|hosts| hosts.takes(&HeaderMap::new()));
+        assert_eq!(none, [false, false, false, true]);
+        let mut twice = HeaderMap::new();
+        twice.append(HOST, HeaderValue::from_static("localhost"));
+        twice.append(HOST, HeaderValue::from_static("localhost"));
+        assert_eq!(all.map(|hosts| hosts.takes(&twice)), [false; 4]);
     }
 }

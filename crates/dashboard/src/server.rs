@@ -40,16 +40,18 @@ const MAX_HEADERS: usize = 64;
 /// How long after a failed accept (no more files, say) the next is tried.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` ends; then accepts nobody and waits [`DRAIN`] for answers under way.
+/// Serves until `stop` ends; then accepts nobody and waits [`DRAIN`] for answers under way. `hosts` are answered for
+/// besides those that name this machine; without any, an address that is not loopback answers for all.
 ///
 /// # Errors
 /// The listener's address cannot be told.
 pub async fn serve(
     listener: TcpListener,
+    hosts: &[String],
     sources: Sources,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let hosts = Hosts::of(listener.local_addr()?.ip());
+    let hosts = Hosts::of(listener.local_addr()?.ip(), hosts);
     let service = TowerToHyperService::new(routes::router(sources, hosts));
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (ending, ended) = watch::channel(false);

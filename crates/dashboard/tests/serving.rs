@@ -66,7 +66,7 @@ async fn serve(check: Check) -> Server {
         zone: jiff::tz::TimeZone::UTC,
         version: "0",
     };
-    let serving = tokio::spawn(dashboard::serve(listener, sources, async move {
+    let serving = tokio::spawn(dashboard::serve(listener, &[], sources, async move {
         heard.notified().await;
     }));
     Server {

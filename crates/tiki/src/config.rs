@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) lock_timeout: Duration,
     /// Where `tiki serve` listens.
     pub(crate) listen: SocketAddr,
+    /// The hosts that it answers for, besides those that name this machine.
+    pub(crate) hosts: Vec<String>,
     /// When `tiki serve` begins runs; `None`: never.
     pub(crate) schedule: Option<Cron>,
     /// When it makes backups; `None`: never.
@@ -120,6 +122,12 @@ impl Config {
             },
             lock_timeout: read.span("TIKI_LOCK_TIMEOUT")?,
             listen: read.listen("TIKI_LISTEN")?,
+            hosts: read
+                .text("TIKI_HOSTS")?
+                .split(',')
+                .map(|host| host.trim().to_owned())
+                .filter(|host| !host.is_empty())
+                .collect(),
             schedule: read.schedule("TIKI_SCHEDULE")?,
             backup_schedule: read.schedule("TIKI_BACKUP_SCHEDULE")?,
             health: pipeline::health::Limits {

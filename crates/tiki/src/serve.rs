@@ -50,7 +50,9 @@ pub(crate) async fn serve(context: &Context) -> Outcome {
     let sources = sources(&shelf, &clockwork);
     print::line(&format!("http://{bound}"))?;
     context.screen.say("serving the dashboard; Ctrl-C ends it");
-    let served = dashboard::serve(listener, sources, async { stop.heard().await });
+    let served = dashboard::serve(listener, &context.config.hosts, sources, async {
+        stop.heard().await;
+    });
     // Both on this thread, the main one, which lives as long as the process.
     let (served, ()) = tokio::join!(served, clockwork.go());
     served.map_err(|error| cannot_listen(address, &error))?;

@@ -348,15 +348,22 @@ pub(crate) const SETTINGS: &[Setting] = &[
             Kind::Listen,
             "127.0.0.1:8090",
             "where `tiki serve` listens. On a loopback address it answers for the hosts localhost, \
-             127.0.0.1 and [::1] only; on another, put a proxy with a login before it",
+             127.0.0.1 and [::1] and those of TIKI_HOSTS only; on another, put a proxy with a login before it",
         ),
+    ),
+    setting(
+        "TIKI_HOSTS",
+        Kind::Text,
+        "",
+        "hosts, by commas, for which `tiki serve` answers besides localhost, 127.0.0.1 and [::1]; where none is \
+         named it answers for all on an address that is not loopback",
     ),
     setting(
         "TIKI_SCHEDULE",
         Kind::Schedule,
         "0 2 * * *",
         "when `tiki serve` begins a run, in TIKI_TIME_ZONE; off: never, for whoever has Airflow or \
-         cron do it. The DAGs read the same name (an expression only; pause them instead of off)",
+         cron do it. The DAGs read the same name",
     ),
     setting(
         "TIKI_BACKUP_SCHEDULE",

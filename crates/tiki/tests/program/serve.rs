@@ -25,7 +25,11 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn start(tiki: &Tiki) -> Self {
-        let mut command = tiki.command(&["serve", "--listen", "127.0.0.1:0"]);
+        Self::at(tiki, "127.0.0.1:0")
+    }
+
+    fn at(tiki: &Tiki, address: &str) -> Self {
+        let mut command = tiki.command(&["serve", "--listen", address]);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = ChildGuard::spawn(&mut command).expect("tiki");
         let out = child.child().stdout.take().expect("its output");
@@ -46,9 +50,14 @@ impl Serve {
 
     /// The status and the body of an answer.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        self.get_as(&self.host, path)
+    }
+
+    /// The same, by another name of the host.
+    fn get_as(&self, host: &str, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.host).expect("the server");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-        let head = format!("Host: {}\r\nConnection: close", self.host);
+        let head = format!("Host: {host}\r\nConnection: close");
         write!(stream, "GET {path} HTTP/1.1\r\n{head}\r\n\r\n").expect("a request");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
@@ -179,5 +188,19 @@ fn an_address_that_cannot_be_listened_on_is_told() {
     ] {
         let done = tiki.ends(code, &["serve", "--listen", address]);
         assert!(done.err.contains(said), "{address}: {}", done.err);
+    }
+}
+
+#[test]
+fn beyond_loopback_it_answers_for_the_hosts_that_are_named() {
+    let tiki = Tiki::new();
+    let serve = Serve::at(&tiki, "0.0.0.0:0");
+    assert_eq!(serve.get_as("other.example", "/healthz").0, 200);
+    assert_eq!(serve.end("TERM").0, Some(0));
+    let tiki = tiki.with("TIKI_HOSTS", "prices.example, shop.example");
+    let serve = Serve::at(&tiki, "0.0.0.0:0");
+    assert_eq!(serve.get_as("other.example", "/healthz").0, 421);
+    for host in ["localhost", "shop.example:8090", "Prices.example"] {
+        assert_eq!(serve.get_as(host, "/healthz").0, 200, "{host}");
     }
 }
