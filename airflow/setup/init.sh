@@ -22,7 +22,14 @@ for folder in /opt/airflow/logs /opt/airflow/data /opt/airflow/data/backups; do
         refuse "user $(id -u) may not write $folder: set AIRFLOW_UID in .env to the owner of airflow/logs and backups ('id -u'), or change their owner"
 done
 
-tiki migrate
+# A step that was killed a moment ago holds its lease for half a minute still (30).
+for turn in 1 2 3 4 5 6 7 8 9; do
+    code=0
+    tiki migrate || code=$?
+    [[ $code == 30 && $turn != 9 ]] || break
+    sleep 10
+done
+[[ $code == 0 ]] || exit "$code"
 airflow db migrate
 # Asked twice for the password, on standard input: no command line holds it.
 printf '%s\n%s\n' "$_AIRFLOW_WWW_USER_PASSWORD" "$_AIRFLOW_WWW_USER_PASSWORD" |

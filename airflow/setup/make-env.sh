@@ -4,10 +4,11 @@ set -eu
 umask 077
 cd "$(dirname "$0")/../.."
 
-if [ -e .env ]; then
-    echo "error: there is a .env already; it holds the secrets of a database that may exist. Move it away first." >&2
+if [ -e .env ] || [ -L .env ]; then
+    echo "error: there is a .env already. Keep it: new passwords fit only a new database, and a new Fernet key cannot read what the old one encrypted" >&2
     exit 1
 fi
+trap 'rm -f .env.new' EXIT
 bytes() { openssl rand "$@" 2>/dev/null || { echo "error: openssl is needed to make secrets" >&2; exit 1; }; }
 
 while IFS= read -r line; do

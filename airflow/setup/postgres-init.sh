@@ -14,6 +14,13 @@ for name in POSTGRES_PASSWORD AIRFLOW_DB_PASSWORD WAREHOUSE_DB_PASSWORD; do
     fi
 done
 
+case "$POSTGRES_USER" in
+airflow | tiki_app | tiki_reader)
+    echo "error: POSTGRES_USER in .env may not be $POSTGRES_USER: that is a role of its own here" >&2
+    exit 1
+    ;;
+esac
+
 run() { psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" "$@"; }
 
 # The passwords are read from the environment by psql itself: no command line holds them.

@@ -71,7 +71,7 @@ def dag(dag_id: str, schedule: str, doc: str, tags: tuple[str, ...] = (), params
     zone = os.environ.get("TIKI_TIME_ZONE") or "Asia/Ho_Chi_Minh"
     return DAG(
         dag_id,
-        schedule=CronTriggerTimetable(setting(schedule), timezone=zone),
+        schedule=None if setting(schedule) == "off" else CronTriggerTimetable(setting(schedule), timezone=zone),
         catchup=False,
         max_active_runs=1,
         default_args=DEFAULTS,

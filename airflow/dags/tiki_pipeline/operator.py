@@ -39,8 +39,7 @@ class TikiOperator(BaseOperator):
         """Runs it; its exit code decides what becomes of the task."""
         if context["dag_run"].run_type == "backfill":
             raise AirflowFailException("the site has no past: a backfill would store today's prices as those of then")
-        seen = environment(context["params"], self.settings)
-        code, report = self.run_child(["tiki", *self.arguments(context)], seen)
+        code, report = self.run_child(["tiki", *self.arguments(context)], environment(context["params"], self.settings))
         for key in self.step.keys if self.step else ():
             if key in report:
                 context["ti"].xcom_push(key=key, value=report[key])
@@ -58,14 +57,13 @@ class TikiOperator(BaseOperator):
         raise AirflowException(why)
 
     def arguments(self, context: Context) -> list[str]:
-        """The words after `tiki`. No secret is among them: everybody may read a command line."""
+        """The words after `tiki`, without secrets. Clearing gives a task more tries than it had (`--again`)."""
         if not self.step:
             return [str(word) for word in self.what]
         ti, dag_id = context["ti"], context["dag"].dag_id
         words = ["step", self.step.name, "--run", run_id(dag_id, context["run_id"]), "--owner", f"airflow:{dag_id}"]
         words += ["--attempt", str(ti.try_number), "--timeout", "plan", "--parent", str(os.getpid())]
         words += [] if self.shard is None else ["--join", "--shard", str(self.shard)]
-        # Clearing a task gives it more tries than it had.
         return words + (["--again"] if ti.max_tries > (self.retries or 0) else [])
 
     def run_child(self, words: list[str], seen: dict[str, str]) -> tuple[int, dict[str, Any]]:
@@ -83,11 +81,13 @@ class TikiOperator(BaseOperator):
                 (self.log.warning if line.startswith("warning:") else level)("%s", line.rstrip())
             code = self.child.wait()
             out.seek(0)
-            last = (out.read().splitlines() or ["{}"])[-1]
+            lines = out.read().splitlines() or ["{}"]
+        if not self.step:
+            self.log.info("%s", "\n".join(lines))
         try:
-            return code, dict(json.loads(last) if self.step else {})
+            return code, dict(json.loads(lines[-1]) if self.step else {})
         except (ValueError, TypeError):
-            raise AirflowFailException(f"the last line of tiki (exit code {code}) is no report: {last:.200}") from None
+            raise AirflowFailException(f"the last line of tiki (code {code}) is no report: {lines[-1]:.200}") from None
 
     def on_kill(self) -> None:
         """Lets the batch in hand end, then kills."""
