@@ -5,22 +5,14 @@ use crate::{Failure, Outcome, setup};
 use std::path::Path;
 
 pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
-    if arguments != ["check"] {
-        let what = "compose takes the word check".to_owned();
+    if arguments != ["check"] && arguments != ["check", "builder"] {
+        let what = "compose takes the word check, and after it builder".to_owned();
         return Err(Failure::Usage(what));
     }
     setup::docker()?;
     let mut command = cargo(root);
     // In release: the program is put into the images as it is.
-    command.args([
-        "test",
-        "--release",
-        "-p",
-        "tiki",
-        "--test",
-        "compose",
-        "--",
-        "check",
-    ]);
+    command.args(["test", "--release", "-p", "tiki", "--test", "compose", "--"]);
+    command.args(arguments);
     finish(&mut command)
 }

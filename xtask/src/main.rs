@@ -32,7 +32,7 @@ usage: cargo xtask <command>
   tidy [<folder>]          checks the house rules of the source (default: this project)
   torture [...]            the long kill -9 tests, in release; ... goes to the test program
   airflow check [...]      the DAGs in a real Airflow (also a part of test); ...: some of its parts only
-  compose check            the images and Compose files in a Docker engine of its own; needs root, installs Debian's
+  compose check [builder]  the images and Compose files in a Docker engine of its own, as root; builder: only that an image builds the program
   bench <name> [...]       a benchmark; without a name: which there are
 
 exit codes: 0 done, 1 something failed, 2 wrong arguments

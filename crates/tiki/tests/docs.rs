@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+#[path = "docs/compose.rs"]
+mod compose;
 #[path = "docs/dags.rs"]
 mod dags;
 #[path = "docs/samples.rs"]
@@ -289,7 +291,7 @@ fn the_steps_are_those_of_the_program() {
 fn what_a_page_names_exists() {
     let mut help = all_help() + &page("xtask/src/main.rs");
     // Of other programs.
-    help += " --release --require-hashes --no-deps --build --format --no-stream --tail ";
+    help += " --release --require-hashes --no-deps --build --format --no-stream --rm --tail ";
     let known: BTreeSet<String> = commands(&[]).into_iter().collect();
     let of_the_dags = page("airflow/dags/tiki_pipeline/steps.py").replace('"', "`");
     let settings = told(&["config", "show", "--markdown"]) + &of_the_dags;

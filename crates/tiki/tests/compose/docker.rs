@@ -147,6 +147,7 @@ impl Docker {
             )
             .env("DOCKER_CONFIG", self.home.join("config"))
             .env("DOCKER_BUILDKIT", "1")
+            .env("COMPOSE_DOCKER_CLI_BUILD", "1")
             .stdin(Stdio::null());
         command
     }

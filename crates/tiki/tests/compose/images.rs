@@ -6,11 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::docker::{Docker, finish, mirror};
+use crate::docker::{Docker, finish, mirror, said};
 
 const BASE: &str = "debian:bookworm-slim";
 /// An image with nothing but the program, in place of the stage that builds it.
-const PROGRAM: &str = "tiki-program:built";
+pub(crate) const PROGRAM: &str = "tiki-program:built";
+
+/// The image of Rust in place of the official one: Debian's compiler of C, and this machine's toolchain.
+const RUST: &str = r"FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
+COPY toolchain /usr/local/rust
+ENV PATH=/usr/local/rust/bin:/usr/local/bin:/usr/bin:/bin CARGO_HOME=/usr/local/cargo
+";
 
 /// How this machine reaches its packages; a container of it must do the same.
 const WAYS: [&str; 6] = [
@@ -67,33 +74,57 @@ pub(crate) fn bases(docker: &Docker) {
     }
 }
 
-/// Both of ours, with the program that is built already.
-pub(crate) fn ours(docker: &Docker) {
-    let program = docker.folder("program");
-    let place = program.join("usr/local/bin");
+/// The program that is built already, as an image.
+pub(crate) fn program(docker: &Docker) {
+    let folder = docker.folder("program");
+    let place = folder.join("usr/local/bin");
     fs::create_dir_all(&place).expect("a folder");
     let mut strip = Command::new("strip");
     strip.args(["--strip-debug", "-o"]).arg(place.join("tiki"));
     finish(strip.arg(env!("CARGO_BIN_EXE_tiki")));
-    docker.import(&program, PROGRAM);
+    docker.import(&folder, PROGRAM);
+}
+
+/// The stage that builds the program of the source, whole. It takes ten minutes or more; what it makes is asked for
+/// its version.
+pub(crate) fn of_source(docker: &Docker) -> (bool, String) {
+    let folder = docker.folder("rust");
+    let mut sysroot = Command::new("rustc");
+    let (_, toolchain) = said(sysroot.args(["--print", "sysroot"]));
+    let mut copy = Command::new("cp");
+    finish(
+        copy.arg("-rL")
+            .arg(toolchain.trim())
+            .arg(folder.join("toolchain")),
+    );
+    fs::write(folder.join("Dockerfile"), RUST).expect("a file");
+    let rust = "rust:1.95-slim-bookworm";
+    let place = folder.display().to_string();
+    docker.run(&[
+        "build",
+        "--quiet",
+        "--network",
+        "host",
+        "--tag",
+        rust,
+        &place,
+    ]);
+    fs::remove_dir_all(&folder).expect("to remove it");
     let project = project().display().to_string();
-    for (target, name) in [
-        ("tiki", "tiki-data-pipeline"),
-        ("airflow", "tiki-data-pipeline-airflow"),
-    ] {
-        let built = format!("PROGRAM={PROGRAM}");
-        docker.run(&[
-            "build",
-            "--quiet",
-            "--network",
-            "host",
-            "--build-arg",
-            &built,
-            "--target",
-            target,
-            "--tag",
-            name,
-            &project,
-        ]);
+    let (well, text) = docker.try_run(&[
+        "build",
+        "--quiet",
+        "--network",
+        "host",
+        "--target",
+        "tiki",
+        "--tag",
+        "of-source",
+        &project,
+    ]);
+    if well {
+        docker.try_run(&["run", "--rm", "of-source", "--version"])
+    } else {
+        (well, text)
     }
 }

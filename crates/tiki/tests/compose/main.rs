@@ -1,8 +1,10 @@
 //! The Compose files and the images, in a Docker engine of their own: `cargo xtask compose check`. Each check prints
 //! what it saw, and the last line is the sum.
 //!
-//! Not here: the DAGs themselves (`tests/airflow`); the stage of `Dockerfile` that builds the program, which takes the
-//! one that is built already in its place.
+//! The images get the program that is built already; with the word `builder`, nothing but the stage of `Dockerfile`
+//! that builds it is checked.
+//!
+//! Not here: the DAGs themselves (`tests/airflow`).
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -27,7 +29,7 @@ use std::process::ExitCode;
 
 use crate::checks::Checks;
 use crate::docker::{Compose, Docker};
-use crate::stack::Stack;
+use crate::stack::{BUILD, Stack};
 
 fn main() -> ExitCode {
     // `cargo test` runs every test program; this one takes root, Docker and a quarter of an hour.
@@ -35,14 +37,23 @@ fn main() -> ExitCode {
         println!("compose check: not asked for");
         return ExitCode::SUCCESS;
     }
+    let of_source = std::env::args().any(|word| word == "builder");
     let mut checks = Checks::new("compose check");
     let docker = Docker::start();
     docker.add_compose_two();
     checks.say("the Docker engine is up");
     images::bases(&docker);
     checks.say("the base images are made");
-    images::ours(&docker);
-    checks.say("both images are built");
+    if of_source {
+        let (well, text) = images::of_source(&docker);
+        checks.holds(
+            "the program is built of its source",
+            well && text.starts_with("tiki "),
+            text,
+        );
+        return checks.sum();
+    }
+    images::program(&docker);
     let mut stack = Stack::copy(&docker);
     refusals::check(&docker, &mut stack, &mut checks);
     for compose in [Compose::One, Compose::Two] {
@@ -50,11 +61,17 @@ fn main() -> ExitCode {
         let (_, version) = stack.compose(&["version", "--short"]);
         checks.say(&format!("Compose {}", version.trim()));
         if compose == Compose::One {
+            let (well, text) = stack.compose(&["-f", BUILD, "up", "-d", "--build"]);
+            checks.holds("up -d --build", well, text);
+            stack.wait_healthy();
             let (well, text) = stack.compose(&["up", "-d"]);
-            checks.holds("up", well, text);
+            checks.holds("up -d once more", well, text);
             stack.wait_healthy();
             checks.holds("every service is healthy", true, "");
         } else {
+            let (well, text) = stack.compose(&["-f", BUILD, "build"]);
+            checks.holds("build", well, text);
+            refusals::init(&docker, &mut checks);
             checklist::check(&stack, &mut checks);
             kills::bounds(&stack, &mut checks);
             kills::full_cache(&stack, &mut checks);

@@ -9,7 +9,7 @@ use testkit::{free_port, wait_until};
 
 use crate::calendar::not_today;
 use crate::docker::{Compose, Docker, finish, said};
-use crate::images::project;
+use crate::images::{PROGRAM, project};
 
 /// Of docker-compose.yml, without the one that ends by itself.
 pub(crate) const SERVICES: [&str; 7] = [
@@ -23,6 +23,8 @@ pub(crate) const SERVICES: [&str; 7] = [
 ];
 /// Where the worker finds the simulated shop: within its own container.
 pub(crate) const SHOP_PORT: u16 = 8099;
+/// A file beside the two: what must be different where images are built here.
+pub(crate) const BUILD: &str = "build-here.yml";
 /// All is healthy by then, on a busy machine too.
 const UNTIL_HEALTHY: Duration = Duration::from_mins(5);
 
@@ -47,6 +49,8 @@ impl<'a> Stack<'a> {
     pub(crate) fn copy(docker: &'a Docker) -> Self {
         let folder = docker.folder("project");
         let names = [
+            "Dockerfile",
+            ".dockerignore",
             "docker-compose.yml",
             "docker-compose.performance.yml",
             ".env.example",
@@ -57,6 +61,11 @@ impl<'a> Stack<'a> {
             let mut copy = Command::new("cp");
             finish(copy.arg("-r").arg(project().join(name)).arg(&folder));
         }
+        let build = format!("build: {{ network: host, args: {{ PROGRAM: {PROGRAM} }} }}");
+        let services =
+            ["airflow-init", "dashboard"].map(|name| format!("  {name}: {{ {build} }}\n"));
+        let text = format!("services:\n{}", services.concat());
+        fs::write(folder.join(BUILD), text).expect("a file");
         // What a person may have in these is nobody else's business.
         for place in ["airflow/logs", "backups"] {
             drop(fs::remove_dir_all(folder.join(place)));
