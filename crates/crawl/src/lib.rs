@@ -23,6 +23,7 @@ mod page_cache;
 mod permit;
 mod rate;
 mod receive;
+mod redis_facts;
 mod redis_pages;
 mod redis_permits;
 mod redis_ping;
@@ -45,6 +46,7 @@ pub use permit::{
     Taking,
 };
 pub use rate::{LEAST_SPACING, MOST_SPACING, Rate, RateError};
+pub use redis_facts::{RedisFacts, redis_facts};
 pub use redis_pages::{CACHE_PATIENCE, CACHE_PAUSE, CacheError, Lookup, RedisPages, own_database};
 pub use redis_permits::RedisPermits;
 pub use redis_ping::{PingError, ping_redis};

@@ -3,7 +3,8 @@
 use std::io::{Error as IoError, ErrorKind};
 use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, Client, RedisError};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult};
 use tokio::time::timeout;
 
 /// A Redis server that does not answer as it should.
@@ -19,6 +20,18 @@ pub struct PingError {
 /// Asks the server of a `redis://` URL for a `PING`, as the URL's user and in its database, and waits
 /// `patience` at most. Leaves nothing there.
 pub async fn ping_redis(url: &str, patience: Duration) -> Result<(), PingError> {
+    ask_once(url, patience, async |mut connection| {
+        redis::cmd("PING").query_async::<()>(&mut connection).await
+    })
+    .await
+}
+
+/// Asks a server over a connection that ends with the answer, and waits `patience` at most for all of it.
+pub(crate) async fn ask_once<T>(
+    url: &str,
+    patience: Duration,
+    ask: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
+) -> Result<T, PingError> {
     let client = Client::open(url).map_err(|source| PingError {
         at: String::new(),
         source,
@@ -28,10 +41,10 @@ pub async fn ping_redis(url: &str, patience: Duration) -> Result<(), PingError> 
         .set_connection_timeout(Some(patience))
         .set_response_timeout(Some(patience));
     let asked = async {
-        let mut connection = client
+        let connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        redis::cmd("PING").query_async::<()>(&mut connection).await
+        ask(connection).await
     };
     let silent = |_| {
         let text = format!("no answer in {patience:?}");

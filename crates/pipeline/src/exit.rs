@@ -9,6 +9,10 @@ pub enum Exit {
     Machine,
     /// Bad flags, settings, schema or clock.
     Usage,
+    /// Preflight: something failed that is not critical.
+    NeedsFixes,
+    /// Preflight: something critical failed.
+    Blocked,
     /// Done and loaded, but quality is below its limit.
     Quality,
     /// Stopped by the drift gate, nothing loaded.
@@ -32,6 +36,8 @@ impl Exit {
             Self::Done => 0,
             Self::Machine => 1,
             Self::Usage => 2,
+            Self::NeedsFixes => 3,
+            Self::Blocked => 4,
             Self::Quality => 10,
             Self::Drift => 11,
             Self::Refused => 20,
@@ -47,6 +53,8 @@ impl Exit {
         match code {
             0 => Self::Done,
             2 => Self::Usage,
+            3 => Self::NeedsFixes,
+            4 => Self::Blocked,
             10 => Self::Quality,
             11 => Self::Drift,
             20 => Self::Refused,

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crawl::{Breaker, FULL_SHARE, Pace, ping_redis};
-use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use warehouse::{Probe, SchemaState, Warehouse};
 
+use crate::check::words;
+pub use crate::check::{Check, State};
 use crate::error::warehouse_exit;
 use crate::permits::pace_of;
 use crate::site::{CLOCK_MINUTES, chain, check_distance};
@@ -65,50 +66,6 @@ struct Answered {
     ahead_millis: Option<i64>,
     /// The pace, and the database's time in microseconds.
     pace: Option<(Pace, i64)>,
-}
-
-/// Where a line stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// As it should be.
-    Ok,
-    /// It works, and a person should look.
-    Warning,
-    /// It does not work.
-    Failed,
-    /// Not looked at.
-    Skipped,
-}
-
-impl State {
-    /// The word that people see.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// A line of the report.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Check {
-    /// What was looked at.
-    pub name: &'static str,
-    /// How it is.
-    pub state: State,
-    /// What was seen, in words.
-    pub seen: String,
-    /// What it is compared with, in words.
-    pub limit: Option<String>,
-    /// What to do.
-    pub help: Option<String>,
-    /// The exit code that it asks for.
-    #[serde(skip)]
-    exit: Exit,
 }
 
 /// What is too much.
@@ -264,40 +221,6 @@ pub fn judge(
     }
 }
 
-impl Check {
-    fn new(name: &'static str, state: State, seen: impl Into<String>) -> Self {
-        Self {
-            name,
-            state,
-            seen: seen.into(),
-            limit: None,
-            help: None,
-            exit: Exit::Done,
-        }
-    }
-
-    fn failed(name: &'static str, exit: Exit, seen: impl Into<String>) -> Self {
-        Self {
-            exit,
-            ..Self::new(name, State::Failed, seen)
-        }
-    }
-
-    fn limit(self, limit: impl Into<String>) -> Self {
-        Self {
-            limit: Some(limit.into()),
-            ..self
-        }
-    }
-
-    fn help(self, help: impl Into<String>) -> Self {
-        Self {
-            help: Some(help.into()),
-            ..self
-        }
-    }
-}
-
 fn warehouse(
     seen: &Seen,
     asked: &Asked,
@@ -429,18 +352,6 @@ fn pace(answered: &Answered) -> Check {
             let percent = u32::from(pace.share(*now)) * 100 / u32::from(FULL_SHARE);
             Check::new(name, State::Ok, format!("{percent} % of the rate"))
         }
-    }
-}
-
-/// A length of time in words.
-fn words(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0 => format!("{} ms", time.as_millis()),
-        1..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
     }
 }
 

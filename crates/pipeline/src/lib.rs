@@ -6,6 +6,7 @@
 //! Not here: SQL (`warehouse`), HTTP (`crawl`), what a record is (`catalog`), printing and the
 //! environment (`tiki`).
 
+mod check;
 mod clock;
 mod crawl_categories;
 mod crawl_product_details;
@@ -22,6 +23,7 @@ mod load_products;
 mod outage;
 mod permits;
 mod plan;
+pub mod preflight;
 mod process;
 mod progress;
 mod report;
@@ -36,6 +38,7 @@ mod steps;
 mod stop;
 mod transform_products;
 
+pub use check::{Check, State};
 pub use clock::Clock;
 pub use error::{Error, Result};
 pub use exit::Exit;
@@ -48,7 +51,7 @@ pub use schedule::{Cron, Due, Memory, PAUSES, Schedule};
 pub use scope::Scope;
 pub use second_way::SourceChoice;
 pub use settings::{Keep, Settings};
-pub use site::Site;
+pub use site::{Site, chain};
 pub use step::Step;
 pub use steps::{Pipeline, StepRequest};
 pub use stop::Stop;

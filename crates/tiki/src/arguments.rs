@@ -3,6 +3,7 @@
 //! Not here: what it does (a module for each command).
 
 mod backup;
+mod preflight;
 mod reading;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::backup::*;
+pub(crate) use self::preflight::*;
 pub(crate) use self::reading::*;
 
 use crate::value::parse_span;
@@ -20,7 +22,7 @@ Begin with:
   tiki products search 'binh giu nhiet' --demo
   tiki run                      https://tiki.vn, politely (see `tiki plan`)
 
-Exit codes: 0 done, 1 this machine, 2 bad flags or settings, 10 loaded but below the quality limit, \
+Exit codes: 0 done, 1 this machine, 2 bad flags or settings, 3 and 4 not ready (preflight), 10 loaded but below the quality limit, \
 11 stopped by drift, 20 the site refuses, 30 warehouse unreachable or held, 70 a bug, 99 nothing to do, \
 130 interrupted (the work is kept).";
 
@@ -94,6 +96,8 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Whether all is well: a probe for machines and people, which changes nothing
     Health(HealthArguments),
+    /// The pre-deployment checklist: Ready, Needs Fixes or Blocked
+    Preflight(PreflightArguments),
     /// Every table and column: what it holds and where it comes from
     Schema(SchemaArguments),
     /// Bring the warehouse's schema up to date

@@ -32,6 +32,7 @@ mod next;
 mod open;
 mod parent;
 mod plan;
+mod preflight;
 mod print;
 mod progress;
 mod rejections;
@@ -175,6 +176,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Sql(arguments) => sql::sql(context, &arguments).await,
         Command::Backup(arguments) => backup::backup(context, arguments).await,
         Command::Health(arguments) => health::health(context, arguments.output).await,
+        Command::Preflight(arguments) => preflight::preflight(context, &arguments).await,
         Command::Schema(arguments) => schema::show(&arguments),
         Command::Migrate(reading) => open::migrate(context, reading.demo).await,
         Command::Config(ConfigCommand::Show { json, markdown }) => {

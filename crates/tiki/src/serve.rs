@@ -211,6 +211,7 @@ fn words(exit: Exit) -> Option<&'static str> {
         Exit::Done | Exit::Nothing => return None,
         Exit::Machine => "this machine failed",
         Exit::Usage => "wrong settings, schema or clock",
+        Exit::NeedsFixes | Exit::Blocked => "not ready to be deployed",
         Exit::Quality => "loaded, below the quality limit",
         Exit::Drift => "what the site sends has changed its shape",
         Exit::Refused => "the site refused",

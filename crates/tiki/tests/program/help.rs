@@ -24,6 +24,7 @@ const COMMANDS: &[&[&str]] = &[
     &["rejections", "show"],
     &["export"],
     &["health"],
+    &["preflight"],
     &["serve"],
     &["schema"],
     &["sql"],

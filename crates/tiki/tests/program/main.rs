@@ -22,6 +22,7 @@ mod help;
 mod interruption;
 mod outage;
 mod postgres;
+mod preflight;
 mod readers;
 mod rejections;
 mod runbook;

@@ -1,0 +1,25 @@
+//! What can be typed of the pre-deployment checklist.
+
+use clap::Args;
+
+const PREFLIGHT_AFTER: &str = "\
+Examples:
+  tiki preflight                              all of it, in half a minute
+  tiki preflight --section 8 --section 9      database and Redis alone
+
+The sections are those of docs/CHECKLIST.md, which says what each looks at. The warehouse is only looked at, and \
+the site is not asked. What is not in use here (Docker, Airflow, Redis, PostgreSQL) is skipped.
+
+Exit codes: 0 Ready, 3 Needs Fixes (something failed after section 17), 4 Blocked (something failed up to it).";
+
+/// Of `tiki preflight`.
+#[derive(Debug, Args)]
+#[command(after_help = PREFLIGHT_AFTER)]
+pub(crate) struct PreflightArguments {
+    /// Only this section of the checklist (may be repeated)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=25))]
+    pub(crate) section: Vec<u8>,
+    /// JSON, for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}

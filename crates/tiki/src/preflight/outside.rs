@@ -1,0 +1,96 @@
+//! Other programs: asked with a limit of time and of what they may say.
+//!
+//! Not here: what is asked (`project`).
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// How long a program may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The most that is read of what it says.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What a program said that ended well; else why it did not, in a line.
+pub(super) async fn ask(
+    program: &str,
+    arguments: &[&str],
+    folder: &Path,
+) -> Result<String, String> {
+    let asked = timeout(PATIENCE, run(program, arguments, folder));
+    let silent = |_| Err(format!("{program} did not answer in {PATIENCE:?}"));
+    asked.await.unwrap_or_else(silent)
+}
+
+async fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => format!("{program} is not installed"),
+        _ => format!("cannot run {program}: {error}"),
+    };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        // In words that can be read, and without writing to what is looked at.
+        .envs([("LC_ALL", "C"), ("GIT_OPTIONAL_LOCKS", "0")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let read_out = async {
+        match stdout {
+            Some(stream) => stream.take(MAX_BYTES).read_to_end(&mut out).await,
+            None => Ok(0),
+        }
+    };
+    let read_err = async {
+        match stderr {
+            Some(stream) => stream.take(MAX_BYTES).read_to_end(&mut err).await,
+            None => Ok(0),
+        }
+    };
+    let (read_out, read_err) = tokio::join!(read_out, read_err);
+    read_out.and(read_err).map_err(failed)?;
+    let status = child.wait().await.map_err(failed)?;
+    if status.success() {
+        return Ok(String::from_utf8_lossy(&out).into_owned());
+    }
+    let err = String::from_utf8_lossy(&err);
+    let why = err.lines().map(str::trim).find(|line| !line.is_empty());
+    let why: String = why
+        .unwrap_or("it does not say why")
+        .chars()
+        .take(300)
+        .collect();
+    Err(format!("{program} failed: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_answers_fails_or_is_not_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shell = async |text: &str| ask("sh", &["-c", text], folder.path()).await;
+        assert_eq!(shell("echo 1.2").await.as_deref(), Ok("1.2\n"));
+        let failed = shell("echo; echo no >&2; exit 3").await;
+        assert_eq!(failed, Err("sh failed: no".into()));
+        let absent = ask("tiki-is-no-such-program", &[], folder.path()).await;
+        assert_eq!(
+            absent,
+            Err("tiki-is-no-such-program is not installed".into())
+        );
+        let much = shell("head -c 5000000 /dev/zero").await;
+        assert!(much.is_err(), "more than is read is no answer");
+    }
+}

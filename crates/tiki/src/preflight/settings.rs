@@ -1,0 +1,48 @@
+//! Sections 19 and 20 as far as they are settings.
+
+use pipeline::{Check, State};
+
+use crate::Context;
+
+/// The checklist's settings of its small test run: categories, and products of each.
+pub(super) const SMALL_RUN: (i64, i64) = (2, 10);
+
+/// Section 19: what a run takes, as the settings say. A setting that stayed at the test run's is told.
+pub(super) fn scale(context: &Context) -> Check {
+    let config = &context.config;
+    let many = |number: i64, what: &str| match number {
+        0 => format!("all {what}"),
+        number => format!("{number} {what}"),
+    };
+    let seen = format!(
+        "{}, {} of each, {} requests in flight, {} s between two",
+        many(config.max_categories, "categories"),
+        many(config.max_products, "products"),
+        config.pipeline.workers,
+        config.rate
+    );
+    if (config.max_categories, config.max_products) == SMALL_RUN {
+        return Check::new("scale", State::Warning, seen)
+            .help("these are still the test run's: set TIKI_MAX_CATEGORIES and TIKI_MAX_PRODUCTS_PER_CATEGORY");
+    }
+    Check::new("scale", State::Ok, seen)
+}
+
+/// Section 20: whether `tiki serve` makes backups on time.
+pub(super) fn backup_schedule(context: &Context) -> Check {
+    let name = "backup-schedule";
+    let resolved = context.resolved.all.iter();
+    let text = resolved
+        .filter(|effective| effective.setting.name == "TIKI_BACKUP_SCHEDULE")
+        .map(|effective| effective.text.clone())
+        .next();
+    match (&context.config.backup_schedule, text) {
+        (Some(_), Some(text)) => Check::new(
+            name,
+            State::Ok,
+            format!("{text}, by `tiki serve` or the DAG tiki_backup"),
+        ),
+        _ => Check::new(name, State::Warning, "TIKI_BACKUP_SCHEDULE is off")
+            .help("does the DAG tiki_backup or cron make backups? Else set TIKI_BACKUP_SCHEDULE"),
+    }
+}

@@ -1,0 +1,82 @@
+//! Warehouse, Redis and backups as sections 8, 9, 12, 18, 20 and 25 look at them. Makes and changes
+//! nothing.
+//!
+//! Not here: what is made of it (`pipeline::preflight::servers`).
+
+use std::time::Duration;
+
+use catalog::Instant;
+use pipeline::health::PATIENCE;
+use pipeline::preflight::servers::{Answered, Backups, Database, Redis};
+use pipeline::{Clock, chain};
+use tokio::time::timeout;
+use warehouse::{SchemaState, Warehouse};
+
+use crate::failure::warehouse_help;
+use crate::{Context, open};
+
+/// The warehouse of the settings.
+pub(super) async fn database(context: &Context) -> Database {
+    let open = open::to_look(context, false, PATIENCE);
+    // In a task of its own: a disk that hangs holds the thread that waits for it.
+    let task = tokio::spawn(async move {
+        match open.await? {
+            Some(warehouse) => inspect(&warehouse).await.map(Some),
+            None => Ok(None),
+        }
+    });
+    match timeout(PATIENCE * 2, task).await {
+        Ok(Ok(Ok(Some(answered)))) => Database::Answered(Box::new(answered)),
+        Ok(Ok(Ok(None))) => Database::Absent,
+        Ok(Ok(Err(error))) => {
+            let help = warehouse_help(&error).map(str::to_owned);
+            Database::Failed(chain(&error), help)
+        }
+        Ok(Err(error)) => Database::Failed(error.to_string(), None),
+        Err(_) => Database::Failed(format!("no answer in {:?}", PATIENCE * 2), None),
+    }
+}
+
+async fn inspect(warehouse: &Warehouse) -> warehouse::Result<Answered> {
+    let inventory = warehouse.inventory().await?;
+    let schema = warehouse.probe().await?.schema;
+    // Somebody may have removed the table by hand.
+    let is_there = inventory.tables.iter().any(|name| name == "products");
+    let has_products = match schema {
+        SchemaState::Current(_) if is_there => warehouse.has_products().await?,
+        _ => false,
+    };
+    Ok(Answered {
+        address: warehouse.address().to_owned(),
+        is_postgres: warehouse.is_postgres(),
+        schema,
+        inventory,
+        has_products,
+    })
+}
+
+/// Redis of the settings.
+pub(super) async fn redis(context: &Context) -> Redis {
+    let url = context.config.redis_url.as_deref()?;
+    let facts = crawl::redis_facts(url, PATIENCE).await;
+    Some(facts.map_err(|error| chain(&error)))
+}
+
+/// The age of the newest proven backup of the warehouse of the settings.
+pub(super) async fn backups(context: &Context) -> Backups {
+    let known = open::backups(context, false).map_err(|failure| failure.line())?;
+    let list = tokio::task::spawn_blocking(move || known.list());
+    let listed = timeout(PATIENCE, list).await;
+    let listed = listed.map_err(|_| format!("no answer in {PATIENCE:?}"))?;
+    let listed = listed.map_err(|error| error.to_string())?;
+    let listed = listed.map_err(|error| chain(&error))?;
+    let proven = listed.backups.iter().rev().find(|backup| {
+        // A proof of data that is not there any more is none.
+        backup.is_complete && backup.manifest.verified_at.is_some()
+    });
+    let now: Instant = Clock::System.now();
+    Ok(proven.map(|backup| {
+        let age = now.millis_since(backup.manifest.created()).max(0);
+        Duration::from_millis(age.unsigned_abs())
+    }))
+}
