@@ -52,3 +52,4 @@ pub use redis_permits::RedisPermits;
 pub use redis_ping::{PingError, ping_redis};
 pub use robots::{ROBOTS_FRESH, ROBOTS_MAX_BYTES, Robots, RobotsError};
 pub use settings::Settings;
+pub use tls::client_config as tls_config;

@@ -9,7 +9,7 @@ use catalog::{FieldShape, FieldShapes, Finding, Shapes};
 use warehouse::{DriftRow, Run, RunState, ShapeRow};
 
 use crate::steps::Work;
-use crate::{Error, Exit, Pipeline, Result, RunReport, Step};
+use crate::{Error, Exit, Pipeline, Result, RunReport, Step, alerts};
 
 /// Findings that a message names at most.
 const NAMED: usize = 5;
@@ -49,8 +49,10 @@ impl Work<'_> {
         let seen: Vec<String> = rows.iter().take(NAMED).map(in_words).collect();
         let stops = rows.iter().any(|row| row.stops);
         if stops && self.settings().drift_stops {
+            let rules = &self.settings().alerts;
+            let alert = alerts::held(self.run, &seen, rules).map(|notice| rules.alert(notice));
             warehouse
-                .hold_run(&self.attempt, Exit::Drift.code().into())
+                .hold_run(&self.attempt, Exit::Drift.code().into(), alert.as_ref())
                 .await?;
             let run = self.run.id.clone();
             return Err(Error::Drift { run, seen });

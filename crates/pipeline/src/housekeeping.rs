@@ -177,11 +177,18 @@ impl Work<'_> {
         );
         let counts = serde_json::to_value(&totals)
             .map_err(|error| Error::Bug(format!("counts cannot be printed: {error}")))?;
+        let rules = &self.settings().alerts;
+        // The end of the run, which comes next, writes it to the outbox.
+        let sent_to: &[String] = if rules.tells && rules.reports {
+            &rules.channels
+        } else {
+            &[]
+        };
         let notification = json!({
             "run_id": self.run.id,
             "text": text,
             "totals": counts,
-            "sent_to": [],
+            "sent_to": sent_to,
         });
         Ok(keys([("notification", notification)]))
     }

@@ -6,6 +6,7 @@
 //! Not here: SQL (`warehouse`), HTTP (`crawl`), what a record is (`catalog`), printing and the
 //! environment (`tiki`).
 
+pub mod alerts;
 mod check;
 mod clock;
 mod crawl_categories;

@@ -111,7 +111,11 @@ impl Pipeline {
                 return false;
             }
             self.pause(&mut wait, left).await;
-            match self.warehouse().end_attempt(&work.attempt, failed).await {
+            match self
+                .warehouse()
+                .end_attempt(&work.attempt, failed, None)
+                .await
+            {
                 Ok(()) => {
                     self.tell(Event::Warning("the warehouse answers again".to_owned()));
                     return true;

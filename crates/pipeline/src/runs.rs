@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use warehouse::{NewRun, Run, RunState};
+use warehouse::{Identities, NewAlert, NewRun, Run, RunState};
 
 use crate::report::seconds;
 use crate::{
-    Error, Event, Exit, Pipeline, Result, RunReport, Scope, Step, StepReport, StepRequest,
+    Error, Event, Exit, Pipeline, Result, RunReport, Scope, Step, StepReport, StepRequest, alerts,
+    disk,
 };
 
 /// A run without a commit for so long is not active any more.
@@ -218,11 +219,54 @@ impl Pipeline {
             let text = serde_json::to_string(&totals)
                 .map_err(|error| Error::Bug(format!("counts cannot be printed: {error}")))?;
             let code = exit.code().into();
-            let ended = self.warehouse().finish_run(&run.id, state, code, &text);
+            let alert = self.alert(run, state, exit, &totals).await?;
+            let ended = self
+                .warehouse()
+                .finish_run(&run.id, state, code, &text, alert.as_ref());
             Ok(ended.await?)
         })
         .await?;
         self.patiently(async |_| self.report(&run.id).await).await
+    }
+
+    /// What is told of a run that ends.
+    async fn alert(
+        &self,
+        run: &Run,
+        state: RunState,
+        exit: Exit,
+        totals: &Identities,
+    ) -> Result<Option<NewAlert>> {
+        let (warehouse, rules) = (self.warehouse(), &self.settings().alerts);
+        if !rules.tells {
+            return Ok(None);
+        }
+        let past = warehouse.past_totals(&run.id, &run.scope_key, alerts::PAST_RUNS);
+        let listed = |text: &String| {
+            let totals: Value = serde_json::from_str(text).ok()?;
+            totals["products"]["listed"].as_i64()
+        };
+        let past_listed = past.await?.iter().filter_map(listed).collect();
+        let probe = warehouse.probe().await?;
+        let reports = self.report(&run.id).await?.steps;
+        let number = |step: Step, key: &str, field: &str| {
+            let report = reports.iter().find(|report| report.step == step.name());
+            report.and_then(|report| report.number(key, field))
+        };
+        let space = disk::space(&self.settings().data_dir).ok();
+        let ended = alerts::Ended {
+            run,
+            state,
+            exit,
+            totals: totals.clone(),
+            past_listed,
+            rate: number(Step::CrawlProductDetails, "crawl_stats", "rate"),
+            hit_rate: number(Step::GetCacheStats, "cache_stats", "hit_rate"),
+            last_good: probe.last_good.map(|good| good.finished_at),
+            now: probe.time,
+            free_bytes: space.map(|space| space.free),
+        };
+        Ok(alerts::ended(&ended, rules).map(|notice| rules.alert(notice)))
     }
 
     async fn patiently_find(&self, id: &str) -> Result<Option<Run>> {

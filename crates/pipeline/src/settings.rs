@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::alerts::Rules;
+
 /// How long things are kept, in days.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep {
@@ -47,6 +49,8 @@ pub struct Settings {
     pub batch: i64,
     /// How long things are kept.
     pub keep: Keep,
+    /// What is told to whom.
+    pub alerts: Rules,
     /// Files of this program.
     pub data_dir: PathBuf,
     /// The time zone of days in reports.
@@ -84,6 +88,7 @@ impl Settings {
                 listings_days: 30,
                 ledger_days: 400,
             },
+            alerts: Rules::default(),
             data_dir,
             zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(7)),
         }

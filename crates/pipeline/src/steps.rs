@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use warehouse::{Attempt, AttemptRequest, Run, RunState, Warehouse};
+use warehouse::{Attempt, AttemptRequest, NewAlert, Run, RunState, Warehouse};
 
 use crate::outage::{Outages, is_outage};
 use crate::report::round3;
 use crate::site::check_database_clock;
 use crate::{
     Clock, Error, Event, Exit, Listener, Result, Scope, Settings, Site, Step, StepReport, Stop,
-    process,
+    alerts, process,
 };
 
 /// How often a lease is prolonged; a third of its length.
@@ -314,7 +314,11 @@ impl Pipeline {
                     // One try: else the lease ends by itself, or with this process.
                     let seen = crate::site::chain(error);
                     let failed = Some((error.exit().code().into(), seen.as_str()));
-                    drop(self.warehouse.end_attempt(&work.attempt, failed).await);
+                    let alert = work.alert(request.step, error);
+                    let ended = self
+                        .warehouse
+                        .end_attempt(&work.attempt, failed, alert.as_ref());
+                    drop(ended.await);
                     return outcome;
                 }
                 // The answer that it was closed may be all that was lost.
@@ -392,9 +396,15 @@ impl Pipeline {
     async fn end(&self, work: &Work<'_>, error: Option<&Error>) -> Result<()> {
         let seen = error.map(|error| (error.exit().code().into(), crate::site::chain(error)));
         let failed = seen.as_ref().map(|(code, text)| (*code, text.as_str()));
+        let step = Step::parse(&work.attempt.step);
+        let alert = error
+            .zip(step)
+            .and_then(|(error, step)| work.alert(step, error));
         let ended = self
             .patiently(async |_| {
-                let ended = self.warehouse.end_attempt(&work.attempt, failed);
+                let ended = self
+                    .warehouse
+                    .end_attempt(&work.attempt, failed, alert.as_ref());
                 Ok(ended.await?)
             })
             .await;
@@ -425,6 +435,19 @@ impl Work<'_> {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.pipeline.settings
+    }
+
+    /// What is told of its failing.
+    fn alert(&self, step: Step, error: &Error) -> Option<NewAlert> {
+        let seen = crate::site::chain(error);
+        let failed = alerts::Failed {
+            run: self.run,
+            step,
+            exit: error.exit(),
+            seen: &seen,
+        };
+        let rules = &self.settings().alerts;
+        alerts::failed(&failed, rules).map(|notice| rules.alert(notice))
     }
 
     /// Whether to stop before the next batch.

@@ -2,6 +2,7 @@
 //!
 //! Not here: what it does (a module for each command).
 
+mod alerts;
 mod backup;
 mod preflight;
 mod reading;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::alerts::*;
 pub(crate) use self::backup::*;
 pub(crate) use self::preflight::*;
 pub(crate) use self::reading::*;
@@ -90,6 +92,8 @@ pub(crate) enum Command {
     Export(ExportArguments),
     /// Ask the warehouse a question of your own (reading only)
     Sql(SqlArguments),
+    /// Alerts: what was told and to whom, a test of every channel, telling again
+    Alerts(AlertsArguments),
     /// Backups: make, list, prove, restore and thin them out
     Backup(BackupArguments),
     /// Serve the dashboard and its API, and begin runs and backups on time, until Ctrl-C

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use catalog::Instant;
 use jiff::tz::TimeZone;
+use pipeline::alerts::{Channel, Rules};
 use pipeline::{Cron, Exit, Keep, Settings};
+use url::Url;
 use warehouse::PoolLimits;
 
 use crate::failure::Failure;
@@ -70,12 +72,44 @@ pub(crate) struct Config {
     pub(crate) backup_schedule: Option<Cron>,
     /// What `tiki health` calls too much.
     pub(crate) health: pipeline::health::Limits,
+    /// Where alerts go.
+    pub(crate) hooks: Hooks,
     /// A filter of log lines.
     pub(crate) log: String,
     /// As JSON.
     pub(crate) log_json: bool,
     /// How runs work.
     pub(crate) pipeline: Settings,
+}
+
+/// The addresses of the channels of alerts.
+#[derive(Clone, Debug)]
+pub(crate) struct Hooks {
+    slack: Option<Url>,
+    discord: Option<Url>,
+    webhook: Option<Url>,
+    /// Signs what goes to `webhook`.
+    key: Option<String>,
+}
+
+impl Hooks {
+    /// The channels that are set.
+    pub(crate) fn channels(&self) -> Vec<Channel> {
+        let Self {
+            slack,
+            discord,
+            webhook,
+            key,
+        } = self.clone();
+        [
+            slack.map(Channel::Slack),
+            discord.map(Channel::Discord),
+            webhook.map(|url| Channel::Webhook(url, key)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
 }
 
 impl Config {
@@ -134,6 +168,7 @@ impl Config {
                 run_age: read.span("TIKI_MAX_RUN_AGE")?,
                 free_bytes: read.whole("TIKI_MIN_FREE_DISK")?.unsigned_abs() << 20,
             },
+            hooks: read.hooks()?,
             log: read.text("TIKI_LOG")?,
             log_json: read.text("TIKI_LOG_FORMAT")? == "json",
             pipeline: read.pipeline(data_dir.clone())?,
@@ -214,8 +249,40 @@ impl Read<'_> {
                 listings_days: self.whole("TIKI_KEEP_LISTINGS")?,
                 ledger_days: self.whole("TIKI_KEEP_LEDGER")?,
             },
+            alerts: self.rules()?,
             zone: self.zone("TIKI_TIME_ZONE")?,
             ..Settings::new(data_dir)
+        })
+    }
+
+    fn hooks(&self) -> Result<Hooks, Failure> {
+        Ok(Hooks {
+            slack: self.hook("TIKI_ALERT_SLACK_URL")?,
+            discord: self.hook("TIKI_ALERT_DISCORD_URL")?,
+            webhook: self.hook("TIKI_ALERT_WEBHOOK_URL")?,
+            key: Some(self.text("TIKI_ALERT_WEBHOOK_SECRET")?).filter(|text| !text.is_empty()),
+        })
+    }
+
+    fn rules(&self) -> Result<Rules, Failure> {
+        let channels = self.hooks()?.channels();
+        Ok(Rules {
+            tells: true,
+            channels: channels
+                .iter()
+                .map(|channel| channel.name().to_owned())
+                .collect(),
+            window: self.span("TIKI_ALERT_WINDOW")?,
+            exits: self.ids("TIKI_ALERT_EXITS")?,
+            rejected_percent: self.number("TIKI_ALERT_REJECTED_PERCENT")?,
+            unfetched_percent: self.number("TIKI_ALERT_UNFETCHED_PERCENT")?,
+            items_percent: self.number("TIKI_ALERT_ITEMS_PERCENT")?,
+            rate: self.number("TIKI_ALERT_MIN_RATE")?,
+            hit_rate: self.number("TIKI_ALERT_MIN_HIT_RATE")?,
+            run_age: self.span("TIKI_MAX_RUN_AGE")?,
+            free_bytes: self.whole("TIKI_MIN_FREE_DISK")?.unsigned_abs() << 20,
+            reports: self.text("TIKI_ALERT_REPORT")? == "always",
+            hide: crate::secret::masked,
         })
     }
 
@@ -239,7 +306,7 @@ macro_rules! readers {
 readers!(text: Text => String, whole: Whole => i64, number: Number => f64, span: Span => Duration,
     ids: Ids => Vec<i64>, zone: Zone => TimeZone, clock: Clock => Option<Instant>,
     origin: Origin => crawl::Origin, listen: Listen => SocketAddr,
-    schedule: Schedule => Option<Cron>);
+    schedule: Schedule => Option<Cron>, hook: Hook => Option<Url>);
 
 #[cfg(test)]
 mod tests {
@@ -289,10 +356,12 @@ mod tests {
                 "TIKI_DATABASE_URL" => "postgres://h/d",
                 "TIKI_REDIS_URL" => "redis://h/3",
                 "TIKI_CATEGORIES" | "TIKI_EXCLUDE_CATEGORIES" => "1846",
-                "TIKI_DETAILS" => "always",
+                "TIKI_DETAILS" | "TIKI_ALERT_REPORT" => "always",
                 "TIKI_TIME_ZONE" => "UTC",
                 "TIKI_SCHEDULE" | "TIKI_BACKUP_SCHEDULE" => "off",
                 "TIKI_LISTEN" => "[::1]:0",
+                "TIKI_ALERT_WINDOW" => "11s",
+                name if name.starts_with("TIKI_ALERT_") && name.ends_with("_URL") => "https://h/x",
                 "TIKI_LOG" => "debug",
                 "TIKI_LOG_FORMAT" => "json",
                 "TIKI_CLOCK" => "2026-11-24T19:00:00.000Z",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 use crate::secret::{HIDDEN, masked};
 use crate::setting::{SETTINGS, Setting};
+use crate::value::Kind;
 
 /// The largest `tiki.toml` and the largest file of a secret.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -67,6 +68,10 @@ pub(crate) struct Effective {
 impl Effective {
     /// The value as it may be shown.
     pub(crate) fn shown(&self) -> String {
+        let hidden = matches!(self.setting.kind, Kind::Secret | Kind::Hook { .. });
+        if hidden && !self.text.is_empty() {
+            return HIDDEN.into();
+        }
         match masked(&self.text) {
             shown if self.setting.secret && !shown.contains("://") && !self.text.is_empty() => {
                 // A path of SQLite is no secret; anything else that is no URL may be one.

@@ -15,6 +15,7 @@
     reason = "a flag of the command line is a bool"
 )]
 
+mod alerts;
 mod arguments;
 mod backup;
 mod browse;
@@ -174,6 +175,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Drift(arguments) => drift::drift(context, arguments).await,
         Command::Export(arguments) => export::export(context, &arguments).await,
         Command::Sql(arguments) => sql::sql(context, &arguments).await,
+        Command::Alerts(arguments) => alerts::alerts(context, arguments).await,
         Command::Backup(arguments) => backup::backup(context, arguments).await,
         Command::Health(arguments) => health::health(context, arguments.output).await,
         Command::Preflight(arguments) => preflight::preflight(context, &arguments).await,

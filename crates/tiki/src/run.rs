@@ -2,7 +2,7 @@
 //!
 //! Not here: the demo (`demo`), one step (`step`).
 
-use pipeline::{Exit, Pipeline, RunRequest, Step};
+use pipeline::{Exit, Pipeline, RunReport, RunRequest, Step};
 use warehouse::{Run, Warehouse};
 
 use crate::arguments::RunArguments;
@@ -10,7 +10,7 @@ use crate::failure::{Failure, Outcome};
 use crate::progress::{Follow, Progress};
 use crate::step::check_owner;
 use crate::way::{self, Way};
-use crate::{Context, estimate, interrupt, next, open, print, report};
+use crate::{Context, alerts, estimate, interrupt, next, open, print, report};
 
 /// Who begins runs from the command line.
 pub(crate) const OWNER: &str = "cli";
@@ -79,11 +79,21 @@ pub(crate) async fn finish(
 ) -> Outcome {
     let done = pipeline.run(run).await;
     progress.clear();
-    let report = done?;
+    let outcome = match done {
+        Ok(report) => show(context, pipeline, &report, shown).await,
+        Err(error) => Err(error.into()),
+    };
+    if !shown.demo {
+        alerts::send(context, pipeline.warehouse()).await;
+    }
+    outcome
+}
+
+async fn show(context: &Context, pipeline: &Pipeline, report: &RunReport, shown: Shown) -> Outcome {
     if shown.json {
-        print::json(&report)?;
+        print::json(report)?;
     } else {
-        print::text(&report::people(&report))?;
+        print::text(&report::people(report))?;
         next::show(context, pipeline.warehouse(), shown.demo).await?;
     }
     Ok(Exit::from_code(report.exit_code))

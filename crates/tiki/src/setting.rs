@@ -376,14 +376,92 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "TIKI_MAX_RUN_AGE",
         span(1, 3650 * DAY),
         "36h",
-        "how long ago the last run that ended with 0 may have ended before `tiki health` warns",
+        "how long ago the last run that ended with 0 may have ended before `tiki health` warns, and the \
+         alert of a run that is not good says so",
     ),
     setting(
         "TIKI_MIN_FREE_DISK",
         whole(0, MANY),
         "1000",
         "megabytes that must be free on the disks of the data folder and of an SQLite warehouse, or \
-         `tiki health` fails",
+         `tiki health` fails; with fewer on that of the data folder at the end of a run there is an alert",
+    ),
+    secret(setting(
+        "TIKI_ALERT_SLACK_URL",
+        Kind::Hook { plain: false },
+        "",
+        "alerts to Slack: the address of an incoming webhook",
+    )),
+    secret(setting(
+        "TIKI_ALERT_DISCORD_URL",
+        Kind::Hook { plain: false },
+        "",
+        "alerts to Discord: the address of a channel's webhook",
+    )),
+    secret(setting(
+        "TIKI_ALERT_WEBHOOK_URL",
+        Kind::Hook { plain: true },
+        "",
+        "alerts to any other receiver: an address that takes JSON by POST",
+    )),
+    secret(setting(
+        "TIKI_ALERT_WEBHOOK_SECRET",
+        Kind::Secret,
+        "",
+        "what these are signed with: the header X-Tiki-Signature is sha256= and the HMAC-SHA256 of \
+         X-Tiki-Timestamp, a dot and the body (none: no signature)",
+    )),
+    setting(
+        "TIKI_ALERT_EXITS",
+        Kind::Exits,
+        "1,2,10,11,20,30,70",
+        "exit codes of a run or of one of its steps that are told",
+    ),
+    setting(
+        "TIKI_ALERT_WINDOW",
+        span(0, 365 * DAY),
+        "6h",
+        "the same trouble of the same owner's runs is told once within so long, and counted",
+    ),
+    setting(
+        "TIKI_ALERT_REJECTED_PERCENT",
+        PERCENT,
+        "5",
+        "rejected products in percent of a run's above which there is an alert (100: never)",
+    ),
+    setting(
+        "TIKI_ALERT_UNFETCHED_PERCENT",
+        PERCENT,
+        "20",
+        "details that got no answer in percent of those due above which there is an alert (100: never)",
+    ),
+    setting(
+        "TIKI_ALERT_ITEMS_PERCENT",
+        PERCENT,
+        "50",
+        "listed products in percent of the median of the last runs of the same scope below which there is \
+         an alert (0: never)",
+    ),
+    setting(
+        "TIKI_ALERT_MIN_RATE",
+        Kind::Number {
+            min: 0.0,
+            max: 1_000_000.0,
+        },
+        "0",
+        "products a second of a run's details below which there is an alert (0: never)",
+    ),
+    setting(
+        "TIKI_ALERT_MIN_HIT_RATE",
+        PERCENT,
+        "0",
+        "percent of a run's requests that listings and caches saved below which there is an alert (0: never)",
+    ),
+    setting(
+        "TIKI_ALERT_REPORT",
+        Kind::Word(&["failures", "always"]),
+        "failures",
+        "whether the report of a run that ended well is sent too",
     ),
     setting(
         "TIKI_LOG",

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Outcome};
 use crate::progress::{Follow, Progress};
 use crate::run::OWNER;
 use crate::way::{self, Way};
-use crate::{Context, estimate, interrupt, open, print};
+use crate::{Context, alerts, estimate, interrupt, open, print};
 
 /// The shortest limit of a step that is limited by its plan.
 const SHORTEST_LIMIT: Duration = Duration::from_hours(1);
@@ -56,6 +56,13 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
     };
     let done = work(&pipeline, request, scope).await;
     progress.clear();
+    let outcome = tell(step, &run, done);
+    alerts::send(context, &warehouse).await;
+    outcome
+}
+
+/// The last line of standard output.
+fn tell(step: Step, run: &str, done: Result<StepReport, Error>) -> Outcome {
     match done {
         Ok(report) => {
             print::line(&report.to_json())?;
@@ -70,7 +77,7 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
                 _ => None,
             };
             let failure = Failure::from(error);
-            tell_failure(step, &run, &failure, retry_at)?;
+            tell_failure(step, run, &failure, retry_at)?;
             Err(failure)
         }
     }

@@ -9,6 +9,7 @@ use catalog::Instant;
 use crawl::Origin;
 use jiff::tz::TimeZone;
 use pipeline::Cron;
+use url::Url;
 
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug)]
@@ -52,12 +53,21 @@ pub(crate) enum Kind {
     Listen,
     /// A cron expression or `off`.
     Schedule,
+    /// A text that is never shown.
+    Secret,
+    /// The address of a webhook, which is never shown.
+    Hook {
+        /// Whether another machine may be told over plain HTTP.
+        plain: bool,
+    },
+    /// Exit codes with commas between them, or `none`.
+    Exits,
 }
 
 /// A value that was read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
-    /// Of `Text`, `Word` and `Filter`.
+    /// Of `Text`, `Secret`, `Word` and `Filter`.
     Text(String),
     /// Of `Whole`.
     Whole(i64),
@@ -65,7 +75,7 @@ pub(crate) enum Value {
     Number(f64),
     /// Of `Span`.
     Span(Duration),
-    /// Of `Categories`.
+    /// Of `Categories` and `Exits`.
     Ids(Vec<i64>),
     /// Of `Zone`.
     Zone(TimeZone),
@@ -77,6 +87,8 @@ pub(crate) enum Value {
     Listen(SocketAddr),
     /// Of `Schedule`; `None` is off.
     Schedule(Option<Cron>),
+    /// Of `Hook`.
+    Hook(Option<Url>),
 }
 
 impl Kind {
@@ -85,7 +97,12 @@ impl Kind {
         let text = text.trim();
         let wrong = || format!("is not {}", self.describe());
         match self {
-            Self::Text => Ok(Value::Text(text.into())),
+            Self::Text | Self::Secret => Ok(Value::Text(text.into())),
+            Self::Hook { .. } if text.is_empty() => Ok(Value::Hook(None)),
+            Self::Hook { plain } => parse_hook(text, plain)
+                .map(|url| Value::Hook(Some(url)))
+                .ok_or_else(wrong),
+            Self::Exits => parse_exits(text).map(Value::Ids).ok_or_else(wrong),
             Self::Whole { min, max } => {
                 let number = text
                     .parse()
@@ -132,7 +149,18 @@ impl Kind {
     /// What is allowed, in words.
     pub(crate) fn describe(self) -> String {
         match self {
-            Self::Text => "text".into(),
+            Self::Text | Self::Secret => "text".into(),
+            Self::Hook { plain: true } => "an address that begins with https:// or http://".into(),
+            Self::Hook { plain: false } => {
+                "an address that begins with https:// (http:// to this machine only)".into()
+            }
+            Self::Exits => {
+                let codes: Vec<String> = EXITS.iter().map(ToString::to_string).collect();
+                format!(
+                    "none or some of {}, with commas between them",
+                    codes.join(", ")
+                )
+            }
             Self::Whole {
                 min,
                 max: 1_000_000_000,
@@ -191,6 +219,32 @@ pub(crate) fn show_span(span: Duration) -> String {
     let whole = |(_, scale): &&(&str, u64)| millis.is_multiple_of(*scale);
     let (unit, scale) = UNITS.iter().rev().find(whole).unwrap_or(&UNITS[0]);
     format!("{}{unit}", millis / scale)
+}
+
+/// Exit codes of a run or step that somebody may want to be told of.
+const EXITS: [i64; 8] = [1, 2, 10, 11, 20, 30, 70, 130];
+
+fn parse_exits(text: &str) -> Option<Vec<i64>> {
+    if text == "none" {
+        return Some(Vec::new());
+    }
+    let code = |word: &str| word.trim().parse().ok().filter(|code| EXITS.contains(code));
+    text.split(',').map(code).collect()
+}
+
+fn parse_hook(text: &str, plain: bool) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let here = match url.host()? {
+        url::Host::Domain(name) => name == "localhost",
+        url::Host::Ipv4(ip) => ip.is_loopback(),
+        url::Host::Ipv6(ip) => ip.is_loopback(),
+    };
+    let fits = match url.scheme() {
+        "https" => true,
+        "http" => plain || here,
+        _ => false,
+    };
+    fits.then_some(url)
 }
 
 /// How many categories a list may name.
@@ -276,6 +330,11 @@ mod tests {
             (Kind::Origin, "http://tiki.vn", "https only"),
             (Kind::Categories, "1846,laptops", "laptops"),
             (Kind::Filter, "=,=", "filter"),
+            (Kind::Exits, "1,99", "some of 1, 2"),
+            (Kind::Exits, "", "none or"),
+            (Kind::Hook { plain: false }, "http://h/x", "https://"),
+            (Kind::Hook { plain: false }, "hooks.slack.com/x", "https://"),
+            (Kind::Hook { plain: true }, "ftp://h/x", "http://"),
         ] {
             let error = kind.parse(text).expect_err(text);
             assert!(error.contains(said), "{text}: {error}");
@@ -283,5 +342,9 @@ mod tests {
         assert_eq!(workers.parse("64"), Ok(Value::Whole(64)));
         let ids = Kind::Categories.parse("1846, https://tiki.vn/laptop/c8095,1846");
         assert_eq!(ids, Ok(Value::Ids(vec![1846, 8095])));
+        let here = Kind::Hook { plain: false }.parse("http://127.0.0.1:1/x");
+        assert!(matches!(here, Ok(Value::Hook(Some(_)))), "{here:?}");
+        assert_eq!(Kind::Exits.parse("none"), Ok(Value::Ids(vec![])));
+        assert_eq!(Kind::Exits.parse("1, 20"), Ok(Value::Ids(vec![1, 20])));
     }
 }

@@ -113,11 +113,14 @@ impl Way {
         clock: Clock,
         listener: Listener,
     ) -> (Pipeline, Option<Storefront>) {
+        let mut settings = context.config.pipeline.clone();
+        // Nobody is to be told of a simulated shop's troubles.
+        settings.alerts.tells &= self.shop.is_none();
         let pipeline = Pipeline::new(
             warehouse.clone(),
             Some(self.site),
             clock,
-            context.config.pipeline.clone(),
+            settings,
             listener,
             context.stop.clone(),
         );

@@ -182,7 +182,9 @@ impl Cleaner {
         };
         let attempt = warehouse.begin_attempt(&wish, |_| true).await;
         let attempt = attempt.expect("an answer").expect("nobody else");
-        let ended = warehouse.finish_run(&run.id, RunState::Done, 0, "{}").await;
+        let ended = warehouse
+            .finish_run(&run.id, RunState::Done, 0, "{}", None)
+            .await;
         ended.expect("an end");
         Self { warehouse, attempt }
     }

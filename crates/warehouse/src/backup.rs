@@ -52,6 +52,9 @@ const FENCE: &str = "UPDATE attempts SET state = 'fenced', ended_at = {now} WHER
 const ABANDON: &str =
     "UPDATE runs SET state = 'abandoned', finished_at = {now} WHERE state = 'open'";
 
+/// What was not told by then is old news, and may have been told since.
+const HOLD: &str = "UPDATE alert_deliveries SET state = 'held' WHERE state = 'waiting'";
+
 /// Where the backups of a warehouse are, and the warehouse.
 pub struct Backups {
     url: String,

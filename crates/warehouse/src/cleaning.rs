@@ -23,7 +23,7 @@ const OF_LISTINGS: [(&str, &str); 3] = [
     ("listing_pages", "run_id, category_id, slice, page"),
     ("run_categories", "run_id, category_id"),
 ];
-const OF_LEDGER: [(&str, &str); 9] = [
+const OF_LEDGER: [(&str, &str); 10] = [
     ("rejections", "id"),
     ("corrections", "run_id, column_name"),
     ("run_products", "run_id, product_id"),
@@ -31,6 +31,7 @@ const OF_LEDGER: [(&str, &str); 9] = [
     ("shapes", "run_id, source, endpoint, root, field"),
     ("drift", "run_id, source, endpoint, root, field, kind"),
     ("cache_counts", "run_id, tier"),
+    ("alerts", "id"),
     ("run_steps", "run_id, step"),
     ("attempts", "epoch"),
 ];
@@ -144,6 +145,10 @@ impl Warehouse {
         let mut removed = self.clean_tables(attempt, run, rejections).await?;
         // Those that a rejection had kept.
         removed += self.clean_pages(attempt, run).await?;
+        let told = "DELETE FROM alert_deliveries WHERE (alert_id, channel) IN (
+            SELECT d.alert_id, d.channel FROM alerts a JOIN alert_deliveries d ON d.alert_id = a.id
+            WHERE a.run_id = $1 LIMIT $2)";
+        removed += self.in_batches(attempt, told, params![run, BATCH]).await?;
         removed += self.clean_tables(attempt, run, rest).await?;
         let mut tx = self.begin().await?;
         let sql = "DELETE FROM runs WHERE id = $1";

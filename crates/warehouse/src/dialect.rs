@@ -5,6 +5,7 @@
 //! | `$1` | `$1` | `?1` |
 //! | `{now}` | `clock_timestamp()`, cut to milliseconds | `strftime(…, 'now')` |
 //! | `{later:$1}` | now plus `$1` seconds | the same |
+//! | `{earlier:$1}` | now minus `$1` seconds | the same |
 //! | `{among:$1}` | `= ANY($1::bigint[])` | `IN (SELECT value FROM json_each(?1))` |
 //! | `{of run:$1,$2}` | the end of an UPDATE of `t`: the run `$1` and its products `$2`, by the key | the same |
 //! | `{skip locked}` | `FOR UPDATE SKIP LOCKED` | nothing: one writer at a time |
@@ -95,6 +96,14 @@ impl Dialect {
             ("later", Self::Postgres) => {
                 format!(
                     "date_trunc('milliseconds', clock_timestamp() + ${number}::float8 * interval '1 second')"
+                )
+            }
+            ("earlier", Self::Sqlite) => {
+                format!("strftime('%Y-%m-%dT%H:%M:%fZ','now','-'||?{number}||' seconds')")
+            }
+            ("earlier", Self::Postgres) => {
+                format!(
+                    "date_trunc('milliseconds', clock_timestamp() - ${number}::float8 * interval '1 second')"
                 )
             }
             ("among", Self::Sqlite) => format!("IN (SELECT value FROM json_each(?{number}))"),

@@ -5,6 +5,7 @@
 //!
 //! Not here: finding a drift (`catalog`), deciding that a run is held (`pipeline`).
 
+use crate::alerts::{self, NewAlert};
 use crate::bulk::Columns;
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced};
@@ -95,8 +96,14 @@ impl Warehouse {
     }
 
     /// Holds the attempt's run: nothing more is written to it until a person has decided. All
-    /// attempts of the run end, this one too. [`Error::RunState`] when the run is not open.
-    pub async fn hold_run(&self, attempt: &Attempt, exit_code: i64) -> Result<()> {
+    /// attempts of the run end, this one too. [`Error::RunState`] when the run is not open. What is to be
+    /// told of it is written with it.
+    pub async fn hold_run(
+        &self,
+        attempt: &Attempt,
+        exit_code: i64,
+        alert: Option<&NewAlert>,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
         let count = tx
             .execute(
@@ -120,6 +127,9 @@ impl Warehouse {
             .await?;
         if count != 1 {
             return Err(Error::Fenced(attempt.epoch));
+        }
+        if let Some(alert) = alert {
+            alerts::tell(&mut tx, alert).await?;
         }
         tx.commit().await
     }

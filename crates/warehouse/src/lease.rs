@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
+use crate::alerts::{self, NewAlert};
 use crate::batches;
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
@@ -148,8 +149,14 @@ impl Warehouse {
         }
     }
 
-    /// Ends an attempt and gives back what it had claimed; with the exit code and the words of what failed.
-    pub async fn end_attempt(&self, attempt: &Attempt, failed: Option<(i64, &str)>) -> Result<()> {
+    /// Ends an attempt and gives back what it had claimed; with the exit code and the words of what failed,
+    /// and what is to be told of that.
+    pub async fn end_attempt(
+        &self,
+        attempt: &Attempt,
+        failed: Option<(i64, &str)>,
+        alert: Option<&NewAlert>,
+    ) -> Result<()> {
         let (exit_code, error) = failed.unzip();
         let mut tx = self.begin().await?;
         let was_live = tx
@@ -169,6 +176,9 @@ impl Warehouse {
             .await?;
         }
         release_dead(&mut tx, &attempt.run, &attempt.step).await?;
+        if let Some(alert) = alert.filter(|_| was_live == 1) {
+            alerts::tell(&mut tx, alert).await?;
+        }
         tx.commit().await
     }
 

@@ -4,6 +4,7 @@
 
 use catalog::Instant;
 
+use crate::alerts::{self, NewAlert};
 use crate::error::{Error, Result};
 use crate::open::Warehouse;
 use crate::params;
@@ -209,21 +210,26 @@ impl Warehouse {
     }
 
     /// Ends a run: nothing of it is open any more. A held run stays as it is; one whose drift was
-    /// rejected is ended by this with its counts.
+    /// rejected is ended by this with its counts. What is to be told of the end is written with it.
     pub async fn finish_run(
         &self,
         id: &str,
         state: RunState,
         exit_code: i64,
         totals: &str,
+        alert: Option<&NewAlert>,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        tx.execute(
-            "UPDATE runs SET state = $2, exit_code = $3, totals = $4, finished_at = {now}
-             WHERE id = $1 AND state NOT IN ('done', 'held')",
-            params![id, state.as_str(), exit_code, totals],
-        )
-        .await?;
+        let ended = tx
+            .execute(
+                "UPDATE runs SET state = $2, exit_code = $3, totals = $4, finished_at = {now}
+                 WHERE id = $1 AND state NOT IN ('done', 'held')",
+                params![id, state.as_str(), exit_code, totals],
+            )
+            .await?;
+        if let Some(alert) = alert.filter(|_| ended == 1) {
+            alerts::tell(&mut tx, alert).await?;
+        }
         tx.commit().await
     }
 

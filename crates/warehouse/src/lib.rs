@@ -6,6 +6,7 @@
 //!
 //! Not here: fetching, deciding what a record is, the order of the steps, printing.
 
+mod alerts;
 mod arrivals;
 mod backup;
 mod batches;
@@ -58,6 +59,7 @@ mod tx;
 pub mod value;
 mod walk;
 
+pub use alerts::{AlertRow, ClaimedDelivery, DeliveryRow, DeliveryState, NewAlert};
 pub use backup::{
     Backup, BackupError, BackupKind, Backups, Facts, KeepBackups, Listed, Manifest, Pruned,
     Restored, Verdict,

@@ -15,7 +15,7 @@ use crate::tx::Tx;
 /// A file, and the database that it is for; `None`: both.
 type Migration = (&'static str, &'static str, Option<Dialect>);
 
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     (
         "0001_catalogue",
         include_str!("../migrations/0001_catalogue.sql"),
@@ -44,6 +44,11 @@ const MIGRATIONS: [Migration; 6] = [
     (
         "0006_batches",
         include_str!("../migrations/0006_batches.sql"),
+        None,
+    ),
+    (
+        "0007_alerts",
+        include_str!("../migrations/0007_alerts.sql"),
         None,
     ),
 ];

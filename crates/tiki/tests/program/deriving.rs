@@ -96,7 +96,10 @@ async fn list_faulty(warehouse: &Warehouse) {
         let kept = warehouse.commit_listing_anew(&work, lower, id, &answer);
         kept.await.expect("kept");
     }
-    warehouse.end_attempt(&work, None).await.expect("an end");
+    warehouse
+        .end_attempt(&work, None, None)
+        .await
+        .expect("an end");
 }
 
 /// Loads the run as a program with faulty rules would.
@@ -120,7 +123,7 @@ async fn load_faulty(url: &str) {
     let closed = warehouse.close_step(&transform, 0, "{}").await;
     assert!(closed.expect("an answer"));
     warehouse
-        .end_attempt(&transform, None)
+        .end_attempt(&transform, None, None)
         .await
         .expect("an end");
     let load = attempt(&warehouse, "load-products").await;
@@ -133,9 +136,12 @@ async fn load_faulty(url: &str) {
     }
     let closed = warehouse.close_step(&load, 0, "{}").await;
     assert!(closed.expect("an answer"));
-    warehouse.end_attempt(&load, None).await.expect("an end");
+    warehouse
+        .end_attempt(&load, None, None)
+        .await
+        .expect("an end");
     let done = warehouse
-        .finish_run(RUN, warehouse::RunState::Done, 0, "{}")
+        .finish_run(RUN, warehouse::RunState::Done, 0, "{}", None)
         .await;
     done.expect("an end");
 }

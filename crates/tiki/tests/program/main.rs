@@ -1,6 +1,7 @@
 //! The program through its user's door: the real binary, a folder of its own, no variable of ours in
 //! the environment.
 
+mod alerts;
 mod analysts;
 mod backup;
 mod backup_kills;

@@ -19,9 +19,11 @@ fn old(file: &Path, taken: usize) {
     let rows = std::fs::read_to_string(folder.join(format!("{name}.sql"))).expect("a fixture");
     let lines = rows.lines().filter(|line| !line.starts_with("--"));
     let rows = lines.collect::<Vec<_>>().join("\n");
-    let rows = rows
-        .replace("{bytes:", "X'")
-        .replace("}, '2026", "', '2026");
+    let mut parts = rows.split("{bytes:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rows = parts.fold(first, |rows, part| {
+        rows + "X'" + &part.replacen('}', "'", 1)
+    });
     std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
     let connection = Connection::open(file).expect("a file");
     let ledger = "CREATE TABLE schema_migrations (

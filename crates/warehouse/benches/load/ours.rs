@@ -101,7 +101,7 @@ pub(crate) async fn day(
     all(loading.collect()).await;
     let loaded = begun.elapsed().as_secs_f64();
     warehouse
-        .finish_run(&run, RunState::Done, 0, "{}")
+        .finish_run(&run, RunState::Done, 0, "{}", None)
         .await
         .expect("an end");
     [staged, loaded - staged]
@@ -213,6 +213,6 @@ async fn load(warehouse: &Warehouse, run: &str, shard: usize, day: Day) {
 
 /// As a worker leaves; one that has not left makes loaders of other runs take turns.
 async fn end(warehouse: &Warehouse, attempt: &Attempt) {
-    let ended = warehouse.end_attempt(attempt, None).await;
+    let ended = warehouse.end_attempt(attempt, None, None).await;
     ended.expect("an end");
 }

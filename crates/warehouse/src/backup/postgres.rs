@@ -334,6 +334,12 @@ async fn begin_anew(client: &Client, floor: i64) -> Result<u64> {
     let sql = Dialect::Postgres.translate(super::ABANDON);
     let done = client.execute(&sql, &[]).await;
     let abandoned = done.map_err(|error| Error::postgres(&sql, error))?;
+    // A backup of an older program has no such table.
+    let has = "SELECT 1::text FROM pg_tables WHERE schemaname = current_schema()
+        AND tablename = 'alert_deliveries'";
+    if !texts(client, has).await?.is_empty() {
+        batch(client, super::HOLD).await?;
+    }
     let next = last_epoch(client).await?.max(floor) + EPOCHS_APART;
     let set = format!("SELECT setval(pg_get_serial_sequence('attempts', 'epoch'), {next})::text");
     text(client, &set).await?;

@@ -392,6 +392,11 @@ fn highest(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row(sql, [], |row| row.get(0))
 }
 
+fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)";
+    connection.query_row(sql, [name], |row| row.get(0))
+}
+
 /// Makes an unpacked backup a warehouse that begins anew: no attempt of it lives, none of its runs is
 /// open, and no epoch that was ever given comes again. The number of runs that were open.
 fn begin_anew(new: &Path, floor: i64) -> Result<u64> {
@@ -404,6 +409,9 @@ fn begin_anew(new: &Path, floor: i64) -> Result<u64> {
     connection.execute_batch(&sql).map_err(fail)?;
     let sql = Dialect::Sqlite.translate(super::ABANDON);
     let abandoned = connection.execute(&sql, []).map_err(fail)?;
+    if has_table(&connection, "alert_deliveries").map_err(fail)? {
+        connection.execute_batch(super::HOLD).map_err(fail)?;
+    }
     let next = highest(&connection).map_err(fail)?.max(floor) + EPOCHS_APART;
     let set = "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'attempts'";
     if connection.execute(set, [next]).map_err(fail)? == 0 {

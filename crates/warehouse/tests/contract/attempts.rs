@@ -122,7 +122,7 @@ async fn a_higher_attempt_fences_a_lower_one(store: Store) {
     // The fenced one says nothing about the step any more.
     store
         .warehouse
-        .end_attempt(&first, Some((30, "cut off")))
+        .end_attempt(&first, Some((30, "cut off")), None)
         .await
         .expect("an end");
     let step = store
@@ -326,7 +326,7 @@ async fn what_was_claimed_is_given_back(store: Store) {
         .expect("a claim");
     store
         .warehouse
-        .end_attempt(&first, Some((130, "interrupted")))
+        .end_attempt(&first, Some((130, "interrupted")), None)
         .await
         .expect("an end");
     let step = store

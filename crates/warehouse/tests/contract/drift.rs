@@ -72,7 +72,7 @@ async fn hold(store: &Store, id: &str) -> Attempt {
     let rows = [finding("price", "vanished", true)];
     let stored = store.warehouse.store_drift(&attempt, &rows).await;
     stored.expect("stored");
-    let held = store.warehouse.hold_run(&attempt, STOPPED).await;
+    let held = store.warehouse.hold_run(&attempt, STOPPED, None).await;
     held.expect("held");
     attempt
 }
@@ -149,7 +149,7 @@ async fn nobody_works_on_a_held_run(store: Store) {
     joined.shard = 0;
     let attempt = store.warehouse.begin_attempt(&joined, |_| false).await;
     let attempt = attempt.expect("an answer").expect("joined");
-    let held = store.warehouse.hold_run(&attempt, STOPPED).await;
+    let held = store.warehouse.hold_run(&attempt, STOPPED, None).await;
     held.expect("held");
     let found = run(&store, "r").await;
     assert_eq!(
@@ -160,7 +160,7 @@ async fn nobody_works_on_a_held_run(store: Store) {
     for worker in [&attempt, &beside] {
         let fenced = store.warehouse.load_batch(worker, &merge()).await;
         assert!(matches!(fenced, Err(Error::Fenced(_))), "{fenced:?}");
-        let again = store.warehouse.hold_run(worker, STOPPED).await;
+        let again = store.warehouse.hold_run(worker, STOPPED, None).await;
         assert!(is_refused(&again, "r", "open"), "{again:?}");
         store.end(worker).await;
     }
@@ -184,7 +184,7 @@ async fn a_fenced_worker_holds_nothing(store: Store) {
     store.create_run("r").await;
     let first = store.attempt("r", LOAD).await;
     let second = store.take_over("r", LOAD).await;
-    let fenced = store.warehouse.hold_run(&first, STOPPED).await;
+    let fenced = store.warehouse.hold_run(&first, STOPPED, None).await;
     assert!(matches!(fenced, Err(Error::Fenced(_))), "{fenced:?}");
     assert_eq!(run(&store, "r").await.state, RunState::Open);
     let lives = store.warehouse.heartbeat(&second).await;
@@ -231,7 +231,7 @@ async fn a_rejected_run_adds_up_and_changes_nothing(store: Store) {
     assert!(found.finished_at.is_some());
     let ended = store
         .warehouse
-        .finish_run("r2", RunState::Abandoned, STOPPED, r#"{"a":1}"#)
+        .finish_run("r2", RunState::Abandoned, STOPPED, r#"{"a":1}"#, None)
         .await;
     ended.expect("an end");
     let found = run(&store, "r2").await;

@@ -111,7 +111,10 @@ async fn load(warehouse: Warehouse, runs: Vec<String>) {
                 break;
             }
         }
-        warehouse.end_attempt(&attempt, None).await.expect("an end");
+        warehouse
+            .end_attempt(&attempt, None, None)
+            .await
+            .expect("an end");
     }
 }
 

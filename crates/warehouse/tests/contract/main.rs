@@ -19,6 +19,7 @@ macro_rules! on_both {
     };
 }
 
+mod alerts;
 mod attempts;
 mod backups;
 mod barrier;

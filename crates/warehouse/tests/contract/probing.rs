@@ -27,7 +27,7 @@ async fn a_probe_tells_the_last_run_that_ended_well(store: Store) {
     ] {
         store.create_run(id).await;
         assert_eq!(good().await.as_deref(), expected_before(id), "{id} is open");
-        let ended = warehouse.finish_run(id, state, code, "{}").await;
+        let ended = warehouse.finish_run(id, state, code, "{}", None).await;
         ended.expect("an end");
         assert_eq!(good().await.as_deref(), expected, "{id} has ended");
     }

@@ -58,7 +58,7 @@ async fn a_day(store: &Store, run: &str, minutes: i64) {
     store.load_staged(run, &merge()).await;
 }
 
-const OF_RUNS: [&str; 8] = [
+const OF_RUNS: [&str; 9] = [
     "listings",
     "listing_pages",
     "run_categories",
@@ -67,6 +67,7 @@ const OF_RUNS: [&str; 8] = [
     "shapes",
     "drift",
     "cache_counts",
+    "alerts",
 ];
 
 /// What a run leaves beside its products.
@@ -95,13 +96,25 @@ async fn leave_traces(store: &Store, run: &str) {
          VALUES ('{run}', 'api', 'detail', 0, 'name', 0, 0, 0, 0, 0, 1, 0, 0, 0, 0)"
     );
     store.seed(&shape).await;
+    let alert = format!(
+        "INSERT INTO alerts (id, dedup_key, kind, severity, run_id, title, details, seen, first_at, last_at)
+         VALUES ('a', 'k', 'items', 'warning', '{run}', 'few', '{{}}', 1, '2026-01-01T00:00:00.000Z',
+            '2026-01-01T00:00:00.000Z');
+         INSERT INTO alert_deliveries (alert_id, channel, state, tries, next_at)
+         VALUES ('a', 'slack', 'waiting', 0, '2026-01-01T00:00:00.000Z')"
+    );
+    store.seed(&alert).await;
 }
 
 async fn a_held_run_is_not_cleaned(store: Store) {
     a_day(&store, "held", 1).await;
     leave_traces(&store, "held").await;
     let attempt = store.attempt("held", "load-products").await;
-    store.warehouse.hold_run(&attempt, 11).await.expect("held");
+    store
+        .warehouse
+        .hold_run(&attempt, 11, None)
+        .await
+        .expect("held");
     let pages = store.rows("SELECT id FROM pages ORDER BY id").await;
     store.clean("cleaning", &keep_from(at(1_000_000))).await;
     for table in OF_RUNS {
@@ -128,6 +141,8 @@ async fn only_closed_runs_are_cleaned(store: Store) {
         let sql = format!("SELECT COUNT(*) FROM {table} WHERE run_id = 'open'");
         assert_eq!(store.cell(&sql).await, "0", "{table}");
     }
+    let told = "SELECT COUNT(*) FROM alert_deliveries";
+    assert_eq!(store.cell(told).await, "0");
     assert!(
         store
             .warehouse

@@ -126,7 +126,10 @@ async fn loaders_of_several_runs_never_lock_each_other_out(store: Store) {
                 .expect("a batch")
                 .is_some()
             {}
-            warehouse.end_attempt(&attempt, None).await.expect("an end");
+            warehouse
+                .end_attempt(&attempt, None, None)
+                .await
+                .expect("an end");
         }));
     }
     for task in tasks {

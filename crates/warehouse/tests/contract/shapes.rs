@@ -222,7 +222,7 @@ async fn shaped_run(store: &Store, run: &str, state: RunState, texts: i64) {
         transform(store, run, &[&[name]]).await;
     }
     if state != RunState::Open {
-        let ended = store.warehouse.finish_run(run, state, 0, "{}").await;
+        let ended = store.warehouse.finish_run(run, state, 0, "{}", None).await;
         ended.expect("an end");
     }
 }

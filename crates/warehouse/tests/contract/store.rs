@@ -151,7 +151,7 @@ impl Store {
 
     pub(crate) async fn finish_run(&self, id: &str) {
         self.warehouse
-            .finish_run(id, RunState::Done, 0, "{}")
+            .finish_run(id, RunState::Done, 0, "{}", None)
             .await
             .expect("an end");
     }
@@ -173,7 +173,7 @@ impl Store {
 
     pub(crate) async fn end(&self, attempt: &Attempt) {
         self.warehouse
-            .end_attempt(attempt, None)
+            .end_attempt(attempt, None, None)
             .await
             .expect("an end");
     }

@@ -1,0 +1,290 @@
+//! What is worth telling, and how bad it is: pure functions of what is known.
+
+use catalog::Instant;
+use serde_json::{Map, Value, json};
+use warehouse::{Identities, Run, RunState};
+
+use super::{Details, Notice, Rules, Severity};
+use crate::report::round3;
+use crate::{Exit, Step};
+
+/// Earlier runs among which the median is taken, and how many there must be.
+pub(crate) const PAST_RUNS: i64 = 10;
+const LEAST_PAST: usize = 3;
+
+/// A run that ends.
+#[derive(Debug)]
+pub(crate) struct Ended<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) state: RunState,
+    pub(crate) exit: Exit,
+    pub(crate) totals: Identities,
+    /// Listed products of the runs before, of the same scope.
+    pub(crate) past_listed: Vec<i64>,
+    /// Products a second.
+    pub(crate) rate: Option<f64>,
+    /// Percent of requests that were saved.
+    pub(crate) hit_rate: Option<f64>,
+    /// When the last good run ended.
+    pub(crate) last_good: Option<Instant>,
+    /// The database's time.
+    pub(crate) now: Instant,
+    /// Of the data folder's disk.
+    pub(crate) free_bytes: Option<u64>,
+}
+
+/// A step that failed.
+#[derive(Debug)]
+pub(crate) struct Failed<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) step: Step,
+    pub(crate) exit: Exit,
+    pub(crate) seen: &'a str,
+}
+
+struct Finding {
+    kind: String,
+    severity: Severity,
+    text: String,
+}
+
+/// What is told of a run that ends.
+pub(crate) fn ended(facts: &Ended<'_>, rules: &Rules) -> Option<Notice> {
+    if !rules.tells {
+        return None;
+    }
+    let mut found = Vec::new();
+    let told = rules.exits.contains(&facts.exit.code().into());
+    if told && facts.exit != Exit::Done {
+        found.push(Finding {
+            kind: format!("exit-{}", facts.exit.code()),
+            severity: severity(facts.exit),
+            text: words(facts.exit).to_owned(),
+        });
+    }
+    match facts.state {
+        RunState::Done => found.extend(figures(facts, rules)),
+        // Whoever closes or gives up a run knows that it is not whole; what he cannot know is a bug.
+        _ if facts.exit != Exit::Bug => return None,
+        _ => {}
+    }
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let run = facts.run;
+    let title = match found.first() {
+        Some(first) => format!("run {} ({}): {}", run.id, run.owner, first.text),
+        None if rules.reports && facts.exit == Exit::Done => {
+            format!("run {} ({}) ended well", run.id, run.owner)
+        }
+        None => return None,
+    };
+    let products = &facts.totals.products;
+    let counts = format!(
+        "{} listed, {} new, {} changed, {} unchanged, {} gone, {} rejected, {} unobserved",
+        products.listed,
+        products.new,
+        products.changed,
+        products.unchanged,
+        products.gone,
+        products.rejected,
+        products.unobserved
+    );
+    let severity = found.first().map_or(Severity::Info, |first| first.severity);
+    let kinds = if found.is_empty() {
+        // Every run has a report of its own.
+        vec!["report".to_owned(), run.id.clone()]
+    } else {
+        found.iter().map(|finding| finding.kind.clone()).collect()
+    };
+    let rest = found.into_iter().skip(1).map(|finding| finding.text);
+    Some(Notice {
+        kinds,
+        severity,
+        run: run.id.clone(),
+        owner: run.owner.clone(),
+        title,
+        details: Details {
+            lines: rest.chain([counts]).collect(),
+            since: Some(run.created_at.to_string()),
+            numbers: numbers(facts),
+            command: format!("tiki runs show {}", run.id),
+        },
+    })
+}
+
+/// What is told of a step that failed.
+pub(crate) fn failed(facts: &Failed<'_>, rules: &Rules) -> Option<Notice> {
+    let code = facts.exit.code();
+    if !rules.tells || !rules.exits.contains(&code.into()) {
+        return None;
+    }
+    let run = facts.run;
+    Some(Notice {
+        kinds: vec![format!("exit-{code}")],
+        severity: severity(facts.exit),
+        run: run.id.clone(),
+        owner: run.owner.clone(),
+        title: format!(
+            "run {} ({}): {} ended with {code}: {}",
+            run.id,
+            run.owner,
+            facts.step.name(),
+            words(facts.exit)
+        ),
+        details: Details {
+            lines: vec![facts.seen.to_owned()],
+            since: Some(run.created_at.to_string()),
+            numbers: [("exit_code".to_owned(), json!(code))]
+                .into_iter()
+                .collect(),
+            command: format!("tiki runs show {}", run.id),
+        },
+    })
+}
+
+/// What is told of a run that the drift gate stops.
+pub(crate) fn held(run: &Run, seen: &[String], rules: &Rules) -> Option<Notice> {
+    let code = Exit::Drift.code();
+    if !rules.tells || !rules.exits.contains(&code.into()) {
+        return None;
+    }
+    Some(Notice {
+        kinds: vec![format!("exit-{code}")],
+        severity: severity(Exit::Drift),
+        run: run.id.clone(),
+        owner: run.owner.clone(),
+        title: format!(
+            "run {} ({}) is held: {}",
+            run.id,
+            run.owner,
+            words(Exit::Drift)
+        ),
+        details: Details {
+            lines: seen.to_vec(),
+            since: Some(run.created_at.to_string()),
+            numbers: [("findings".to_owned(), json!(seen.len()))]
+                .into_iter()
+                .collect(),
+            command: format!("tiki drift show {}", run.id),
+        },
+    })
+}
+
+/// Figures of a run that are past their limits.
+fn figures(facts: &Ended<'_>, rules: &Rules) -> Vec<Finding> {
+    let mut found = of_products(facts, rules);
+    if let Some(rate) = facts.rate.filter(|rate| *rate < rules.rate) {
+        let text = format!("{rate} products a second (limit {})", rules.rate);
+        found.push(warning("rate", text));
+    }
+    if let Some(rate) = facts.hit_rate.filter(|rate| *rate < rules.hit_rate) {
+        let text = format!(
+            "{rate} % of the requests were saved (limit {} %)",
+            rules.hit_rate
+        );
+        found.push(warning("hit-rate", text));
+    }
+    if let Some(free) = facts.free_bytes.filter(|free| *free < rules.free_bytes) {
+        let (free, limit) = (free >> 20, rules.free_bytes >> 20);
+        let text = format!("{free} MB are free on the disk (limit {limit})");
+        found.push(Finding {
+            severity: Severity::Critical,
+            ..warning("disk", text)
+        });
+    }
+    if let Some(last) = facts.last_good.filter(|_| facts.exit != Exit::Done) {
+        let age = facts.now.millis_since(last).max(0).unsigned_abs();
+        if u128::from(age) > rules.run_age.as_millis() {
+            let text = format!("the last good run ended {} h ago", age / 3_600_000);
+            found.push(warning("freshness", text));
+        }
+    }
+    found
+}
+
+/// Those of its products and details.
+fn of_products(facts: &Ended<'_>, rules: &Rules) -> Vec<Finding> {
+    let (products, details) = (&facts.totals.products, &facts.totals.details);
+    let mut found = Vec::new();
+    let rejected = percent(products.rejected, products.listed + products.rechecked);
+    if rejected > rules.rejected_percent {
+        let limit = rules.rejected_percent;
+        let text = format!("{rejected} % of the products were rejected (limit {limit} %)");
+        found.push(warning("rejected", text));
+    }
+    let unfetched = percent(details.unfetched, details.due - details.deferred);
+    if unfetched > rules.unfetched_percent {
+        let limit = rules.unfetched_percent;
+        let text = format!("{unfetched} % of the details got no answer (limit {limit} %)");
+        found.push(warning("unfetched", text));
+    }
+    if let Some(median) = median(&facts.past_listed) {
+        let share = percent(products.listed, median);
+        if share < rules.items_percent {
+            let text = format!(
+                "{} products listed, {share} % of the {median} that are usual (limit {} %)",
+                products.listed, rules.items_percent
+            );
+            found.push(warning("items", text));
+        }
+    }
+    found
+}
+
+fn warning(kind: &str, text: String) -> Finding {
+    Finding {
+        kind: kind.to_owned(),
+        severity: Severity::Warning,
+        text,
+    }
+}
+
+fn numbers(facts: &Ended<'_>) -> Map<String, Value> {
+    let (products, details) = (&facts.totals.products, &facts.totals.details);
+    let mut all = Map::new();
+    all.insert("exit_code".into(), json!(facts.exit.code()));
+    all.insert("listed".into(), json!(products.listed));
+    all.insert("rejected".into(), json!(products.rejected));
+    all.insert("details_due".into(), json!(details.due));
+    all.insert("details_unfetched".into(), json!(details.unfetched));
+    for (name, value) in [("rate", facts.rate), ("hit_rate", facts.hit_rate)] {
+        if let Some(value) = value {
+            all.insert(name.into(), json!(value));
+        }
+    }
+    all
+}
+
+fn percent(part: i64, whole: i64) -> f64 {
+    round3(part as f64 * 100.0 / whole.max(1) as f64)
+}
+
+/// The middle one; `None` of too few.
+fn median(numbers: &[i64]) -> Option<i64> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    (sorted.len() >= LEAST_PAST).then(|| sorted[sorted.len() / 2])
+}
+
+fn severity(exit: Exit) -> Severity {
+    match exit {
+        Exit::Done | Exit::Nothing => Severity::Info,
+        Exit::Quality | Exit::Refused | Exit::Interrupted => Severity::Warning,
+        _ => Severity::Critical,
+    }
+}
+
+/// What an exit code means.
+fn words(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Done => "done",
+        Exit::Nothing => "nothing to do",
+        Exit::Machine => "this machine failed",
+        Exit::Usage => "wrong settings, schema or clock",
+        Exit::Quality => "loaded, but below the quality limit",
+        Exit::Drift => "what the site sends has changed its shape, nothing is loaded",
+        Exit::Refused => "the site refuses or cannot be reached",
+        Exit::Warehouse => "the warehouse was lost or held",
+        Exit::Bug => "a bug",
+        Exit::Interrupted => "interrupted",
+    }
+}
