@@ -13,6 +13,7 @@ bytes() { openssl rand "$@" 2>/dev/null || { echo "error: openssl is needed to m
 
 while IFS= read -r line; do
     case "$line" in
+    TIKI_*) ;;
     AIRFLOW__CORE__FERNET_KEY=) line="$line$(bytes -base64 32 | tr '+/' '-_')" ;;
     *PASSWORD= | *SECRET= | *SECRET_KEY=) line="$line$(bytes -hex 24)" ;;
     # Root owns whatever it likes, and nothing runs as root.

@@ -286,5 +286,8 @@ fn words(exit: Exit) -> &'static str {
         Exit::Warehouse => "the warehouse was lost or held",
         Exit::Bug => "a bug",
         Exit::Interrupted => "interrupted",
+        // No run ends with these.
+        Exit::NeedsFixes => "the checklist asks for something to be mended",
+        Exit::Blocked => "the checklist asks for something that cannot be done without",
     }
 }
