@@ -10,6 +10,7 @@ pub mod environment;
 pub mod figures;
 pub mod project;
 pub mod servers;
+pub mod trial;
 
 use serde::Serialize;
 

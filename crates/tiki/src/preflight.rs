@@ -9,17 +9,20 @@ mod project;
 mod report;
 mod settings;
 mod stores;
+mod trial;
 
 use pipeline::Check;
 use pipeline::health::{Health, PATIENCE};
 use pipeline::preflight::figures::{self, Busy};
-use pipeline::preflight::{Line, SECTIONS, environment as machine, project as files, servers};
+use pipeline::preflight::{
+    Line, SECTIONS, environment as machine, project as files, servers, trial as test_run,
+};
 
 use crate::arguments::PreflightArguments;
 use crate::failure::Outcome;
 use crate::preflight::report::Report;
 use crate::secret::masked;
-use crate::{Context, health, open, print};
+use crate::{Context, health, interrupt, open, print};
 
 /// `tiki preflight`.
 pub(crate) async fn preflight(context: &Context, arguments: &PreflightArguments) -> Outcome {
@@ -27,7 +30,14 @@ pub(crate) async fn preflight(context: &Context, arguments: &PreflightArguments)
         [] => SECTIONS.iter().map(|section| section.number).collect(),
         some => some.to_vec(),
     };
-    let facts = Box::pin(look(context, &wanted)).await;
+    let mut facts = Box::pin(look(context, &wanted)).await;
+    if wanted
+        .iter()
+        .any(|section| [14, 15, 16, 17, 20].contains(section))
+    {
+        interrupt::listen(context.stop.clone(), context.screen.clone())?;
+        facts.tests = Some(Box::pin(trial::all(context)).await?);
+    }
     let mut lines = Vec::new();
     for section in SECTIONS
         .iter()
@@ -61,6 +71,7 @@ struct Facts {
     backups: servers::Backups,
     busy: Option<Busy>,
     health: Option<Health>,
+    tests: Option<trial::Tests>,
 }
 
 /// Looks at what the sections need, at once where nothing disturbs another.
@@ -113,12 +124,18 @@ async fn look(context: &Context, wanted: &[u8]) -> Facts {
         backups,
         busy,
         health,
+        tests: None,
     }
 }
 
 fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
     if let Some(project) = &facts.project
         && let Some(checks) = of_project(section, project)
+    {
+        return checks;
+    }
+    if let Some(tests) = &facts.tests
+        && let Some(checks) = of_tests(section, &tests.tried)
     {
         return checks;
     }
@@ -133,10 +150,16 @@ fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
             checks
         }
         19 => vec![settings::scale(context)],
-        20 => vec![
-            servers::backup_age(&facts.backups, database),
-            settings::backup_schedule(context),
-        ],
+        20 => {
+            let made = facts
+                .tests
+                .as_ref()
+                .map(|tests| test_run::backup(&tests.backup));
+            let mut checks: Vec<Check> = made.into_iter().collect();
+            checks.push(servers::backup_age(&facts.backups, database));
+            checks.push(settings::backup_schedule(context));
+            checks
+        }
         22 => facts
             .health
             .as_ref()
@@ -151,6 +174,16 @@ fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
         }
         _ => Vec::new(),
     }
+}
+
+fn of_tests(section: u8, tried: &test_run::Tried) -> Option<Vec<Check>> {
+    Some(match section {
+        14 => test_run::run(tried),
+        15 => test_run::steps(tried),
+        16 => test_run::keys(tried),
+        17 => test_run::performance(tried),
+        _ => return None,
+    })
 }
 
 fn of_project(section: u8, project: &project::Project) -> Option<Vec<Check>> {

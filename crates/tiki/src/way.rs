@@ -74,13 +74,24 @@ impl Way {
         products: u64,
         at: Instant,
     ) -> Outcome<Self> {
+        let goods = Generated {
+            seed: DEMO_SEED,
+            products,
+            pace: Pace::Lively,
+            ..Generated::default()
+        };
+        Self::to_shop(context, warehouse, goods, at).await
+    }
+
+    /// The same, to a shop of these goods.
+    pub(crate) async fn to_shop(
+        context: &Context,
+        warehouse: &Warehouse,
+        goods: Generated,
+        at: Instant,
+    ) -> Outcome<Self> {
         let shop = Storefront::start(storefront::Settings {
-            content: Content::Generated(Generated {
-                seed: DEMO_SEED,
-                products,
-                pace: Pace::Lively,
-                ..Generated::default()
-            }),
+            content: Content::Generated(goods),
             clock: storefront::Clock::frozen_at(at.millis()),
             ..storefront::Settings::default()
         });

@@ -3,6 +3,7 @@
 mod environment;
 mod project;
 mod servers;
+mod trial;
 
 use super::*;
 use State::{Failed, Ok as Fine, Skipped, Warning};

@@ -1,11 +1,9 @@
 //! Sections 19 and 20 as far as they are settings.
 
+use pipeline::preflight::trial::{CATEGORIES, PRODUCTS};
 use pipeline::{Check, State};
 
 use crate::Context;
-
-/// The checklist's settings of its small test run: categories, and products of each.
-pub(super) const SMALL_RUN: (i64, i64) = (2, 10);
 
 /// Section 19: what a run takes, as the settings say. A setting that stayed at the test run's is told.
 pub(super) fn scale(context: &Context) -> Check {
@@ -21,7 +19,7 @@ pub(super) fn scale(context: &Context) -> Check {
         config.pipeline.workers,
         config.rate
     );
-    if (config.max_categories, config.max_products) == SMALL_RUN {
+    if (config.max_categories, config.max_products) == (CATEGORIES, PRODUCTS) {
         return Check::new("scale", State::Warning, seen)
             .help("these are still the test run's: set TIKI_MAX_CATEGORIES and TIKI_MAX_PRODUCTS_PER_CATEGORY");
     }
