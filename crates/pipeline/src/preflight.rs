@@ -6,6 +6,8 @@
 //!
 //! Not here: looking at the project's folder, Docker, Airflow and servers, and showing the report (`tiki`).
 
+pub mod after;
+pub mod airflow;
 pub mod environment;
 pub mod figures;
 pub mod project;
@@ -59,6 +61,18 @@ pub const SECTIONS: [Section; 25] = [
     section(23, "Alert configuration"),
     section(24, "Team handoff"),
     section(25, "Rollback plan"),
+];
+
+/// What is looked at after a deployment.
+pub const AFTER: Section = section(26, "Post-Deployment");
+
+/// What only people can do after a deployment.
+pub const PEOPLE_AFTER: [(&str, &str); 2] = [
+    ("post-deployment", "issues are written down"),
+    (
+        "post-deployment",
+        "the team knows what became faster (docs/BENCHMARKS.md)",
+    ),
 ];
 
 /// What only people can tick: the section, and what.

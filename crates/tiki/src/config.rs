@@ -74,6 +74,10 @@ pub(crate) struct Config {
     pub(crate) health: pipeline::health::Limits,
     /// Where alerts go.
     pub(crate) hooks: Hooks,
+    /// Where Airflow is, without a `/` at its end; `None`: nowhere.
+    pub(crate) airflow_url: Option<String>,
+    /// Who logs in there, and the password.
+    pub(crate) airflow_login: (String, String),
     /// A filter of log lines.
     pub(crate) log: String,
     /// As JSON.
@@ -169,6 +173,14 @@ impl Config {
                 free_bytes: read.whole("TIKI_MIN_FREE_DISK")?.unsigned_abs() << 20,
             },
             hooks: read.hooks()?,
+            airflow_url: match read.text("TIKI_AIRFLOW_URL")?.as_str() {
+                "" => None,
+                url => Some(web_address(url)?),
+            },
+            airflow_login: (
+                read.text("TIKI_AIRFLOW_USER")?,
+                read.text("TIKI_AIRFLOW_PASSWORD")?,
+            ),
             log: read.text("TIKI_LOG")?,
             log_json: read.text("TIKI_LOG_FORMAT")? == "json",
             pipeline: read.pipeline(data_dir.clone())?,
@@ -204,6 +216,19 @@ fn own_redis(url: &str) -> Result<String, Failure> {
             .because(&error)
             .help("name a database of its own at the end, such as redis://host:6379/1")
     })
+}
+
+/// The address of a web server, without a `/` at its end.
+fn web_address(text: &str) -> Result<String, Failure> {
+    let parsed = Url::parse(text).ok();
+    let fits = parsed.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+    // Nothing of it is shown: what is no address may be a password.
+    let wrong = || {
+        Failure::usage("TIKI_AIRFLOW_URL is no address of a web server")
+            .help("write it as http://127.0.0.1:8080")
+    };
+    fits.ok_or_else(wrong)?;
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 /// A path without `.` in it, as people would write it.
@@ -352,7 +377,7 @@ mod tests {
             let other = match setting.name {
                 "TIKI_SOURCE" => "html",
                 "TIKI_DRIFT" => "warn",
-                "TIKI_ORIGIN" => "http://127.0.0.1:2",
+                "TIKI_ORIGIN" | "TIKI_AIRFLOW_URL" => "http://127.0.0.1:2",
                 "TIKI_DATABASE_URL" => "postgres://h/d",
                 "TIKI_REDIS_URL" => "redis://h/3",
                 "TIKI_CATEGORIES" | "TIKI_EXCLUDE_CATEGORIES" => "1846",

@@ -2,7 +2,7 @@
 //!
 //! Not here: which rows there are (`warehouse`), how a row is written (`text`, `columns`).
 
-mod beside;
+pub(crate) mod beside;
 mod columns;
 mod text;
 

@@ -3,8 +3,10 @@
 //! Not here: what is made of what was seen (`pipeline::preflight`), looking (a module each), showing it
 //! (`report`).
 
+mod airflow;
 mod alerts;
 mod outside;
+mod page;
 mod project;
 mod report;
 mod settings;
@@ -13,9 +15,11 @@ mod trial;
 
 use pipeline::Check;
 use pipeline::health::{Health, PATIENCE};
+use pipeline::preflight::airflow::{self as from_airflow, Airflow};
 use pipeline::preflight::figures::{self, Busy};
 use pipeline::preflight::{
-    Line, SECTIONS, environment as machine, project as files, servers, trial as test_run,
+    AFTER, Line, PEOPLE, PEOPLE_AFTER, SECTIONS, Section, after, environment as machine,
+    project as files, servers, trial as test_run,
 };
 
 use crate::arguments::PreflightArguments;
@@ -26,10 +30,26 @@ use crate::{Context, health, interrupt, open, print};
 
 /// `tiki preflight`.
 pub(crate) async fn preflight(context: &Context, arguments: &PreflightArguments) -> Outcome {
-    let wanted: Vec<u8> = match arguments.section.as_slice() {
-        [] => SECTIONS.iter().map(|section| section.number).collect(),
-        some => some.to_vec(),
+    let report = if arguments.after_deploy {
+        after_deploy(context).await
+    } else {
+        before_deploy(context, &arguments.section).await?
     };
+    if let Some(path) = &arguments.html {
+        page::write(&report, path, jiff::Timestamp::now())?;
+    }
+    if arguments.json {
+        print::json(&report.as_json())?;
+    } else {
+        print::text(&report.as_text())?;
+    }
+    Ok(report.exit())
+}
+
+async fn before_deploy(context: &Context, some: &[u8]) -> Outcome<Report> {
+    let is_wanted = |section: &Section| some.is_empty() || some.contains(&section.number);
+    let sections: Vec<Section> = SECTIONS.into_iter().filter(is_wanted).collect();
+    let wanted: Vec<u8> = sections.iter().map(|section| section.number).collect();
     let mut facts = Box::pin(look(context, &wanted)).await;
     if wanted
         .iter()
@@ -38,24 +58,25 @@ pub(crate) async fn preflight(context: &Context, arguments: &PreflightArguments)
         interrupt::listen(context.stop.clone(), context.screen.clone())?;
         facts.tests = Some(Box::pin(trial::all(context)).await?);
     }
-    let mut lines = Vec::new();
-    for section in SECTIONS
-        .iter()
-        .filter(|section| wanted.contains(&section.number))
-    {
+    let lines = sections.iter().flat_map(|section| {
         let checks = judge(context, section.number, &facts);
-        lines.extend(checks.into_iter().map(|check| Line {
-            section: section.number,
-            check: without_secrets(check),
-        }));
-    }
-    let report = Report::new(lines);
-    if arguments.json {
-        print::json(&report.as_json())?;
-    } else {
-        print::text(&report.as_text())?;
-    }
-    Ok(report.exit())
+        lines(*section, checks)
+    });
+    Ok(Report::new(lines.collect(), &PEOPLE))
+}
+
+async fn after_deploy(context: &Context) -> Report {
+    let ledger = stores::ledger(context).await;
+    let checks = after::after(&ledger, context.config.health.run_age);
+    Report::new(lines(AFTER, checks), &PEOPLE_AFTER)
+}
+
+fn lines(section: Section, checks: Vec<Check>) -> Vec<Line> {
+    let line = |check| Line {
+        section: section.number,
+        check: without_secrets(check),
+    };
+    checks.into_iter().map(line).collect()
 }
 
 fn without_secrets(mut check: Check) -> Check {
@@ -71,6 +92,7 @@ struct Facts {
     backups: servers::Backups,
     busy: Option<Busy>,
     health: Option<Health>,
+    airflow: Airflow,
     tests: Option<trial::Tests>,
 }
 
@@ -105,7 +127,15 @@ async fn look(context: &Context, wanted: &[u8]) -> Facts {
         let open = open::to_look(context, false, PATIENCE);
         Some(health::report(context, false, open).await)
     };
-    let (project, database, redis, health) = tokio::join!(project, database, redis, health);
+    let airflow = async {
+        if any(&[6, 7, 10, 11, 13, 25]) {
+            airflow::look(context).await
+        } else {
+            Airflow::Absent
+        }
+    };
+    let (project, database, redis, health, airflow) =
+        tokio::join!(project, database, redis, health, airflow);
     let backups = if any(&[20, 25]) {
         stores::backups(context).await
     } else {
@@ -124,14 +154,20 @@ async fn look(context: &Context, wanted: &[u8]) -> Facts {
         backups,
         busy,
         health,
+        airflow,
         tests: None,
     }
 }
 
 fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
     if let Some(project) = &facts.project
-        && let Some(checks) = of_project(section, project)
+        && let Some(mut checks) = of_project(section, project)
     {
+        match section {
+            6 => checks.push(from_airflow::tasks(&facts.airflow)),
+            7 => checks.push(from_airflow::services(&facts.airflow)),
+            _ => {}
+        }
         return checks;
     }
     if let Some(tests) = &facts.tests
@@ -143,7 +179,10 @@ fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
     match section {
         8 => servers::database(database),
         9 => servers::redis(redis, context.config.redis_memory),
+        10 => from_airflow::web(&facts.airflow),
+        11 => from_airflow::variables(&facts.airflow),
         12 => vec![servers::indexes(database)],
+        13 => vec![from_airflow::paused(&facts.airflow)],
         18 => {
             let mut checks = machine::busy(facts.busy.as_ref());
             checks.extend(servers::servers(database, redis));
@@ -166,9 +205,10 @@ fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
             .map_or(Vec::new(), |health| health.checks.clone()),
         23 => vec![alerts::channels()],
         25 => {
-            let dag = facts.project.as_ref().and_then(|project| project.rollback);
+            let in_folder = facts.project.as_ref().and_then(|project| project.rollback);
+            let dag = from_airflow::rollback(&facts.airflow);
             vec![
-                files::rollback_dag(dag),
+                dag.unwrap_or_else(|| files::rollback_dag(in_folder)),
                 servers::rollback_backup(&facts.backups, database),
             ]
         }

@@ -1,5 +1,7 @@
 //! Every line where it passes and where it does not: facts and the state that follows.
 
+mod after;
+mod airflow;
 mod environment;
 mod project;
 mod servers;

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// A file beside the one that is wanted; gone again unless it is renamed. After a `kill -9` it stays,
 /// and its name ends with `.part`.
-pub(super) struct Beside {
+pub(crate) struct Beside {
     wanted: PathBuf,
     part: PathBuf,
 }
 
 impl Beside {
-    pub(super) fn new(path: &Path) -> io::Result<Self> {
+    pub(crate) fn new(path: &Path) -> io::Result<Self> {
         super::may_be_replaced(path)?;
         // Of a link the file that it leads to is replaced.
         let wanted = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -24,7 +24,7 @@ impl Beside {
         })
     }
 
-    pub(super) fn create(&self) -> io::Result<File> {
+    pub(crate) fn create(&self) -> io::Result<File> {
         let create = || {
             let mut options = OpenOptions::new();
             options.write(true).create_new(true).open(&self.part)
@@ -40,7 +40,7 @@ impl Beside {
     }
 
     /// Gives the file its name, to last.
-    pub(super) fn rename(self) -> io::Result<()> {
+    pub(crate) fn rename(self) -> io::Result<()> {
         std::fs::rename(&self.part, &self.wanted)?;
         let folder = match self.wanted.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,

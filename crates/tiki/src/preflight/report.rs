@@ -1,6 +1,6 @@
 //! The report for people and machines.
 
-use pipeline::preflight::{Line, PEOPLE, SECTIONS, Section, Verdict};
+use pipeline::preflight::{AFTER, Line, SECTIONS, Section, Verdict};
 use pipeline::{Check, Exit, State};
 use serde_json::{Value, json};
 
@@ -11,12 +11,18 @@ use crate::print;
 pub(super) struct Report {
     pub(super) lines: Vec<Line>,
     pub(super) verdict: Verdict,
+    /// What only people can tick.
+    pub(super) people: &'static [(&'static str, &'static str)],
 }
 
 impl Report {
-    pub(super) fn new(lines: Vec<Line>) -> Self {
+    pub(super) fn new(lines: Vec<Line>, people: &'static [(&'static str, &'static str)]) -> Self {
         let verdict = Verdict::of(&lines);
-        Self { lines, verdict }
+        Self {
+            lines,
+            verdict,
+            people,
+        }
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -30,7 +36,7 @@ impl Report {
             let lines = lines.filter(|line| line.section == section.number);
             (*section, lines.map(|line| &line.check).collect::<Vec<_>>())
         };
-        let all = SECTIONS.iter().map(of);
+        let all = SECTIONS.iter().chain([&AFTER]).map(of);
         all.filter(|(_, checks)| !checks.is_empty()).collect()
     }
 
@@ -53,7 +59,8 @@ impl Report {
             "verdict": self.verdict.as_str(),
             "exit_code": self.exit().code(),
             "sections": sections.collect::<Vec<_>>(),
-            "people": PEOPLE
+            "people": self
+                .people
                 .iter()
                 .map(|(section, what)| json!({ "section": section, "what": what }))
                 .collect::<Vec<_>>(),
@@ -77,7 +84,7 @@ impl Report {
             }
         }
         text += "\nFor people\n";
-        for (section, what) in PEOPLE {
+        for (section, what) in self.people {
             text += &format!("  [ ] {section}: {what}\n");
         }
         text += &format!("\n{}: {}\n", self.verdict.as_str(), self.counts());

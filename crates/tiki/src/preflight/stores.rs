@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use catalog::Instant;
 use pipeline::health::PATIENCE;
+use pipeline::preflight::after::{Ledger, MOST_RUNS};
 use pipeline::preflight::servers::{Answered, Backups, Database, Redis};
 use pipeline::{Clock, chain};
 use tokio::time::timeout;
@@ -53,6 +54,35 @@ async fn inspect(warehouse: &Warehouse) -> warehouse::Result<Answered> {
         inventory,
         has_products,
     })
+}
+
+/// What the ledger of the warehouse says of the last runs.
+pub(super) async fn ledger(context: &Context) -> Result<Ledger, String> {
+    let open = open::to_look(context, false, PATIENCE);
+    let task = tokio::spawn(async move {
+        let Some(warehouse) = open.await? else {
+            return Ok(None);
+        };
+        let probe = warehouse.probe().await?;
+        if !matches!(probe.schema, SchemaState::Current(_)) {
+            return Ok(None);
+        }
+        Ok(Some(Ledger {
+            now: probe.time,
+            runs: warehouse.runs(MOST_RUNS).await?,
+            last_good: probe.last_good.map(|run| run.finished_at),
+        }))
+    });
+    match timeout(PATIENCE * 2, task).await {
+        Ok(Ok(Ok(Some(ledger)))) => Ok(ledger),
+        Ok(Ok(Ok(None))) => Err("there is no warehouse of this program's schema".into()),
+        Ok(Ok(Err(error))) => {
+            let error: warehouse::Error = error;
+            Err(chain(&error))
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer in {:?}", PATIENCE * 2)),
+    }
 }
 
 /// Redis of the settings.

@@ -332,6 +332,25 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "megabytes that must be free on the disks of the data folder and of an SQLite warehouse, or \
          `tiki health` fails; with fewer on that of the data folder at the end of a run there is an alert",
     ),
+    setting(
+        "TIKI_AIRFLOW_URL",
+        Kind::Text,
+        "",
+        "where `tiki preflight` finds Airflow's pages and API, such as http://127.0.0.1:8080; none: what \
+         only Airflow can tell is skipped",
+    ),
+    secret(setting(
+        "TIKI_AIRFLOW_USER",
+        Kind::Text,
+        "",
+        "the name with which `tiki preflight` logs in there",
+    )),
+    secret(setting(
+        "TIKI_AIRFLOW_PASSWORD",
+        Kind::Text,
+        "",
+        "the password of that name",
+    )),
     secret(setting(
         "TIKI_ALERT_SLACK_URL",
         Kind::Hook { plain: false },

@@ -24,6 +24,7 @@ mod interruption;
 mod outage;
 mod postgres;
 mod preflight;
+mod preflight_airflow;
 mod readers;
 mod rejections;
 mod runbook;

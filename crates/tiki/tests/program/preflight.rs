@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use testkit::{Postgres, Redis};
 
-use crate::tiki::Tiki;
+use crate::tiki::{Shop, Tiki};
 
 /// The report of some sections, which must end with this exit code.
 pub(crate) fn report(tiki: &Tiki, code: i32, sections: &[u8]) -> Value {
@@ -412,4 +412,87 @@ fn a_test_run_that_cannot_be_made_blocks() {
     ];
     assert_states(&found, &states);
     assert_eq!(report(&tiki, 3, &[20])["verdict"], "Needs Fixes");
+}
+
+#[test]
+fn after_a_deployment_the_ledger_tells() {
+    let after = |tiki: &Tiki, code: i32| -> Value {
+        let done = tiki.ends(code, &["preflight", "--after-deploy", "--json"]);
+        serde_json::from_str(&done.out).expect("JSON")
+    };
+    let shop = Shop::open(&Tiki::new(), &["--products", "60", "--day", "2026-11-01"]);
+    let tiki = shop.home();
+    assert_states(&after(&tiki, 3), &[("ledger", "failed")]);
+    assert!(!tiki.path("data").exists(), "nothing is made");
+    tiki.ends(0, &["migrate"]);
+    let states = [
+        ("runs", "failed"),
+        ("scheduled-runs", "skipped"),
+        ("failures", "ok"),
+        ("freshness", "failed"),
+    ];
+    assert_states(&after(&tiki, 3), &states);
+    tiki.ends(0, &["run"]);
+    let states = [
+        ("runs", "ok"),
+        ("scheduled-runs", "warning"),
+        ("failures", "ok"),
+        ("freshness", "ok"),
+    ];
+    assert_states(&after(&tiki, 0), &states);
+    tiki.ends(0, &["run", "--owner", "serve"]);
+    assert_states(&after(&tiki, 0), &[("scheduled-runs", "ok")]);
+    let database = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the warehouse");
+    let sql = "UPDATE runs SET exit_code = 10";
+    database.execute(sql, []).expect("a bad end");
+    assert_states(
+        &after(&tiki, 3),
+        &[("failures", "failed"), ("freshness", "failed")],
+    );
+    tiki.ends(2, &["preflight", "--after-deploy", "--section", "8"]);
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_told() {
+    let tiki = Tiki::new();
+    let done = tiki.ends(
+        1,
+        &[
+            "preflight",
+            "--section",
+            "24",
+            "--html",
+            "no/such/report.html",
+        ],
+    );
+    assert!(done.err.contains("no/such/report.html"), "{done:?}");
+}
+
+#[test]
+fn the_checklist_explains_every_line() {
+    let page = std::fs::read_to_string(project().join("docs/CHECKLIST.md")).expect("the page");
+    let pure = "crates/pipeline/src/preflight";
+    let mut sources = vec!["crates/tiki/src/preflight/settings.rs".to_owned()];
+    for name in [
+        "environment",
+        "project",
+        "servers",
+        "trial",
+        "airflow",
+        "after",
+    ] {
+        sources.push(format!("{pure}/{name}.rs"));
+    }
+    for path in sources {
+        let source = std::fs::read_to_string(project().join(&path)).expect(&path);
+        let names: Vec<&str> = source
+            .split("let name = \"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        assert!(!names.is_empty(), "{path}");
+        for name in names {
+            assert!(page.contains(&format!("*{name}*")), "{name} of {path}");
+        }
+    }
 }

@@ -1,0 +1,122 @@
+//! After a deployment: what the ledger says of the last 24 hours.
+//!
+//! Not here: reading it (`warehouse`).
+
+use std::time::Duration;
+
+use catalog::Instant;
+use warehouse::{Run, RunState};
+
+use super::{failed, passed, skipped, warning};
+use crate::Check;
+use crate::check::words;
+
+/// How far back is looked.
+pub const WATCHED: Duration = Duration::from_hours(24);
+/// Runs that are looked at, at most.
+pub const MOST_RUNS: i64 = 1_000;
+/// Runs that a line names.
+const NAMED: usize = 5;
+
+/// What the ledger says.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// The database's time.
+    pub now: Instant,
+    /// The newest runs.
+    pub runs: Vec<Run>,
+    /// When the last run that ended with 0 did.
+    pub last_good: Option<Instant>,
+}
+
+/// The lines; `oldest`: the age of the last good run.
+pub fn after(seen: &Result<Ledger, String>, oldest: Duration) -> Vec<Check> {
+    let ledger = match seen {
+        Ok(ledger) => ledger,
+        Err(why) => {
+            let help = "`tiki health` says more";
+            return vec![failed("ledger", why).help(help)];
+        }
+    };
+    let young = |at: Instant| age(ledger.now, at) <= WATCHED;
+    let recent = ledger.runs.iter();
+    let recent: Vec<&Run> = recent
+        .filter(|run| young(run.created_at) || run.finished_at.is_some_and(young))
+        .collect();
+    vec![
+        ran(&recent),
+        on_time(&recent),
+        failures(&recent),
+        freshness(ledger, oldest),
+    ]
+}
+
+fn age(now: Instant, then: Instant) -> Duration {
+    Duration::from_millis(now.millis_since(then).max(0).unsigned_abs())
+}
+
+fn ran(recent: &[&Run]) -> Check {
+    let name = "runs";
+    let check = match recent.len() {
+        0 => failed(name, "none")
+            .help("is whatever begins runs at work (Airflow, cron, `tiki serve`)?"),
+        count => passed(name, format!("{count} in {}", words(WATCHED))),
+    };
+    check.limit(format!("one in {}", words(WATCHED)))
+}
+
+fn on_time(recent: &[&Run]) -> Check {
+    let name = "scheduled-runs";
+    if recent.is_empty() {
+        return skipped(name, "there were no runs");
+    }
+    let by_clock = recent.iter().filter(|run| run.owner != "cli").count();
+    if by_clock > 0 {
+        return passed(
+            name,
+            format!("{by_clock} of them by Airflow or `tiki serve`"),
+        );
+    }
+    warning(name, "all were begun by hand or cron")
+        .help("is the DAG unpaused, or TIKI_SCHEDULE set and `tiki serve` at work?")
+}
+
+fn failures(recent: &[&Run]) -> Check {
+    let name = "failures";
+    let trouble = |run: &&&Run| match run.state {
+        RunState::Held | RunState::Abandoned => true,
+        RunState::Open => false,
+        RunState::Done => run.exit_code != Some(0),
+    };
+    let bad: Vec<&&Run> = recent.iter().filter(trouble).collect();
+    if bad.is_empty() {
+        return passed(name, "none");
+    }
+    let named = bad.iter().take(NAMED).map(|run| {
+        let code = run.exit_code.map(|code| format!(", exit code {code}"));
+        format!(
+            "{} ({}{})",
+            run.id,
+            run.state.as_str(),
+            code.unwrap_or_default()
+        )
+    });
+    let seen = named.collect::<Vec<_>>().join("; ");
+    failed(name, format!("{} of {}: {seen}", bad.len(), recent.len()))
+        .help("`tiki runs show <id>` says why; docs/RUNBOOK.md what to do")
+}
+
+fn freshness(ledger: &Ledger, oldest: Duration) -> Check {
+    let name = "freshness";
+    let check = match ledger.last_good.map(|at| age(ledger.now, at)) {
+        None => {
+            failed(name, "no run has ended with 0 yet").help("`tiki runs` shows how runs ended")
+        }
+        Some(age) if age <= oldest => {
+            passed(name, format!("the last good run ended {} ago", words(age)))
+        }
+        Some(age) => failed(name, format!("the last good run ended {} ago", words(age)))
+            .help("`tiki runs` shows what has run since"),
+    };
+    check.limit(words(oldest))
+}
