@@ -132,7 +132,10 @@ async fn compose(folder: &Path) -> Said {
 
 async fn services(folder: &Path) -> Result<Vec<Service>, String> {
     let arguments = ["compose", "ps", "--all", "--format", "json"];
-    services_in(&ask("docker", &arguments, folder).await?)
+    // Of a .env that it cannot read it shows the line, which may be a secret.
+    let told = ask("docker", &arguments, folder).await;
+    let told = told.map_err(|_| "`docker compose ps` fails".to_owned())?;
+    services_in(&told)
 }
 
 async fn repository(folder: &Path) -> Result<Repository, String> {
