@@ -115,7 +115,11 @@ fn plain(value: &str) -> &str {
     value.split(" #").next().unwrap_or(value).trim_end()
 }
 
+/// Secrets of the services. Those of `tiki` itself may be empty, and it judges them when it begins.
 fn is_secret(name: &str) -> bool {
+    if name.starts_with("TIKI_") {
+        return false;
+    }
     let words = ["PASSWORD", "SECRET", "KEY", "TOKEN"];
     words.iter().any(|word| name.contains(word))
 }
