@@ -8,6 +8,7 @@
 
 pub mod after;
 pub mod airflow;
+pub mod channels;
 pub mod environment;
 pub mod figures;
 pub mod project;

@@ -4,7 +4,6 @@
 //! (`report`).
 
 mod airflow;
-mod alerts;
 mod outside;
 mod page;
 mod project;
@@ -16,6 +15,7 @@ mod trial;
 use pipeline::Check;
 use pipeline::health::{Health, PATIENCE};
 use pipeline::preflight::airflow::{self as from_airflow, Airflow};
+use pipeline::preflight::channels;
 use pipeline::preflight::figures::{self, Busy};
 use pipeline::preflight::{
     AFTER, Line, PEOPLE, PEOPLE_AFTER, SECTIONS, Section, after, environment as machine,
@@ -203,7 +203,14 @@ fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
             .health
             .as_ref()
             .map_or(Vec::new(), |health| health.checks.clone()),
-        23 => vec![alerts::channels()],
+        23 => {
+            let channels = context.config.hooks.channels();
+            let names: Vec<_> = channels
+                .iter()
+                .map(pipeline::alerts::Channel::name)
+                .collect();
+            vec![channels::channels(&names)]
+        }
         25 => {
             let in_folder = facts.project.as_ref().and_then(|project| project.rollback);
             let dag = from_airflow::rollback(&facts.airflow);

@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use testkit::{ChildGuard, wait_until};
 
+use crate::preflight::{assert_states, line, report};
 use crate::tiki::{Shop, Tiki};
 
 const KEY: &str = "planted-key-5f2c";
@@ -399,4 +400,19 @@ fn a_test_says_how_each_channel_fared() {
     assert_eq!(receiver.got().len(), 2);
     tiki.ends(2, &["alerts", "retry", "nobody"]);
     assert!(!tiki.path("data").exists(), "nothing was made");
+}
+
+#[test]
+fn a_channel_of_alerts_is_set_or_missed() {
+    let tiki = Tiki::new();
+    let none = report(&tiki, 0, &[23]);
+    assert_states(&none, &[("alert-channels", "warning")]);
+    let hook = "https://hooks.slack.com/services/hunter2";
+    let tiki = tiki.with("TIKI_ALERT_SLACK_URL", hook);
+    let set = report(&tiki, 0, &[23]);
+    assert_states(&set, &[("alert-channels", "ok")]);
+    let seen = line(&set, "alert-channels")["seen"]
+        .as_str()
+        .expect("words");
+    assert!(seen.starts_with("slack; "), "{seen}");
 }
