@@ -8,7 +8,9 @@
 
 mod channel;
 mod judge;
+mod mail;
 mod post;
+mod trust;
 mod words;
 
 #[cfg(test)]
@@ -22,7 +24,9 @@ use warehouse::{AlertRow, NewAlert};
 
 pub use channel::{Channel, Sender, SendersError};
 pub(crate) use judge::{Ended, Failed, PAST_RUNS, ended, failed, held};
+pub use mail::{Mail, mailboxes, smtp_server};
 pub use post::{PAUSES, Posted};
+pub use trust::Trust;
 pub use words::plain;
 
 /// Characters of a title at most.

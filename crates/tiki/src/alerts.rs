@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use catalog::Instant;
-use pipeline::alerts::{PAUSES, Sender, plain, test_alert};
+use pipeline::alerts::{PAUSES, Sender, Trust, plain, test_alert};
 use pipeline::{Clock, Exit};
 use serde_json::{Value, json};
 use warehouse::{AlertRow, DeliveryRow, DeliveryState, Warehouse};
@@ -61,7 +61,17 @@ pub(crate) async fn send(context: &Context, warehouse: &Warehouse) {
 }
 
 fn sender(context: &Context) -> Outcome<Sender> {
-    Sender::new(context.config.hooks.channels())
+    let trust = match &context.config.alert_ca {
+        None => Trust::default(),
+        Some(path) => {
+            let what = format!("TIKI_ALERT_CA: cannot use {}", path.display());
+            let pem = std::fs::read(path);
+            let pem = pem.map_err(|error| Failure::usage(what.clone()).because(&error))?;
+            let help = "it is to hold certificates in PEM: -----BEGIN CERTIFICATE-----";
+            Trust::from_pem(&pem).ok_or_else(|| Failure::usage(what).help(help))?
+        }
+    };
+    Sender::new(context.config.hooks.channels(), trust)
         .map_err(|error| Failure::new(Exit::Bug, "alerts cannot be sent").because(&error))
 }
 
@@ -84,8 +94,8 @@ async fn test(context: &Context, as_json: bool) -> Outcome {
     let sender = sender(context)?;
     if sender.channels().is_empty() {
         return Err(Failure::new(Exit::Nothing, "no channel of alerts is set").help(
-            "set TIKI_ALERT_SLACK_URL, TIKI_ALERT_DISCORD_URL or TIKI_ALERT_WEBHOOK_URL, or a file \
-             that holds it by the same name with _FILE",
+            "set TIKI_ALERT_SMTP_URL and TIKI_ALERT_MAIL_TO, TIKI_ALERT_SLACK_URL, TIKI_ALERT_DISCORD_URL \
+             or TIKI_ALERT_WEBHOOK_URL; an address also by a file, by the same name with _FILE",
         ));
     }
     let alert = test_alert(Clock::System.now());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use catalog::Instant;
 use jiff::tz::TimeZone;
-use pipeline::alerts::{Channel, Rules};
+use pipeline::alerts::{Channel, Mail, Rules, mailboxes};
 use pipeline::{Cron, Exit, Keep, Settings};
 use url::Url;
 use warehouse::PoolLimits;
@@ -78,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) airflow_url: Option<String>,
     /// Who logs in there, and the password.
     pub(crate) airflow_login: (String, String),
+    /// Certificates of more authorities, for them.
+    pub(crate) alert_ca: Option<PathBuf>,
     /// A filter of log lines.
     pub(crate) log: String,
     /// As JSON.
@@ -94,25 +96,29 @@ pub(crate) struct Hooks {
     webhook: Option<Url>,
     /// Signs what goes to `webhook`.
     key: Option<String>,
+    smtp: Option<Url>,
+    mail_to: String,
+    mail_from: String,
 }
 
 impl Hooks {
     /// The channels that are set.
     pub(crate) fn channels(&self) -> Vec<Channel> {
-        let Self {
-            slack,
-            discord,
-            webhook,
-            key,
-        } = self.clone();
+        let hooks = self.clone();
         [
-            slack.map(Channel::Slack),
-            discord.map(Channel::Discord),
-            webhook.map(|url| Channel::Webhook(url, key)),
+            self.mail().map(Channel::Mail),
+            hooks.slack.map(Channel::Slack),
+            hooks.discord.map(Channel::Discord),
+            hooks.webhook.map(|url| Channel::Webhook(url, hooks.key)),
         ]
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn mail(&self) -> Option<Mail> {
+        let from = mailboxes(&self.mail_from).and_then(|all| all.into_iter().next());
+        Mail::new(self.smtp.clone()?, from, mailboxes(&self.mail_to)?)
     }
 }
 
@@ -160,12 +166,7 @@ impl Config {
             },
             lock_timeout: read.span("TIKI_LOCK_TIMEOUT")?,
             listen: read.listen("TIKI_LISTEN")?,
-            hosts: read
-                .text("TIKI_HOSTS")?
-                .split(',')
-                .map(|host| host.trim().to_owned())
-                .filter(|host| !host.is_empty())
-                .collect(),
+            hosts: read.words("TIKI_HOSTS")?,
             schedule: read.schedule("TIKI_SCHEDULE")?,
             backup_schedule: read.schedule("TIKI_BACKUP_SCHEDULE")?,
             health: pipeline::health::Limits {
@@ -181,6 +182,10 @@ impl Config {
                 read.text("TIKI_AIRFLOW_USER")?,
                 read.text("TIKI_AIRFLOW_PASSWORD")?,
             ),
+            alert_ca: match read.text("TIKI_ALERT_CA")?.as_str() {
+                "" => None,
+                path => Some(clean(&resolved.anchor.join(path))),
+            },
             log: read.text("TIKI_LOG")?,
             log_json: read.text("TIKI_LOG_FORMAT")? == "json",
             pipeline: read.pipeline(data_dir.clone())?,
@@ -281,12 +286,21 @@ impl Read<'_> {
     }
 
     fn hooks(&self) -> Result<Hooks, Failure> {
-        Ok(Hooks {
+        let hooks = Hooks {
             slack: self.hook("TIKI_ALERT_SLACK_URL")?,
             discord: self.hook("TIKI_ALERT_DISCORD_URL")?,
             webhook: self.hook("TIKI_ALERT_WEBHOOK_URL")?,
             key: Some(self.text("TIKI_ALERT_WEBHOOK_SECRET")?).filter(|text| !text.is_empty()),
-        })
+            smtp: self.hook("TIKI_ALERT_SMTP_URL")?,
+            mail_to: self.text("TIKI_ALERT_MAIL_TO")?,
+            mail_from: self.text("TIKI_ALERT_MAIL_FROM")?,
+        };
+        if hooks.smtp.is_some() && hooks.mail_to.is_empty() {
+            let what = "TIKI_ALERT_SMTP_URL is set, and TIKI_ALERT_MAIL_TO is not";
+            let help = "say to whom alerts are mailed, or unset the server";
+            return Err(Failure::usage(what).help(help));
+        }
+        Ok(hooks)
     }
 
     fn rules(&self) -> Result<Rules, Failure> {
@@ -309,6 +323,14 @@ impl Read<'_> {
             reports: self.text("TIKI_ALERT_REPORT")? == "always",
             hide: crate::secret::masked,
         })
+    }
+
+    /// Words with commas between them.
+    fn words(&self, name: &str) -> Result<Vec<String>, Failure> {
+        let text = self.text(name)?;
+        let words = text.split(',').map(str::trim);
+        let words = words.filter(|word| !word.is_empty());
+        Ok(words.map(str::to_owned).collect())
     }
 
     fn size(&self, name: &str) -> Result<usize, Failure> {
@@ -372,7 +394,11 @@ mod tests {
         let shown =
             |variables: &[(&str, &str)]| format!("{:?}", config(folder.path(), variables).unwrap());
         let here = ("TIKI_ORIGIN", "http://127.0.0.1:1");
-        let before = shown(&[here]);
+        let mail = [
+            ("TIKI_ALERT_SMTP_URL", "smtps://h"),
+            ("TIKI_ALERT_MAIL_TO", "a@b.c"),
+        ];
+        let before = shown(&[here, mail[0], mail[1]]);
         for setting in SETTINGS {
             let other = match setting.name {
                 "TIKI_SOURCE" => "html",
@@ -386,6 +412,8 @@ mod tests {
                 "TIKI_SCHEDULE" | "TIKI_BACKUP_SCHEDULE" => "off",
                 "TIKI_LISTEN" => "[::1]:0",
                 "TIKI_ALERT_WINDOW" => "11s",
+                "TIKI_ALERT_SMTP_URL" => "smtps://other",
+                "TIKI_ALERT_MAIL_TO" | "TIKI_ALERT_MAIL_FROM" => "d@e.f",
                 name if name.starts_with("TIKI_ALERT_") && name.ends_with("_URL") => "https://h/x",
                 "TIKI_LOG" => "debug",
                 "TIKI_LOG_FORMAT" => "json",
@@ -398,7 +426,7 @@ mod tests {
                 | "TIKI_WAREHOUSE_PATIENCE" => "11s",
                 _ => "11",
             };
-            let after = shown(&[(setting.name, other), here]);
+            let after = shown(&[(setting.name, other), here, mail[0], mail[1]]);
             assert_ne!(before, after, "{} = {other}", setting.name);
         }
     }

@@ -68,7 +68,10 @@ pub(crate) struct Effective {
 impl Effective {
     /// The value as it may be shown.
     pub(crate) fn shown(&self) -> String {
-        let hidden = matches!(self.setting.kind, Kind::Secret | Kind::Hook { .. });
+        let hidden = matches!(
+            self.setting.kind,
+            Kind::Secret | Kind::Hook { .. } | Kind::Smtp
+        );
         if hidden && !self.text.is_empty() {
             return HIDDEN.into();
         }

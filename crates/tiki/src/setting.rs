@@ -2,6 +2,7 @@
 //!
 //! Not here: which there are (`table`), where a value comes from (`layers`), what is made of it (`config`).
 
+mod alerts;
 mod table;
 
 pub(crate) use table::SETTINGS;

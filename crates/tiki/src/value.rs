@@ -9,6 +9,7 @@ use catalog::Instant;
 use crawl::Origin;
 use jiff::tz::TimeZone;
 use pipeline::Cron;
+use pipeline::alerts::{mailboxes, smtp_server};
 use url::Url;
 
 /// What values a setting takes.
@@ -60,6 +61,10 @@ pub(crate) enum Kind {
         /// Whether another machine may be told over plain HTTP.
         plain: bool,
     },
+    /// The address of a server of mail, which is never shown.
+    Smtp,
+    /// Addresses of people with commas between them.
+    Mailboxes,
     /// Exit codes with commas between them, or `none`.
     Exits,
 }
@@ -67,7 +72,7 @@ pub(crate) enum Kind {
 /// A value that was read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
-    /// Of `Text`, `Secret`, `Word` and `Filter`.
+    /// Of `Text`, `Secret`, `Mailboxes`, `Word` and `Filter`.
     Text(String),
     /// Of `Whole`.
     Whole(i64),
@@ -87,7 +92,7 @@ pub(crate) enum Value {
     Listen(SocketAddr),
     /// Of `Schedule`; `None` is off.
     Schedule(Option<Cron>),
-    /// Of `Hook`.
+    /// Of `Hook` and `Smtp`.
     Hook(Option<Url>),
 }
 
@@ -98,7 +103,13 @@ impl Kind {
         let wrong = || format!("is not {}", self.describe());
         match self {
             Self::Text | Self::Secret => Ok(Value::Text(text.into())),
-            Self::Hook { .. } if text.is_empty() => Ok(Value::Hook(None)),
+            Self::Hook { .. } | Self::Smtp if text.is_empty() => Ok(Value::Hook(None)),
+            Self::Smtp => smtp_server(text)
+                .map(|url| Value::Hook(Some(url)))
+                .ok_or_else(wrong),
+            Self::Mailboxes if text.is_empty() || mailboxes(text).is_some() => {
+                Ok(Value::Text(text.into()))
+            }
             Self::Hook { plain } => parse_hook(text, plain)
                 .map(|url| Value::Hook(Some(url)))
                 .ok_or_else(wrong),
@@ -123,7 +134,7 @@ impl Kind {
                 span.map(Value::Span).ok_or_else(wrong)
             }
             Self::Word(words) if words.contains(&text) => Ok(Value::Text(text.into())),
-            Self::Word(_) => Err(wrong()),
+            Self::Word(_) | Self::Mailboxes => Err(wrong()),
             Self::Categories => parse_categories(text).map(Value::Ids),
             Self::Zone => TimeZone::get(text).map(Value::Zone).map_err(|_| wrong()),
             Self::Schedule if text == "off" => Ok(Value::Schedule(None)),
@@ -153,6 +164,12 @@ impl Kind {
             Self::Hook { plain: true } => "an address that begins with https:// or http://".into(),
             Self::Hook { plain: false } => {
                 "an address that begins with https:// (http:// to this machine only)".into()
+            }
+            Self::Smtp => "smtps://user:password@host, smtp://user:password@host?tls=required, or \
+                 smtp://host?tls=opportunistic (with a password, or without tls, on this machine only)"
+                .into(),
+            Self::Mailboxes => {
+                "addresses such as ops@example.com or Ops <ops@example.com>, with commas between them".into()
             }
             Self::Exits => {
                 let codes: Vec<String> = EXITS.iter().map(ToString::to_string).collect();
@@ -331,6 +348,12 @@ mod tests {
             (Kind::Categories, "1846,laptops", "laptops"),
             (Kind::Filter, "=,=", "filter"),
             (Kind::Exits, "1,99", "some of 1, 2"),
+            (Kind::Smtp, "smtp://mail.example.com", "tls=required"),
+            (Kind::Smtp, "smtp://u:p@h?tls=opportunistic", "tls=required"),
+            (Kind::Smtp, "smtp://u:p@h?tls=none", "tls=required"),
+            (Kind::Smtp, "https://mail.example.com", "smtps://"),
+            (Kind::Mailboxes, "ops@example.com, nobody", "such as"),
+            (Kind::Mailboxes, "a@b.c\r\nBcc: d@e.f", "such as"),
             (Kind::Exits, "", "none or"),
             (Kind::Hook { plain: false }, "http://h/x", "https://"),
             (Kind::Hook { plain: false }, "hooks.slack.com/x", "https://"),
@@ -344,6 +367,16 @@ mod tests {
         assert_eq!(ids, Ok(Value::Ids(vec![1846, 8095])));
         let here = Kind::Hook { plain: false }.parse("http://127.0.0.1:1/x");
         assert!(matches!(here, Ok(Value::Hook(Some(_)))), "{here:?}");
+        for url in [
+            "smtps://u:p@h",
+            "smtp://u:p@h?tls=required",
+            "smtp://h?tls=opportunistic",
+        ] {
+            assert!(
+                matches!(Kind::Smtp.parse(url), Ok(Value::Hook(Some(_)))),
+                "{url}"
+            );
+        }
         assert_eq!(Kind::Exits.parse("none"), Ok(Value::Ids(vec![])));
         assert_eq!(Kind::Exits.parse("1, 20"), Ok(Value::Ids(vec![1, 20])));
     }

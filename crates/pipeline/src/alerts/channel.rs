@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use serde_json::Value;
 use sha2::Sha256;
 use url::Url;
 use warehouse::AlertRow;
 
+use super::mail::Mail;
+use super::trust::Trust;
 use super::words;
 
 /// Where alerts go.
@@ -22,6 +25,8 @@ pub enum Channel {
     Discord(Url),
     /// Anybody's: JSON, signed where there is a key.
     Webhook(Url, Option<String>),
+    /// People's.
+    Mail(Mail),
 }
 
 impl Channel {
@@ -31,12 +36,18 @@ impl Channel {
             Self::Slack(_) => "slack",
             Self::Discord(_) => "discord",
             Self::Webhook(..) => "webhook",
+            Self::Mail(_) => "mail",
         }
     }
 
-    fn url(&self) -> &Url {
+    /// What of it must not be shown.
+    fn secrets(&self) -> Vec<String> {
         match self {
-            Self::Slack(url) | Self::Discord(url) | Self::Webhook(url, _) => url,
+            Self::Slack(url) | Self::Discord(url) | Self::Webhook(url, _) => {
+                let query = url.query().unwrap_or_default().to_owned();
+                vec![url.to_string(), url.path().to_owned(), query]
+            }
+            Self::Mail(mail) => mail.secrets(),
         }
     }
 }
@@ -62,6 +73,7 @@ pub enum SendersError {
 #[derive(Clone, Debug)]
 pub struct Sender {
     http: reqwest::Client,
+    trust: Trust,
     channels: Arc<[Channel]>,
 }
 
@@ -74,11 +86,20 @@ pub(crate) struct NotSent {
     pub(crate) wait: Option<Duration>,
 }
 
+impl NotSent {
+    pub(crate) fn new(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            wait: None,
+        }
+    }
+}
+
 impl Sender {
     /// To these channels.
-    pub fn new(channels: Vec<Channel>) -> Result<Self, SendersError> {
+    pub fn new(channels: Vec<Channel>, trust: Trust) -> Result<Self, SendersError> {
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(crawl::tls_config()?)
+            .tls_backend_preconfigured(trust.client_config()?)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("tiki-data-pipeline/", env!("CARGO_PKG_VERSION")))
             .no_proxy()
@@ -86,6 +107,7 @@ impl Sender {
             .build()?;
         Ok(Self {
             http,
+            trust,
             channels: channels.into(),
         })
     }
@@ -113,30 +135,48 @@ impl Sender {
         alert: &AlertRow,
         limit: Duration,
     ) -> Result<(), NotSent> {
-        let body = match channel {
-            Channel::Slack(_) => words::slack(alert),
-            Channel::Discord(_) => words::discord(alert),
-            Channel::Webhook(..) => words::webhook(alert),
-        }
-        .to_string();
-        let not = |why: String| NotSent { why, wait: None };
+        let sent = match channel {
+            Channel::Slack(url) => {
+                self.hook(url, None, words::slack(alert), alert, limit)
+                    .await
+            }
+            Channel::Discord(url) => {
+                self.hook(url, None, words::discord(alert), alert, limit)
+                    .await
+            }
+            Channel::Webhook(url, key) => {
+                let body = words::webhook(alert);
+                self.hook(url, key.as_deref(), body, alert, limit).await
+            }
+            Channel::Mail(mail) => mail.send(alert, &self.trust, limit).await,
+        };
+        sent.map_err(|not| NotSent {
+            why: without_secrets(&not.why, channel),
+            wait: not.wait,
+        })
+    }
+
+    async fn hook(
+        &self,
+        url: &Url,
+        key: Option<&str>,
+        body: Value,
+        alert: &AlertRow,
+        limit: Duration,
+    ) -> Result<(), NotSent> {
+        let body = body.to_string();
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let id = HeaderValue::from_str(&alert.id);
-        headers.insert(
-            "idempotency-key",
-            id.map_err(|_| not("its id is no header".into()))?,
-        );
-        if let Channel::Webhook(_, Some(key)) = channel {
-            sign(&mut headers, key, &body).map_err(|()| not("it cannot be signed".into()))?;
+        let id = id.map_err(|_| NotSent::new("its id is no header"))?;
+        headers.insert("idempotency-key", id);
+        if let Some(key) = key {
+            let signed = sign(&mut headers, key, &body);
+            signed.map_err(|()| NotSent::new("it cannot be signed"))?;
         }
-        let request = self
-            .http
-            .post(channel.url().clone())
-            .headers(headers)
-            .body(body);
+        let request = self.http.post(url.clone()).headers(headers).body(body);
         let answer = request.timeout(limit).send().await;
-        let answer = answer.map_err(|error| not(said(error, channel)))?;
+        let answer = answer.map_err(|error| NotSent::new(said(error)))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -177,7 +217,7 @@ pub(super) fn signature(key: &str, timestamp: &str, body: &str) -> String {
 }
 
 /// An error and its causes without the address.
-fn said(error: reqwest::Error, channel: &Channel) -> String {
+fn said(error: reqwest::Error) -> String {
     let what = if error.is_timeout() {
         return "it did not answer in time".to_owned();
     } else if error.is_connect() {
@@ -185,13 +225,15 @@ fn said(error: reqwest::Error, channel: &Channel) -> String {
     } else {
         "the request failed"
     };
-    let text = format!("{what}: {}", crate::site::chain(&error.without_url()));
-    let url = channel.url();
-    let mut clean = words::plain(&text, words::LINE_CHARS);
-    for secret in [url.as_str(), url.path(), url.query().unwrap_or("")] {
+    format!("{what}: {}", crate::site::chain(&error.without_url()))
+}
+
+fn without_secrets(text: &str, channel: &Channel) -> String {
+    let mut clean = text.to_owned();
+    for secret in channel.secrets() {
         if secret.len() > 1 {
-            clean = clean.replace(secret, "***");
+            clean = clean.replace(&secret, "***");
         }
     }
-    clean
+    words::plain(&clean, words::LINE_CHARS)
 }

@@ -9,7 +9,7 @@ use super::channel::signature;
 use super::judge::{Ended, Failed, ended, failed, held};
 use super::post::{PAUSES, pause};
 use super::words::{discord, discord_escaped, lines, slack, slack_escaped, webhook};
-use super::{Rules, Severity, plain, test_alert};
+use super::{Mail, Rules, Severity, mailboxes, plain, smtp_server, test_alert};
 use crate::{Exit, Step};
 
 fn at(hours: i64) -> Instant {
@@ -357,6 +357,40 @@ fn secrets_are_taken_out_before_anything_is_written() {
     };
     let alert = rules.alert(failed(&facts, &rules).expect("a notice"));
     assert!(alert.details.contains("cannot reach ***"), "{alert:?}");
+}
+
+#[test]
+fn no_text_can_add_to_the_head_of_a_mail() {
+    let server = smtp_server("smtps://u:s3cret@mail.example.com").expect("a server");
+    let to = mailboxes("Ops <ops@example.com>, b@example.org").expect("people");
+    let mail = Mail::new(server, None, to).expect("a mail");
+    let mut alert = test_alert(at(0));
+    alert.title = "a\r\nBcc: evil@example.com\r\n\r\nbody \u{202e}Bình".into();
+    let message = mail.message(&alert).expect("a message").formatted();
+    let text = String::from_utf8(message).expect("text");
+    let (head, _) = text.split_once("\r\n\r\n").expect("a head");
+    let names: Vec<&str> = head
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    assert!(!names.contains(&"Bcc"), "{head}");
+    for name in [
+        "From",
+        "To",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "Auto-Submitted",
+    ] {
+        assert!(names.contains(&name), "{name} in {head}");
+    }
+    assert!(
+        head.contains(&format!("Message-ID: <{}@example.com>", alert.id)),
+        "{head}"
+    );
+    assert!(head.is_ascii(), "{head}");
+    assert!(!format!("{mail:?}").contains("s3cret"));
 }
 
 #[test]

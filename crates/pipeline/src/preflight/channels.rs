@@ -10,7 +10,7 @@ pub fn channels(names: &[&str]) -> Check {
     let name = "alert-channels";
     if names.is_empty() {
         return warning(name, "none is set: nobody is told when a run fails").help(
-            "set one of TIKI_ALERT_SLACK_URL, TIKI_ALERT_DISCORD_URL and TIKI_ALERT_WEBHOOK_URL",
+            "set one of TIKI_ALERT_SMTP_URL, TIKI_ALERT_SLACK_URL, TIKI_ALERT_DISCORD_URL and TIKI_ALERT_WEBHOOK_URL",
         );
     }
     passed(

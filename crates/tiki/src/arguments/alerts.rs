@@ -5,9 +5,10 @@ use clap::{Args, Subcommand};
 use super::{Output, limit};
 
 const ALERTS_AFTER: &str = "\
-Channels are set by TIKI_ALERT_SLACK_URL, TIKI_ALERT_DISCORD_URL and TIKI_ALERT_WEBHOOK_URL; what is told by \
-the other settings TIKI_ALERT_… Each may get an alert more than once, with the same id in the header \
-Idempotency-Key. What is due is sent at the end of every `tiki run` and `tiki step`.
+Channels are set by TIKI_ALERT_SMTP_URL with TIKI_ALERT_MAIL_TO, TIKI_ALERT_SLACK_URL, \
+TIKI_ALERT_DISCORD_URL and TIKI_ALERT_WEBHOOK_URL; what is told by the other settings TIKI_ALERT_… Each may get \
+an alert more than once, with the same id (Message-ID of a mail, Idempotency-Key of a webhook). What is due is \
+sent at the end of every `tiki run` and `tiki step`.
 
 Exit codes of test: 0 every channel took the message, 1 one of them did not, 99 no channel is set.";
 

@@ -2,6 +2,7 @@
 //!
 //! Not here: what a setting is (`setting`).
 
+use super::alerts::ALERTS;
 use super::{Setting, flagged, secret, setting};
 use crate::value::Kind;
 
@@ -9,22 +10,39 @@ const fn whole(min: i64, max: i64) -> Kind {
     Kind::Whole { min, max }
 }
 
-const fn span(min_ms: u64, max_ms: u64) -> Kind {
+pub(super) const fn span(min_ms: u64, max_ms: u64) -> Kind {
     Kind::Span { min_ms, max_ms }
 }
 
 const SECOND: u64 = 1000;
 const HOUR: u64 = 3_600 * SECOND;
-const DAY: u64 = 24 * HOUR;
+pub(super) const DAY: u64 = 24 * HOUR;
 const MANY: i64 = 1_000_000_000;
-const PERCENT: Kind = Kind::Number {
+pub(super) const PERCENT: Kind = Kind::Number {
     min: 0.0,
     max: 100.0,
 };
 const DAYS: Kind = whole(0, 36_500);
 
 /// All settings, in the order in which they are shown.
-pub(crate) const SETTINGS: &[Setting] = &[
+pub(crate) const SETTINGS: &[Setting] = &ALL;
+
+const ALL: [Setting; GENERAL.len() + ALERTS.len()] = {
+    let mut all = [GENERAL[0]; GENERAL.len() + ALERTS.len()];
+    let mut index = 0;
+    while index < all.len() {
+        all[index] = if index < GENERAL.len() {
+            GENERAL[index]
+        } else {
+            ALERTS[index - GENERAL.len()]
+        };
+        index += 1;
+    }
+    all
+};
+
+/// Those of everything but alerts.
+const GENERAL: &[Setting] = &[
     flagged(
         "--data-dir",
         setting(
@@ -351,83 +369,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "",
         "the password of that name",
     )),
-    secret(setting(
-        "TIKI_ALERT_SLACK_URL",
-        Kind::Hook { plain: false },
-        "",
-        "alerts to Slack: the address of an incoming webhook",
-    )),
-    secret(setting(
-        "TIKI_ALERT_DISCORD_URL",
-        Kind::Hook { plain: false },
-        "",
-        "alerts to Discord: the address of a channel's webhook",
-    )),
-    secret(setting(
-        "TIKI_ALERT_WEBHOOK_URL",
-        Kind::Hook { plain: true },
-        "",
-        "alerts to any other receiver: an address that takes JSON by POST",
-    )),
-    secret(setting(
-        "TIKI_ALERT_WEBHOOK_SECRET",
-        Kind::Secret,
-        "",
-        "what these are signed with: the header X-Tiki-Signature is sha256= and the HMAC-SHA256 of \
-         X-Tiki-Timestamp, a dot and the body (none: no signature)",
-    )),
-    setting(
-        "TIKI_ALERT_EXITS",
-        Kind::Exits,
-        "1,2,10,11,20,30,70",
-        "exit codes of a run or of one of its steps that are told",
-    ),
-    setting(
-        "TIKI_ALERT_WINDOW",
-        span(0, 365 * DAY),
-        "6h",
-        "the same trouble of the same owner's runs is told once within so long, and counted",
-    ),
-    setting(
-        "TIKI_ALERT_REJECTED_PERCENT",
-        PERCENT,
-        "5",
-        "rejected products in percent of a run's above which there is an alert (100: never)",
-    ),
-    setting(
-        "TIKI_ALERT_UNFETCHED_PERCENT",
-        PERCENT,
-        "20",
-        "details that got no answer in percent of those due above which there is an alert (100: never)",
-    ),
-    setting(
-        "TIKI_ALERT_ITEMS_PERCENT",
-        PERCENT,
-        "50",
-        "listed products in percent of the median of the last runs of the same scope below which there is \
-         an alert (0: never)",
-    ),
-    setting(
-        "TIKI_ALERT_MIN_RATE",
-        Kind::Number {
-            min: 0.0,
-            max: 1_000_000.0,
-        },
-        "0",
-        "products a second of a run's details below which there is an alert (0: never)",
-    ),
-    setting(
-        "TIKI_ALERT_MIN_HIT_RATE",
-        PERCENT,
-        "0",
-        "percent of a run's requests that listings and caches saved below which there is an alert (0: never)",
-    ),
-    setting(
-        "TIKI_ALERT_REPORT",
-        Kind::Word(&["failures", "always"]),
-        "failures",
-        "whether the report of a run that ended well is sent too",
-    ),
     setting(
         "TIKI_LOG",
         Kind::Filter,

@@ -21,6 +21,7 @@ mod frozen;
 mod health;
 mod help;
 mod interruption;
+mod mail;
 mod outage;
 mod postgres;
 mod preflight;
