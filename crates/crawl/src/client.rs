@@ -285,7 +285,7 @@ fn http_client(settings: &Settings) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(agent.ok_or(ClientError::UserAgent)?)
         .default_headers(headers)
-        .tls_backend_preconfigured(tls::client_config()?)
+        .tls_backend_preconfigured(tls::client_config(&[])?)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)

@@ -99,7 +99,7 @@ impl Sender {
     /// To these channels.
     pub fn new(channels: Vec<Channel>, trust: Trust) -> Result<Self, SendersError> {
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(trust.client_config()?)
+            .tls_backend_preconfigured(crawl::tls_config(trust.certificates())?)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("tiki-data-pipeline/", env!("CARGO_PKG_VERSION")))
             .no_proxy()

@@ -61,7 +61,7 @@ pub(super) async fn look(context: &Context) -> Airflow {
 }
 
 fn client() -> Result<Client, String> {
-    let tls = crawl::tls_config().map_err(|error| chain(&error))?;
+    let tls = crawl::tls_config(&[]).map_err(|error| chain(&error))?;
     let built = Client::builder()
         .timeout(PATIENCE)
         .redirect(Policy::none())
