@@ -230,7 +230,10 @@ fn nothing_else_is_chosen(tiki: &Tiki, category: &str) {
             &["--since", "2026-11-29 23:59"],
             "neither a day nor an instant",
         ),
-        (&["--table", "produkts"], "there are: attempts"),
+        (
+            &["--table", "produkts"],
+            "there are: alert_deliveries, alerts, attempts",
+        ),
         (&["--table", "x\" UNION SELECT 1 --"], "no table or view"),
         (&["--columns", "id,prise"], "no column \"prise\""),
         (&["--columns", "id,id"], "twice"),
