@@ -10,7 +10,9 @@ mod channel;
 mod judge;
 mod mail;
 mod post;
+mod spool;
 mod trust;
+mod watch;
 mod words;
 
 #[cfg(test)]
@@ -23,10 +25,13 @@ use serde_json::Map;
 use warehouse::{AlertRow, NewAlert};
 
 pub use channel::{Channel, Sender, SendersError};
+pub use judge::{Command, command_failed};
 pub(crate) use judge::{Ended, Failed, PAST_RUNS, ended, failed, held};
 pub use mail::{Mail, mailboxes, smtp_server};
 pub use post::{PAUSES, Posted};
+pub use spool::{MAX_SPOOLED, Spool};
 pub use trust::Trust;
+pub use watch::{away, watch};
 pub use words::plain;
 
 /// Characters of a title at most.
@@ -53,6 +58,11 @@ pub struct Rules {
     pub rate: f64,
     /// Percent of requests that were saved below which a run is told (0: never).
     pub hit_rate: f64,
+    /// Percentage points by which fewer of a page's objects have a field than before, above which a run is
+    /// told (100: never).
+    pub coverage_points: f64,
+    /// An unfinished run without a commit for so long is told by whoever sees it (zero: never).
+    pub stall: Duration,
     /// The age of the last good run above which a run that is not good tells so.
     pub run_age: Duration,
     /// Bytes free on the data folder's disk below which a run is told.
@@ -75,6 +85,8 @@ impl Default for Rules {
             items_percent: 50.0,
             rate: 0.0,
             hit_rate: 0.0,
+            coverage_points: 20.0,
+            stall: Duration::from_hours(1),
             run_age: Duration::from_hours(36),
             free_bytes: 1000 << 20,
             reports: false,
@@ -124,9 +136,10 @@ pub(crate) struct Notice {
     /// Words of what it is about, the gravest first.
     pub(crate) kinds: Vec<String>,
     pub(crate) severity: Severity,
-    /// The run, and whose it is.
-    pub(crate) run: String,
-    pub(crate) owner: String,
+    /// The run, if it is about one.
+    pub(crate) run: Option<String>,
+    /// Of whom or of what it is: the same kinds of the same subject are the same trouble.
+    pub(crate) subject: String,
     pub(crate) title: String,
     pub(crate) details: Details,
 }
@@ -140,10 +153,10 @@ impl Rules {
         details.lines.truncate(words::MAX_LINES);
         NewAlert {
             id: new_id(),
-            key: format!("{}/{}", notice.kinds.join("+"), notice.owner),
+            key: format!("{}/{}", notice.kinds.join("+"), notice.subject),
             kind: notice.kinds.into_iter().next().unwrap_or_default(),
             severity: notice.severity.as_str().to_owned(),
-            run: Some(notice.run),
+            run: notice.run,
             title: plain(&(self.hide)(&notice.title), TITLE_CHARS),
             // Text keys and finite numbers: this cannot fail.
             details: serde_json::to_string(&details).unwrap_or_default(),
@@ -168,6 +181,22 @@ pub fn test_alert(now: catalog::Instant) -> AlertRow {
         run: None,
         title: "a test of tiki's alerts".to_owned(),
         details: serde_json::to_string(&details).unwrap_or_default(),
+        seen: 1,
+        first_at: now,
+        last_at: now,
+        deliveries: Vec::new(),
+    }
+}
+
+/// An alert as it is sent where no outbox has it.
+pub fn as_row(alert: &NewAlert, now: catalog::Instant) -> AlertRow {
+    AlertRow {
+        id: alert.id.clone(),
+        kind: alert.kind.clone(),
+        severity: alert.severity.clone(),
+        run: alert.run.clone(),
+        title: alert.title.clone(),
+        details: alert.details.clone(),
         seen: 1,
         first_at: now,
         last_at: now,

@@ -1,5 +1,6 @@
-//! Room on the disk of a folder.
+//! Room on the disk of a folder, and small files that are there whole or as they were before.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -21,6 +22,15 @@ pub(crate) fn space(folder: &Path) -> io::Result<Space> {
         free: stat.f_bavail.saturating_mul(stat.f_frsize),
         total: stat.f_blocks.saturating_mul(stat.f_frsize),
     })
+}
+
+/// Writes a file so that whoever reads it, also after a crash, finds all of this or what was there before.
+/// Only one process writes it at a time.
+pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text)?;
+    File::open(&beside)?.sync_all()?;
+    std::fs::rename(&beside, path)
 }
 
 #[cfg(test)]

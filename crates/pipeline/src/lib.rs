@@ -41,6 +41,7 @@ mod transform_products;
 
 pub use check::{Check, State};
 pub use clock::Clock;
+pub use disk::write_whole;
 pub use error::{Error, Result};
 pub use exit::Exit;
 pub use permits::SitePermits;

@@ -254,6 +254,7 @@ impl Pipeline {
             report.and_then(|report| report.number(key, field))
         };
         let space = disk::space(&self.settings().data_dir).ok();
+        let drift = warehouse.drift(&run.id).await?;
         let ended = alerts::Ended {
             run,
             state,
@@ -262,6 +263,7 @@ impl Pipeline {
             past_listed,
             rate: number(Step::CrawlProductDetails, "crawl_stats", "rate"),
             hit_rate: number(Step::GetCacheStats, "cache_stats", "hit_rate"),
+            drift,
             last_good: probe.last_good.map(|good| good.finished_at),
             now: probe.time,
             free_bytes: space.map(|space| space.free),

@@ -1,25 +1,19 @@
-//! `tiki alerts`: what was told, a test of the channels, telling again; and sending at the end of other
-//! commands.
+//! `tiki alerts`: what was told, a test of the channels, telling again.
 //!
-//! Not here: what is worth telling and how it is sent (`pipeline::alerts`).
+//! Not here: telling without being asked (`telling`), how it is sent (`pipeline::alerts`).
 
 use std::time::Duration;
 
 use catalog::Instant;
-use pipeline::alerts::{PAUSES, Sender, Trust, plain, test_alert};
+use pipeline::alerts::{PAUSES, plain, test_alert};
 use pipeline::{Clock, Exit};
 use serde_json::{Value, json};
-use warehouse::{AlertRow, DeliveryRow, DeliveryState, Warehouse};
+use warehouse::{AlertRow, DeliveryRow, DeliveryState};
 
 use crate::arguments::{AlertsArguments, AlertsCommand, Output};
 use crate::failure::{Failure, Outcome};
+use crate::telling::sender;
 use crate::{Context, open, print};
-
-/// How long sending may take at the end of a run or step.
-const AT_THE_END: Duration = Duration::from_secs(4);
-
-/// How long it may take in all there, the warehouse's part included.
-const AT_THE_END_IN_ALL: Duration = Duration::from_secs(6);
 
 /// How long it may take where a person waits for it.
 const BY_HAND: Duration = Duration::from_secs(15);
@@ -40,41 +34,6 @@ pub(crate) async fn alerts(context: &Context, arguments: AlertsArguments) -> Out
     }
 }
 
-/// Sends what is due, within a few seconds and whatever becomes of it: nothing of a run depends on it.
-pub(crate) async fn send(context: &Context, warehouse: &Warehouse) {
-    if context.stop.is_said() {
-        return;
-    }
-    let sender = match sender(context) {
-        Ok(sender) if sender.channels().is_empty() => return,
-        Ok(sender) => sender,
-        Err(failure) => return context.screen.warn(&failure.line()),
-    };
-    let sending = sender.post_due(warehouse, AT_THE_END);
-    let what = match tokio::time::timeout(AT_THE_END_IN_ALL, sending).await {
-        Ok(Ok(posted)) if posted.failed == 0 => return,
-        Ok(Ok(_)) => "an alert was not sent and is tried again: `tiki alerts` tells why".to_owned(),
-        Ok(Err(error)) => format!("alerts were not sent: {}", Failure::from(error).line()),
-        Err(_) => "alerts were not sent in time".to_owned(),
-    };
-    context.screen.warn(&what);
-}
-
-fn sender(context: &Context) -> Outcome<Sender> {
-    let trust = match &context.config.alert_ca {
-        None => Trust::default(),
-        Some(path) => {
-            let what = format!("TIKI_ALERT_CA: cannot use {}", path.display());
-            let pem = std::fs::read(path);
-            let pem = pem.map_err(|error| Failure::usage(what.clone()).because(&error))?;
-            let help = "it is to hold certificates in PEM: -----BEGIN CERTIFICATE-----";
-            Trust::from_pem(&pem).ok_or_else(|| Failure::usage(what).help(help))?
-        }
-    };
-    Sender::new(context.config.hooks.channels(), trust)
-        .map_err(|error| Failure::new(Exit::Bug, "alerts cannot be sent").because(&error))
-}
-
 async fn list(context: &Context, limit: i64, output: Output) -> Outcome {
     let rows = match open::ledger(context, output.demo).await? {
         Some(warehouse) => warehouse.alerts(limit).await?,
@@ -91,22 +50,14 @@ async fn list(context: &Context, limit: i64, output: Output) -> Outcome {
 }
 
 async fn test(context: &Context, as_json: bool) -> Outcome {
-    let sender = sender(context)?;
-    if sender.channels().is_empty() {
+    let rows = try_channels(context).await?;
+    if rows.is_empty() {
         return Err(Failure::new(Exit::Nothing, "no channel of alerts is set").help(
             "set TIKI_ALERT_SMTP_URL and TIKI_ALERT_MAIL_TO, TIKI_ALERT_SLACK_URL, TIKI_ALERT_DISCORD_URL \
              or TIKI_ALERT_WEBHOOK_URL; an address also by a file, by the same name with _FILE",
         ));
     }
-    let alert = test_alert(Clock::System.now());
-    let (mut rows, mut exit) = (Vec::new(), Exit::Done);
-    for channel in sender.channels() {
-        let sent = sender.send(channel, &alert, BY_HAND).await;
-        if sent.is_err() {
-            exit = Exit::Machine;
-        }
-        rows.push((channel.name(), sent.err()));
-    }
+    let failed = rows.iter().any(|(_, error)| error.is_some());
     if as_json {
         let row = |(name, error): &(&str, Option<String>)| json!({ "channel": name, "sent": error.is_none(), "error": error });
         print::json(&rows.iter().map(row).collect::<Vec<_>>())?;
@@ -118,7 +69,21 @@ async fn test(context: &Context, as_json: bool) -> Outcome {
         let cells: Vec<_> = rows.iter().map(row).collect();
         print::text(&print::table(&["channel", "how it went"], &cells))?;
     }
-    Ok(exit)
+    Ok(if failed { Exit::Machine } else { Exit::Done })
+}
+
+/// Sends a test message to each channel that is set; what went wrong, by the channels' names.
+pub(crate) async fn try_channels(
+    context: &Context,
+) -> Outcome<Vec<(&'static str, Option<String>)>> {
+    let sender = sender(context)?;
+    let alert = test_alert(Clock::System.now());
+    let mut rows = Vec::new();
+    for channel in sender.channels() {
+        let sent = sender.send(channel, &alert, BY_HAND).await;
+        rows.push((channel.name(), sent.err()));
+    }
+    Ok(rows)
 }
 
 async fn retry(context: &Context, id: &str, json: bool) -> Outcome {

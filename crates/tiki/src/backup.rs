@@ -6,13 +6,31 @@ use warehouse::{Backup, Backups, KeepBackups, Manifest, Verdict};
 
 use crate::arguments::{BackupArguments, BackupCommand, Output};
 use crate::failure::Outcome;
+use crate::telling::Doing;
 use crate::{Context, open, print};
 
-/// `tiki backup`.
+/// `tiki backup`. A backup that cannot be made, proven or thinned out is told.
 pub(crate) async fn backup(context: &Context, arguments: BackupArguments) -> Outcome {
     let command = arguments.command.unwrap_or(BackupCommand::List {
         output: arguments.output,
     });
+    let told = match &command {
+        BackupCommand::Create { output, .. } => Some(("backup create", output.demo)),
+        BackupCommand::Verify { output, .. } => Some(("backup verify", output.demo)),
+        BackupCommand::Prune { output, .. } => Some(("backup prune", output.demo)),
+        BackupCommand::List { .. } | BackupCommand::Restore { .. } => None,
+    };
+    let doing = told
+        .filter(|(_, demo)| !demo)
+        .map(|(words, _)| Doing::now(words, "", None));
+    let outcome = obey(context, command).await;
+    if let (Err(failure), Some(doing)) = (&outcome, doing) {
+        doing.failed(context, failure).await;
+    }
+    outcome
+}
+
+async fn obey(context: &Context, command: BackupCommand) -> Outcome {
     let of = |output: Output| open::backups(context, output.demo);
     match command {
         BackupCommand::Create {

@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::failure::{Failure, Outcome};
 use crate::layers::Origin;
+use crate::telling::Doing;
 use crate::{Context, way};
 
 /// Who owns the runs that are begun here.
@@ -170,6 +171,11 @@ impl Clockwork {
             .say(&format!("{}: it is time", job.name));
         let mut exit = Some(Exit::Done);
         for command in job.commands {
+            let (words, owner) = (
+                command.join(" "),
+                if job.name == "run" { OWNER } else { "" },
+            );
+            let doing = Doing::now(&words, owner, None);
             exit = match self.child(command) {
                 Ok(child) => self.watch(child).await,
                 Err(error) => {
@@ -180,7 +186,13 @@ impl Clockwork {
                     Some(Exit::Machine)
                 }
             };
-            if exit != Some(Exit::Done) || self.context.stop.is_said() {
+            if self.context.stop.is_said() {
+                break;
+            }
+            if exit != Some(Exit::Done) {
+                // A process that could has told it.
+                let seen = "started by the clock of tiki serve, whose log has what it said";
+                doing.ended(&self.context, exit, seen).await;
                 break;
             }
         }
@@ -269,10 +281,7 @@ impl Job {
     /// Writes it down, so that it is there whole or as it was before, and then believes it.
     fn remember(&self, memory: Memory) -> io::Result<()> {
         let text = serde_json::to_string(&memory).map_err(io::Error::from)?;
-        let beside = self.file.with_extension("new");
-        std::fs::write(&beside, text)?;
-        File::open(&beside)?.sync_all()?;
-        std::fs::rename(&beside, &self.file)?;
+        pipeline::write_whole(&self.file, &text)?;
         self.told().memory = memory;
         Ok(())
     }

@@ -18,6 +18,8 @@ pub(crate) struct Failure {
     what: String,
     why: Vec<String>,
     help: Option<String>,
+    /// See [`Failure::is_no_trouble`].
+    no_trouble: bool,
 }
 
 /// What a command answers.
@@ -31,6 +33,7 @@ impl Failure {
             what: what.into(),
             why: Vec::new(),
             help: None,
+            no_trouble: false,
         }
     }
 
@@ -102,6 +105,11 @@ impl Failure {
             .help(machine_help(error))
     }
 
+    /// Another process is at the same work, or has taken it over: nobody needs to be told of it.
+    pub(crate) fn is_no_trouble(&self) -> bool {
+        self.no_trouble
+    }
+
     /// Nothing to tell: the reader of the result has gone away.
     pub(crate) fn is_silent(&self) -> bool {
         self.what.is_empty()
@@ -135,11 +143,25 @@ impl From<pipeline::Error> for Failure {
             pipeline::Error::Warehouse(inner) => Self::new(exit, inner.to_string()).causes(inner),
             other => Self::new(exit, other.to_string()).causes(other),
         };
+        let failure = Self {
+            no_trouble: is_no_trouble(&error),
+            ..failure
+        };
         match help {
             Some(help) => failure.help(help),
             None => failure,
         }
     }
+}
+
+fn is_no_trouble(error: &pipeline::Error) -> bool {
+    use pipeline::Error as P;
+    matches!(
+        error,
+        P::Held(_)
+            | P::Interrupted
+            | P::Warehouse(W::AtWork { .. } | W::Fenced(_) | W::Backup(B::Held(_)))
+    )
 }
 
 fn help(error: &pipeline::Error) -> Option<String> {

@@ -49,6 +49,7 @@ mod shop;
 mod show_config;
 mod sql;
 mod step;
+mod telling;
 mod value;
 mod way;
 
@@ -184,7 +185,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Config(ConfigCommand::Show { json, markdown }) => {
             show_config::show(context, json, markdown)
         }
-        Command::Serve(_) => serve::serve(context).await,
+        Command::Serve(_) => Box::pin(serve::serve(context)).await,
         Command::Storefront(arguments) => shop::serve(context, arguments).await,
         Command::Digest(arguments) => browse::digest(context, &arguments).await,
         Command::Completions { .. } => Ok(Exit::Done),

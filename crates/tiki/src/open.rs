@@ -101,11 +101,7 @@ pub(crate) fn to_look(
     demo: bool,
     patience: Duration,
 ) -> impl Future<Output = warehouse::Result<Option<Warehouse>>> + Send + use<> {
-    let (url, mut options) = place(context, demo);
-    let limits = &mut options.limits;
-    limits.wait = limits.wait.min(patience);
-    limits.statement_timeout = limits.statement_timeout.min(patience);
-    options.busy = options.busy.min(patience);
+    let (url, mut options) = hurried(context, demo, patience);
     options.only_looks = true;
     async move {
         if is_unmade(&url) {
@@ -113,6 +109,29 @@ pub(crate) fn to_look(
         }
         Warehouse::open(&url, &options).await.map(Some)
     }
+}
+
+/// Opens it, if it was made, to write an alert into it: its schema is left as it is, and no wait is longer
+/// than `patience`.
+pub(crate) async fn to_tell(
+    context: &Context,
+    patience: Duration,
+) -> warehouse::Result<Option<Warehouse>> {
+    let (url, options) = hurried(context, false, patience);
+    if is_unmade(&url) {
+        return Ok(None);
+    }
+    Warehouse::open(&url, &options).await.map(Some)
+}
+
+/// Where it is, with waits no longer than `patience`.
+fn hurried(context: &Context, demo: bool, patience: Duration) -> (String, Options) {
+    let (url, mut options) = place(context, demo);
+    let limits = &mut options.limits;
+    limits.wait = limits.wait.min(patience);
+    limits.statement_timeout = limits.statement_timeout.min(patience);
+    options.busy = options.busy.min(patience);
+    (url, options)
 }
 
 /// Whether it is an SQLite file that is not there.

@@ -26,7 +26,7 @@ use crate::arguments::PreflightArguments;
 use crate::failure::Outcome;
 use crate::preflight::report::Report;
 use crate::secret::masked;
-use crate::{Context, health, interrupt, open, print};
+use crate::{Context, alerts, health, interrupt, open, print};
 
 /// `tiki preflight`.
 pub(crate) async fn preflight(context: &Context, arguments: &PreflightArguments) -> Outcome {
@@ -50,7 +50,7 @@ async fn before_deploy(context: &Context, some: &[u8]) -> Outcome<Report> {
     let is_wanted = |section: &Section| some.is_empty() || some.contains(&section.number);
     let sections: Vec<Section> = SECTIONS.into_iter().filter(is_wanted).collect();
     let wanted: Vec<u8> = sections.iter().map(|section| section.number).collect();
-    let mut facts = Box::pin(look(context, &wanted)).await;
+    let mut facts = Box::pin(look(context, &wanted)).await?;
     if wanted
         .iter()
         .any(|section| [14, 15, 16, 17, 20].contains(section))
@@ -93,11 +93,13 @@ struct Facts {
     busy: Option<Busy>,
     health: Option<Health>,
     airflow: Airflow,
+    /// What became of a test message to each channel of alerts.
+    channels: Vec<channels::Tried>,
     tests: Option<trial::Tests>,
 }
 
 /// Looks at what the sections need, at once where nothing disturbs another.
-async fn look(context: &Context, wanted: &[u8]) -> Facts {
+async fn look(context: &Context, wanted: &[u8]) -> Outcome<Facts> {
     let any = |sections: &[u8]| wanted.iter().any(|section| sections.contains(section));
     let project = async {
         if any(&[1, 2, 3, 4, 5, 6, 7, 21, 25]) {
@@ -134,8 +136,15 @@ async fn look(context: &Context, wanted: &[u8]) -> Facts {
             Airflow::Absent
         }
     };
-    let (project, database, redis, health, airflow) =
-        tokio::join!(project, database, redis, health, airflow);
+    let channels = async {
+        if any(&[23]) {
+            alerts::try_channels(context).await
+        } else {
+            Ok(Vec::new())
+        }
+    };
+    let (project, database, redis, health, airflow, channels) =
+        tokio::join!(project, database, redis, health, airflow, channels);
     let backups = if any(&[20, 25]) {
         stores::backups(context).await
     } else {
@@ -147,7 +156,7 @@ async fn look(context: &Context, wanted: &[u8]) -> Facts {
     } else {
         None
     };
-    Facts {
+    Ok(Facts {
         project,
         database,
         redis,
@@ -155,8 +164,9 @@ async fn look(context: &Context, wanted: &[u8]) -> Facts {
         busy,
         health,
         airflow,
+        channels: channels?,
         tests: None,
-    }
+    })
 }
 
 fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
@@ -203,14 +213,7 @@ fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
             .health
             .as_ref()
             .map_or(Vec::new(), |health| health.checks.clone()),
-        23 => {
-            let channels = context.config.hooks.channels();
-            let names: Vec<_> = channels
-                .iter()
-                .map(pipeline::alerts::Channel::name)
-                .collect();
-            vec![channels::channels(&names)]
-        }
+        23 => vec![channels::channels(&facts.channels)],
         25 => {
             let in_folder = facts.project.as_ref().and_then(|project| project.rollback);
             let dag = from_airflow::rollback(&facts.airflow);

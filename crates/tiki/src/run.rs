@@ -9,8 +9,9 @@ use crate::arguments::RunArguments;
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Follow, Progress};
 use crate::step::check_owner;
+use crate::telling::{self, Doing};
 use crate::way::{self, Way};
-use crate::{Context, alerts, estimate, interrupt, next, open, print, report};
+use crate::{Context, estimate, interrupt, next, open, print, report};
 
 /// Who begins runs from the command line.
 pub(crate) const OWNER: &str = "cli";
@@ -21,6 +22,16 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Outcome 
     let owner = arguments.owner.as_deref().unwrap_or(OWNER);
     check_owner(owner)?;
     say_where(context, demo);
+    let doing = Doing::now("run", owner, arguments.run.as_deref());
+    let outcome = work(context, arguments, owner).await;
+    if let (Err(failure), false) = (&outcome, demo) {
+        doing.failed(context, failure).await;
+    }
+    outcome
+}
+
+async fn work(context: &Context, arguments: &RunArguments, owner: &str) -> Outcome {
+    let demo = arguments.demo;
     let warehouse = open::to_write(context, demo).await?;
     interrupt::listen(context.stop.clone(), context.screen.clone())?;
     if let (Some(from), Some(id)) = (arguments.from, &arguments.run) {
@@ -84,7 +95,7 @@ pub(crate) async fn finish(
         Err(error) => Err(error.into()),
     };
     if !shown.demo {
-        alerts::send(context, pipeline.warehouse()).await;
+        telling::send(context, pipeline.warehouse()).await;
     }
     outcome
 }

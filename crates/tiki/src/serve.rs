@@ -16,7 +16,7 @@ use warehouse::Warehouse;
 
 use crate::clockwork::{self, Clockwork};
 use crate::failure::{Failure, Outcome};
-use crate::{Context, health, interrupt, open, print, runs};
+use crate::{Context, health, interrupt, open, print, runs, telling};
 
 /// `tiki serve`.
 pub(crate) async fn serve(context: &Context) -> Outcome {
@@ -53,8 +53,8 @@ pub(crate) async fn serve(context: &Context) -> Outcome {
     let served = dashboard::serve(listener, &context.config.hosts, sources, async {
         stop.heard().await;
     });
-    // Both on this thread, the main one, which lives as long as the process.
-    let (served, ()) = tokio::join!(served, clockwork.go());
+    // All on this thread, the main one, which lives as long as the process.
+    let (served, (), ()) = tokio::join!(served, clockwork.go(), telling::keep_telling(context));
     served.map_err(|error| cannot_listen(address, &error))?;
     Ok(Exit::Done)
 }

@@ -13,8 +13,9 @@ use crate::arguments::{StepArguments, TimeLimit};
 use crate::failure::{Failure, Outcome};
 use crate::progress::{Follow, Progress};
 use crate::run::OWNER;
+use crate::telling::{self, Doing};
 use crate::way::{self, Way};
-use crate::{Context, alerts, estimate, interrupt, open, print};
+use crate::{Context, estimate, interrupt, open, print};
 
 /// The shortest limit of a step that is limited by its plan.
 const SHORTEST_LIMIT: Duration = Duration::from_hours(1);
@@ -27,13 +28,24 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
         return list(arguments.json);
     };
     arguments.owner.as_deref().map_or(Ok(()), check_owner)?;
+    let words = format!("step {}", step.name());
+    let owner = arguments.owner.clone().unwrap_or_else(|| OWNER.into());
+    let doing = Doing::now(&words, &owner, Some(&run));
+    let outcome = go(context, arguments, (step, &run)).await;
+    if let Err(failure) = &outcome {
+        doing.failed(context, failure).await;
+    }
+    outcome
+}
+
+async fn go(context: &Context, arguments: StepArguments, (step, run): (Step, &str)) -> Outcome {
     let warehouse = open::to_write(context, false).await?;
     interrupt::listen(context.stop.clone(), context.screen.clone())?;
-    let ready = ready(context, &warehouse, (&run, step), arguments.timeout).await;
+    let ready = ready(context, &warehouse, (run, step), arguments.timeout).await;
     let (way, scope, timeout) = match ready {
         Ok(ready) => ready,
         Err(failure) => {
-            tell_failure(step, &run, &failure, None)?;
+            tell_failure(step, run, &failure, None)?;
             return Err(failure);
         }
     };
@@ -45,7 +57,7 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
         progress.listener(),
     );
     let request = StepRequest {
-        run: run.clone(),
+        run: run.to_owned(),
         step,
         attempt: arguments.attempt,
         shard: arguments.shard,
@@ -56,8 +68,8 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
     };
     let done = work(&pipeline, request, scope).await;
     progress.clear();
-    let outcome = tell(step, &run, done);
-    alerts::send(context, &warehouse).await;
+    let outcome = tell(step, run, done);
+    telling::send(context, &warehouse).await;
     outcome
 }
 

@@ -89,7 +89,8 @@ impl DeliveryState {
         }
     }
 
-    fn parse(word: &str) -> Result<Self> {
+    /// The state of a stored word.
+    pub fn parse(word: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|state| state.as_str() == word);
         found.ok_or_else(|| Error::Stored(format!("{word:?} is no state of a delivery")))
     }
@@ -180,6 +181,48 @@ async fn ask_to_send(tx: &mut Tx, id: &str, channels: &[String]) -> Result<()> {
 }
 
 impl Warehouse {
+    /// Writes an alert that no other transaction tells of, or counts it. Nothing is done where one of the
+    /// same key was written or counted at `since` or later: it is this one, told by whoever failed.
+    pub async fn tell_alert(&self, alert: &NewAlert, since: Option<Instant>) -> Result<()> {
+        let mut tx = self.begin().await?;
+        lease::lock(&mut tx, ALERTS_LOCK).await?;
+        if let Some(since) = since {
+            let sql = "SELECT 1 FROM alerts WHERE dedup_key = $1 AND last_at >= $2 LIMIT 1";
+            if tx.row(sql, params![&alert.key, since]).await?.is_some() {
+                return tx.end().await;
+            }
+        }
+        tell(&mut tx, alert).await?;
+        tx.commit().await
+    }
+
+    /// Takes over an alert that was kept elsewhere while the warehouse was away, with who has been told of
+    /// it; where its trouble had been told of here already, it is counted. Taken twice it is there once.
+    pub async fn take_alert(&self, key: &str, window_seconds: i64, row: &AlertRow) -> Result<()> {
+        let mut tx = self.begin().await?;
+        lease::lock(&mut tx, ALERTS_LOCK).await?;
+        let sql = "SELECT 1 FROM alerts WHERE id = $1";
+        if tx.row(sql, params![&row.id]).await?.is_some() {
+            return tx.end().await;
+        }
+        let from = row
+            .first_at
+            .plus_millis(window_seconds.saturating_mul(-1000));
+        let counted = tx
+            .execute(
+                "UPDATE alerts SET seen = seen + $4,
+                    last_at = CASE WHEN last_at < $5 THEN $5 ELSE last_at END
+                 WHERE id = (SELECT id FROM alerts WHERE dedup_key = $1 AND first_at > $2
+                    AND first_at <= $3 ORDER BY first_at DESC, id LIMIT 1)",
+                params![key, from, row.first_at, row.seen, row.last_at],
+            )
+            .await?;
+        if counted == 0 {
+            insert_taken(&mut tx, key, row).await?;
+        }
+        tx.commit().await
+    }
+
     /// Takes the delivery to a channel that has waited longest, for `lease_seconds`; `None`: nothing is
     /// due.
     pub async fn claim_delivery(
@@ -318,6 +361,44 @@ impl Warehouse {
         tx.commit().await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
+}
+
+async fn insert_taken(tx: &mut Tx, key: &str, row: &AlertRow) -> Result<()> {
+    tx.execute(
+        "INSERT INTO alerts (id, dedup_key, kind, severity, run_id, title, details, seen, first_at,
+            last_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        params![
+            &row.id,
+            key,
+            &row.kind,
+            &row.severity,
+            row.run.as_deref(),
+            &row.title,
+            &row.details,
+            row.seen,
+            row.first_at,
+            row.last_at,
+        ],
+    )
+    .await?;
+    for delivery in &row.deliveries {
+        tx.execute(
+            "INSERT INTO alert_deliveries (alert_id, channel, state, tries, next_at, sent_at, error)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            params![
+                &row.id,
+                &delivery.channel,
+                delivery.state.as_str(),
+                delivery.tries,
+                delivery.next_at,
+                delivery.sent_at,
+                delivery.error.as_deref(),
+            ],
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 async fn deliveries(tx: &mut Tx, id: &str) -> Result<Vec<DeliveryRow>> {

@@ -72,6 +72,10 @@ const LOOKS: &str = "DELETE FROM observations WHERE (product_id, observed_at) IN
                 AND q.observed_at < $4 AND q.stock_quantity IS NOT NULL))
     LIMIT $5)";
 
+/// Alerts of no run, and of one that is not in the ledger, which end with their own age.
+const OTHER_ALERTS: &str = "SELECT a.id FROM alerts a WHERE a.first_at < $1
+    AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = a.run_id) ORDER BY a.first_at, a.id LIMIT $2";
+
 impl Warehouse {
     /// Deletes what of a kind is older than it may be; the number of rows. Whoever calls it for several
     /// kinds does so in the order of [`Kind::ALL`].
@@ -112,7 +116,27 @@ impl Warehouse {
                 }
             }
         }
+        if kind == Kind::Ledger {
+            removed += self.clean_other_alerts(attempt, keep.before(kind)).await?;
+        }
         Ok(removed)
+    }
+
+    async fn clean_other_alerts(&self, attempt: &Attempt, before: Instant) -> Result<u64> {
+        let told = format!("DELETE FROM alert_deliveries WHERE alert_id IN ({OTHER_ALERTS})");
+        let alerts = format!("DELETE FROM alerts WHERE id IN ({OTHER_ALERTS})");
+        let mut removed = 0;
+        loop {
+            let mut tx = self.begin().await?;
+            let params = params![before, BATCH];
+            removed += tx.execute(&told, params).await?;
+            let count = tx.execute(&alerts, params).await?;
+            commit_fenced(tx, attempt.epoch).await?;
+            removed += count;
+            if count < BATCH as u64 {
+                return Ok(removed);
+            }
+        }
     }
 
     /// Remembers that a run was cleaned up for a kind.

@@ -1,8 +1,9 @@
 //! What is worth telling, and how bad it is: pure functions of what is known.
 
+use catalog::FindingKind;
 use catalog::Instant;
 use serde_json::{Map, Value, json};
-use warehouse::{Identities, Run, RunState};
+use warehouse::{DriftRow, Identities, NewAlert, Run, RunState};
 
 use super::{Details, Notice, Rules, Severity};
 use crate::report::round3;
@@ -25,6 +26,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) rate: Option<f64>,
     /// Percent of requests that were saved.
     pub(crate) hit_rate: Option<f64>,
+    /// How its pages differ from those of earlier runs.
+    pub(crate) drift: Vec<DriftRow>,
     /// When the last good run ended.
     pub(crate) last_good: Option<Instant>,
     /// The database's time.
@@ -40,6 +43,21 @@ pub(crate) struct Failed<'a> {
     pub(crate) step: Step,
     pub(crate) exit: Exit,
     pub(crate) seen: &'a str,
+}
+
+/// A command that could not end well.
+#[derive(Clone, Copy, Debug)]
+pub struct Command<'a> {
+    /// Its words, such as `run` or `backup create`.
+    pub words: &'a str,
+    /// Whose runs it works on; empty: nobody's.
+    pub owner: &'a str,
+    /// The run that it was to work on, where it is known.
+    pub run: Option<&'a str>,
+    /// What it ended with; `None`: it was killed.
+    pub exit: Option<Exit>,
+    /// What was wrong.
+    pub seen: &'a str,
 }
 
 struct Finding {
@@ -99,8 +117,8 @@ pub(crate) fn ended(facts: &Ended<'_>, rules: &Rules) -> Option<Notice> {
     Some(Notice {
         kinds,
         severity,
-        run: run.id.clone(),
-        owner: run.owner.clone(),
+        run: Some(run.id.clone()),
+        subject: run.owner.clone(),
         title,
         details: Details {
             lines: rest.chain([counts]).collect(),
@@ -121,8 +139,8 @@ pub(crate) fn failed(facts: &Failed<'_>, rules: &Rules) -> Option<Notice> {
     Some(Notice {
         kinds: vec![format!("exit-{code}")],
         severity: severity(facts.exit),
-        run: run.id.clone(),
-        owner: run.owner.clone(),
+        run: Some(run.id.clone()),
+        subject: run.owner.clone(),
         title: format!(
             "run {} ({}): {} ended with {code}: {}",
             run.id,
@@ -141,6 +159,61 @@ pub(crate) fn failed(facts: &Failed<'_>, rules: &Rules) -> Option<Notice> {
     })
 }
 
+/// What is told of a command that failed where no step could tell of it.
+pub fn command_failed(command: &Command<'_>, rules: &Rules) -> Option<NewAlert> {
+    let is_run = !command.owner.is_empty();
+    let (kind, how, severity) = match command.exit {
+        None => (
+            "killed".to_owned(),
+            "was killed".to_owned(),
+            Severity::Critical,
+        ),
+        Some(exit) if !rules.exits.contains(&exit.code().into()) => return None,
+        Some(exit) => {
+            let code = exit.code();
+            // A backup that is missing is no less missing for another reason.
+            let kind = if is_run {
+                format!("exit-{code}")
+            } else {
+                "backup".to_owned()
+            };
+            (
+                kind,
+                format!("ended with {code}: {}", words(exit)),
+                severity(exit),
+            )
+        }
+    };
+    if !rules.tells {
+        return None;
+    }
+    let what = match (command.run, is_run) {
+        (Some(run), _) => format!("run {run} ({})", command.owner),
+        (None, true) => format!("a run ({})", command.owner),
+        (None, false) => "a backup".to_owned(),
+    };
+    Some(
+        rules.alert(Notice {
+            kinds: vec![kind],
+            severity,
+            run: command.run.map(str::to_owned),
+            subject: command.owner.to_owned(),
+            title: format!("{what}: tiki {} {how}", command.words),
+            details: Details {
+                lines: vec![command.seen.to_owned()],
+                since: None,
+                numbers: Map::new(),
+                command: if is_run {
+                    "tiki health"
+                } else {
+                    "tiki backup list"
+                }
+                .to_owned(),
+            },
+        }),
+    )
+}
+
 /// What is told of a run that the drift gate stops.
 pub(crate) fn held(run: &Run, seen: &[String], rules: &Rules) -> Option<Notice> {
     let code = Exit::Drift.code();
@@ -150,8 +223,8 @@ pub(crate) fn held(run: &Run, seen: &[String], rules: &Rules) -> Option<Notice> 
     Some(Notice {
         kinds: vec![format!("exit-{code}")],
         severity: severity(Exit::Drift),
-        run: run.id.clone(),
-        owner: run.owner.clone(),
+        run: Some(run.id.clone()),
+        subject: run.owner.clone(),
         title: format!(
             "run {} ({}) is held: {}",
             run.id,
@@ -183,6 +256,7 @@ fn figures(facts: &Ended<'_>, rules: &Rules) -> Vec<Finding> {
         );
         found.push(warning("hit-rate", text));
     }
+    found.extend(coverage(&facts.drift, rules.coverage_points));
     if let Some(free) = facts.free_bytes.filter(|free| *free < rules.free_bytes) {
         let (free, limit) = (free >> 20, rules.free_bytes >> 20);
         let text = format!("{free} MB are free on the disk (limit {limit})");
@@ -199,6 +273,38 @@ fn figures(facts: &Ended<'_>, rules: &Rules) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Fields that come less often than before. What stops a run is told by the gate that stops it.
+fn coverage(drift: &[DriftRow], limit: f64) -> Option<Finding> {
+    let fell = |row: &DriftRow| {
+        let of_presence = matches!(
+            FindingKind::parse(&row.kind),
+            Some(FindingKind::Vanished | FindingKind::Presence)
+        );
+        of_presence && (row.was - row.now_is) * 100.0 > limit
+    };
+    let fields: Vec<String> = drift
+        .iter()
+        .filter(|row| fell(row))
+        .map(|row| {
+            let percent = |share: f64| round3(share * 100.0);
+            format!(
+                "{} of {} {} → {} %",
+                row.field,
+                row.endpoint,
+                percent(row.was),
+                percent(row.now_is)
+            )
+        })
+        .collect();
+    (!fields.is_empty()).then(|| {
+        let text = format!(
+            "fields come more than {limit} points less often: {}",
+            fields.join(", ")
+        );
+        warning("coverage", text)
+    })
 }
 
 /// Those of its products and details.

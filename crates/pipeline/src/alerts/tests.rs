@@ -1,9 +1,11 @@
 //! What is told, in which words, as tables.
 
+mod unseen;
+
 use std::time::Duration;
 
 use catalog::Instant;
-use warehouse::{Details as DetailCounts, Identities, Products, Run, RunState};
+use warehouse::{Details as DetailCounts, DriftRow, Identities, Products, Run, RunState};
 
 use super::channel::signature;
 use super::judge::{Ended, Failed, ended, failed, held};
@@ -60,10 +62,25 @@ fn facts(run: &Run) -> Ended<'_> {
         totals: well(),
         past_listed: vec![100; 5],
         rate: Some(2.0),
+        drift: Vec::new(),
         hit_rate: Some(50.0),
         last_good: Some(at(-1)),
         now: at(1),
         free_bytes: Some(10 << 30),
+    }
+}
+
+fn rarer(kind: &str, was: f64, now_is: f64) -> DriftRow {
+    DriftRow {
+        source: "detail".into(),
+        endpoint: "detail".into(),
+        root: 0,
+        field: "brand.name".into(),
+        kind: kind.into(),
+        was,
+        now_is,
+        sample: 100,
+        stops: false,
     }
 }
 
@@ -192,6 +209,35 @@ const ENDS: &[(&str, Change, &[&str], Severity)] = &[
         |_, rules| rules.hit_rate = 60.0,
         &["hit-rate"],
         Severity::Warning,
+    ),
+    (
+        "a field that comes as often, but for chance",
+        |facts, _| facts.drift = vec![rarer("presence", 0.95, 0.75)],
+        &[],
+        Severity::Info,
+    ),
+    (
+        "a field that comes less often",
+        |facts, _| facts.drift = vec![rarer("presence", 0.95, 0.74)],
+        &["coverage"],
+        Severity::Warning,
+    ),
+    (
+        "a field that is gone, and one of another type",
+        |facts, _| {
+            facts.drift = vec![rarer("vanished", 0.35, 0.0), rarer("type", 0.9, 0.1)];
+        },
+        &["coverage"],
+        Severity::Warning,
+    ),
+    (
+        "a field that comes less often, and nobody wants to know",
+        |facts, rules| {
+            facts.drift = vec![rarer("vanished", 1.0, 0.0)];
+            rules.coverage_points = 100.0;
+        },
+        &[],
+        Severity::Info,
     ),
     (
         "the disk comes before what is less grave",

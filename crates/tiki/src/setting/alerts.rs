@@ -103,6 +103,19 @@ pub(super) const ALERTS: &[Setting] = &[
         "percent of a run's requests that listings and caches saved below which there is an alert (0: never)",
     ),
     setting(
+        "TIKI_ALERT_COVERAGE_POINTS",
+        PERCENT,
+        "20",
+        "percentage points by which fewer of a page's objects have a field than in earlier runs, above \
+         which there is an alert (100: never)",
+    ),
+    setting(
+        "TIKI_ALERT_STALL",
+        span(0, 365 * DAY),
+        "1h",
+        "an unfinished run without a commit for so long is told by `tiki serve` (0: never)",
+    ),
+    setting(
         "TIKI_ALERT_REPORT",
         Kind::Word(&["failures", "always"]),
         "failures",

@@ -18,26 +18,26 @@ const PLANTED: &str = "planted-path-9a41";
 
 /// A request that a receiver got.
 #[derive(Clone, Debug)]
-struct Got {
+pub(crate) struct Got {
     path: String,
     head: Vec<(String, String)>,
     body: String,
 }
 
 impl Got {
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let found = self.head.iter().find(|(other, _)| other == name);
         found.map_or("", |(_, value)| value)
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
 }
 
 /// What a receiver answers.
 #[derive(Clone, Copy, Debug)]
-enum Answer {
+pub(crate) enum Answer {
     Status(u16),
     /// Nothing, ever.
     Silence,
@@ -45,14 +45,14 @@ enum Answer {
 
 /// Something that webhooks are posted to.
 #[derive(Clone)]
-struct Receiver {
+pub(crate) struct Receiver {
     url: String,
     got: Arc<Mutex<Vec<Got>>>,
     answer: Arc<Mutex<Answer>>,
 }
 
 impl Receiver {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let receiver = Self {
             url: format!("http://{}", listener.local_addr().expect("an address")),
@@ -113,22 +113,22 @@ impl Receiver {
         }
     }
 
-    fn answers(&self, answer: Answer) {
+    pub(crate) fn answers(&self, answer: Answer) {
         *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
 
-    fn got(&self) -> Vec<Got> {
+    pub(crate) fn got(&self) -> Vec<Got> {
         let got = self.got.lock().unwrap_or_else(PoisonError::into_inner);
         got.clone()
     }
 }
 
-fn shop() -> Shop {
+pub(crate) fn shop() -> Shop {
     Shop::open(&Tiki::new(), &["--products", "60", "--day", "2026-11-01"])
 }
 
 /// A home that asks for prices alone and tells the receiver.
-fn home(shop: &Shop, receiver: &Receiver) -> Tiki {
+pub(crate) fn home(shop: &Shop, receiver: &Receiver) -> Tiki {
     shop.home()
         .with("TIKI_DETAILS", "never")
         .with(
@@ -138,7 +138,7 @@ fn home(shop: &Shop, receiver: &Receiver) -> Tiki {
         .with("TIKI_ALERT_WEBHOOK_SECRET", KEY)
 }
 
-fn refuse(shop: &Shop) {
+pub(crate) fn refuse(shop: &Shop) {
     let rule = json!({ "route": "any", "when": "always", "what": { "status": { "code": 403 } } });
     let faults = json!({ "rules": [rule] }).to_string();
     shop.control("POST", "faults", &faults);
@@ -407,12 +407,24 @@ fn a_channel_of_alerts_is_set_or_missed() {
     let tiki = Tiki::new();
     let none = report(&tiki, 0, &[23]);
     assert_states(&none, &[("alert-channels", "warning")]);
-    let hook = "https://hooks.slack.com/services/hunter2";
-    let tiki = tiki.with("TIKI_ALERT_SLACK_URL", hook);
+    let receiver = Receiver::open();
+    let tiki = tiki.with(
+        "TIKI_ALERT_SLACK_URL",
+        &format!("{}/{PLANTED}", receiver.url),
+    );
     let set = report(&tiki, 0, &[23]);
     assert_states(&set, &[("alert-channels", "ok")]);
-    let seen = line(&set, "alert-channels")["seen"]
+    assert_eq!(receiver.got().len(), 1, "a test message");
+    receiver.answers(Answer::Status(404));
+    let refused = report(&tiki, 3, &[23]);
+    assert_states(&refused, &[("alert-channels", "failed")]);
+    let seen = line(&refused, "alert-channels")["seen"]
         .as_str()
-        .expect("words");
-    assert!(seen.starts_with("slack; "), "{seen}");
+        .expect("words")
+        .to_owned();
+    assert!(seen.contains("slack: it answered 404"), "{seen}");
+    assert!(!seen.contains(PLANTED), "{seen}");
+    // Another section tells nobody anything.
+    report(&tiki, 0, &[19]);
+    assert_eq!(receiver.got().len(), 2);
 }

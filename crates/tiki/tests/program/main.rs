@@ -37,6 +37,7 @@ mod shared_cache;
 mod silent_servers;
 mod site;
 mod steps;
+mod telling;
 mod tiki;
 mod troubles;
 mod two_runs;

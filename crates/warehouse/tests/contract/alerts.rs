@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use warehouse::{Backups, DeliveryState, NewAlert, Options, RunState};
+use warehouse::{AlertRow, Backups, DeliveryRow, DeliveryState, NewAlert, Options, RunState};
 
 use crate::store::Store;
 
@@ -14,6 +14,8 @@ on_both!(
     what_a_killed_sender_had_comes_again_with_its_id,
     a_failed_delivery_waits_is_given_up_and_is_sent_again_by_hand,
     a_restore_holds_what_was_not_sent,
+    what_somebody_has_told_since_is_not_told_again,
+    what_was_kept_elsewhere_is_taken_over_once,
 );
 
 const WINDOW: i64 = 3600;
@@ -230,4 +232,80 @@ async fn a_restore_holds_what_was_not_sent(store: Store) {
     );
     let due = anew.warehouse.claim_delivery("webhook", LEASE).await;
     assert!(due.expect("an answer").is_some());
+}
+
+async fn what_somebody_has_told_since_is_not_told_again(store: Store) {
+    let warehouse = &store.warehouse;
+    let before = warehouse.time().await.expect("a time");
+    ended(&store, "r", &alert("a", "k")).await;
+    let again = warehouse.tell_alert(&alert("b", "k"), Some(before)).await;
+    again.expect("an answer");
+    let shown = "SELECT id, seen FROM alerts ORDER BY id";
+    assert_eq!(store.rows(shown).await, ["a|1"], "it was this one");
+    let after = warehouse.time().await.expect("a time").plus_millis(1);
+    let other = warehouse.tell_alert(&alert("c", "k"), Some(after)).await;
+    other.expect("an answer");
+    assert_eq!(store.rows(shown).await, ["a|2"], "another of the same kind");
+    let new = warehouse.tell_alert(&alert("d", "new"), Some(before)).await;
+    new.expect("an answer");
+    let counted = warehouse.tell_alert(&alert("e", "new"), None).await;
+    counted.expect("an answer");
+    assert_eq!(store.rows(shown).await, ["a|2", "d|2"]);
+}
+
+async fn what_was_kept_elsewhere_is_taken_over_once(store: Store) {
+    let warehouse = &store.warehouse;
+    let now = warehouse.time().await.expect("a time");
+    let delivery = |channel: &str, state, sent_at| DeliveryRow {
+        channel: channel.into(),
+        state,
+        tries: 1,
+        next_at: now,
+        sent_at,
+        error: None,
+    };
+    let kept = |id: &str, minutes: i64| AlertRow {
+        id: id.into(),
+        kind: "exit-30".into(),
+        severity: "critical".into(),
+        run: None,
+        title: "the warehouse was lost".into(),
+        details: "{}".into(),
+        seen: 3,
+        first_at: now.plus_millis(minutes * 60_000),
+        last_at: now.plus_millis(minutes * 60_000),
+        deliveries: vec![
+            delivery("slack", DeliveryState::Sent, Some(now)),
+            delivery("webhook", DeliveryState::Waiting, None),
+        ],
+    };
+    let taken = async |row: &AlertRow| {
+        let taken = warehouse.take_alert("k", WINDOW, row).await;
+        taken.expect("taken");
+    };
+    let first = kept("a", -40);
+    taken(&first).await;
+    taken(&first).await;
+    let stored = warehouse.alert("a").await.expect("an answer");
+    assert_eq!(stored.expect("an alert"), first, "whole, and once");
+    // What was sent is not sent again, and what waits is.
+    let claim = async |channel| {
+        let claimed = warehouse.claim_delivery(channel, LEASE).await;
+        claimed.expect("an answer").map(|one| one.tries)
+    };
+    assert_eq!(
+        (claim("slack").await, claim("webhook").await),
+        (None, Some(2))
+    );
+    // The same trouble within the window of another is counted, with its times.
+    taken(&kept("b", -10)).await;
+    let counted = warehouse.alert("a").await.expect("an answer");
+    let counted = counted.expect("an alert");
+    assert_eq!((counted.seen, counted.last_at), (6, kept("b", -10).last_at));
+    taken(&kept("c", 30)).await;
+    assert_eq!(
+        ids(&store).await,
+        ["c", "a"],
+        "after the window it is another"
+    );
 }

@@ -14,6 +14,7 @@ on_both!(
     cleaning_needs_its_attempt,
     a_run_that_was_cleaned_is_not_derived_anew,
     what_is_derived_anew_is_not_cleaned,
+    alerts_of_no_run_end_with_their_own_age,
 );
 
 async fn a_day(store: &Store, run: &str, minutes: i64) {
@@ -104,6 +105,34 @@ async fn leave_traces(store: &Store, run: &str) {
          VALUES ('a', 'slack', 'waiting', 0, '2026-01-01T00:00:00.000Z')"
     );
     store.seed(&alert).await;
+}
+
+async fn alerts_of_no_run_end_with_their_own_age(store: Store) {
+    a_day(&store, "open", 1).await;
+    for (id, run, day) in [
+        ("old", "NULL", "01"),
+        ("young", "NULL", "03"),
+        ("of-nobody", "'was-never-begun'", "01"),
+        ("of-a-run", "'open'", "01"),
+    ] {
+        let alert = format!(
+            "INSERT INTO alerts (id, dedup_key, kind, severity, run_id, title, details, seen, first_at, last_at)
+             VALUES ('{id}', 'k', 'disk', 'critical', {run}, 'full', '{{}}', 1, '2026-01-{day}T00:00:00.000Z',
+                '2026-01-{day}T00:00:00.000Z');
+             INSERT INTO alert_deliveries (alert_id, channel, state, tries, next_at)
+             VALUES ('{id}', 'slack', 'sent', 1, '2026-01-01T00:00:00.000Z')"
+        );
+        store.seed(&alert).await;
+    }
+    let attempt = store.attempt("open", "cleanup-temp-files").await;
+    let keep = keep_from("2026-01-02T00:00:00.000Z".parse().expect("an instant"));
+    assert_eq!(store.clean_under(&attempt, &keep).await, 4);
+    for table in [
+        "SELECT id FROM alerts ORDER BY id",
+        "SELECT alert_id FROM alert_deliveries ORDER BY alert_id",
+    ] {
+        assert_eq!(store.rows(table).await, ["of-a-run", "young"]);
+    }
 }
 
 async fn a_held_run_is_not_cleaned(store: Store) {
