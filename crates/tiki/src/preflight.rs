@@ -33,7 +33,7 @@ pub(crate) async fn preflight(context: &Context, arguments: &PreflightArguments)
     let report = if arguments.after_deploy {
         after_deploy(context).await
     } else {
-        before_deploy(context, &arguments.section).await?
+        before_deploy(context, &arguments.section, arguments.live).await?
     };
     if let Some(path) = &arguments.html {
         page::write(&report, path, jiff::Timestamp::now())?;
@@ -46,7 +46,7 @@ pub(crate) async fn preflight(context: &Context, arguments: &PreflightArguments)
     Ok(report.exit())
 }
 
-async fn before_deploy(context: &Context, some: &[u8]) -> Outcome<Report> {
+async fn before_deploy(context: &Context, some: &[u8], live: bool) -> Outcome<Report> {
     let is_wanted = |section: &Section| some.is_empty() || some.contains(&section.number);
     let sections: Vec<Section> = SECTIONS.into_iter().filter(is_wanted).collect();
     let wanted: Vec<u8> = sections.iter().map(|section| section.number).collect();
@@ -56,7 +56,7 @@ async fn before_deploy(context: &Context, some: &[u8]) -> Outcome<Report> {
         .any(|section| [14, 15, 16, 17, 20].contains(section))
     {
         interrupt::listen(context.stop.clone(), context.screen.clone())?;
-        facts.tests = Some(Box::pin(trial::all(context)).await?);
+        facts.tests = Some(Box::pin(trial::all(context, live)).await?);
     }
     let lines = sections.iter().flat_map(|section| {
         let checks = judge(context, section.number, &facts);

@@ -54,6 +54,24 @@ impl Way {
         })
     }
 
+    /// The same without the shared cache, with permits from another warehouse than the one that is filled.
+    pub(crate) async fn to_site_alone(
+        context: &Context,
+        warehouse: &Warehouse,
+        permits: &Warehouse,
+    ) -> Outcome<Self> {
+        let config = &context.config;
+        config.check_clock()?;
+        let rate = check_rate(context)?;
+        let origin_id = identity(&config.origin).await?;
+        warehouse.bind_origin(&origin_id).await?;
+        Ok(Self {
+            site: site(context, permits, config.origin.clone(), rate)?,
+            origin_id,
+            shop: None,
+        })
+    }
+
     /// To the site of the settings, for steps that ask it nothing: it need not be up.
     pub(crate) fn unasked(context: &Context, warehouse: &Warehouse) -> Outcome<Self> {
         let config = &context.config;

@@ -58,6 +58,7 @@ mod tls;
 mod tx;
 pub mod value;
 mod walk;
+mod yardstick;
 
 pub use alerts::{AlertRow, ClaimedDelivery, DeliveryRow, DeliveryState, NewAlert};
 pub use backup::{
@@ -93,3 +94,4 @@ pub use run_reads::GoneCounts;
 pub use select::Table;
 pub use shapes::ShapeRow;
 pub use staging::{Claimed, ToTransform, Transformed, TransformedBatch};
+pub use yardstick::PlainRows;

@@ -15,10 +15,14 @@ pub const PRODUCTS: i64 = 10;
 pub const MANY_PRODUCTS: i64 = 500;
 /// Products a second.
 pub const LEAST_RATE: f64 = 30.0;
+/// Percent of the time of a load row by row that a load may take.
+pub const MOST_LOAD: f64 = 50.0;
+/// More requests a second than are allowed, in percent: the clock of a run is no better.
+const RATE_SLACK: f64 = 5.0;
 /// Percent of what is needed that was known, in a run that repeats another.
 pub const LEAST_HITS: f64 = 80.0;
 
-/// What became of three runs against a simulated shop, in a warehouse of their own.
+/// What became of runs in a warehouse of their own.
 #[derive(Clone, Debug)]
 pub struct Trial {
     /// [`CATEGORIES`] × [`PRODUCTS`].
@@ -27,13 +31,28 @@ pub struct Trial {
     pub order: Vec<String>,
     /// The same once more.
     pub repeated: RunReport,
-    /// [`CATEGORIES`] × [`MANY_PRODUCTS`].
-    pub large: RunReport,
+    /// How fast it went.
+    pub speed: Speed,
+}
+
+/// What speed is measured by.
+#[derive(Clone, Debug)]
+pub enum Speed {
+    /// Against a simulated shop that may be asked as fast as it answers.
+    Shop {
+        /// [`CATEGORIES`] × [`MANY_PRODUCTS`].
+        large: Box<RunReport>,
+        /// Its products loaded row by row: how many, and the seconds that took.
+        plainly: (usize, f64),
+    },
+    /// Against the site, that may be asked so often a second; `None`: its rate is off.
+    Site(Option<f64>),
 }
 
 /// A trial, or why it could not be made to its end.
 pub type Tried = Result<Trial, String>;
 
+const A_BUG: &str = "this is a bug of tiki: please report it with this line";
 const SAME_AS: &str = "the test run failed (section 14)";
 
 /// Section 14: the run itself.
@@ -90,7 +109,7 @@ pub fn steps(tried: &Tried) -> Vec<Check> {
     } else {
         passed(name, format!("all {} in order", known.len()))
     };
-    let check = check.help_if_bad("this is a bug of tiki: please report it with this line");
+    let check = check.help_if_bad(A_BUG);
     vec![check.limit(format!("{} in order", known.len()))]
 }
 
@@ -157,7 +176,7 @@ pub fn keys(tried: &Tried) -> Vec<Check> {
             Some(_) => failed(key, "something else"),
             None => failed(key, "missing"),
         };
-        let check = check.help_if_bad("this is a bug of tiki: please report it with this line");
+        let check = check.help_if_bad(A_BUG);
         check.limit(kind.as_str())
     };
     KEYS.iter().map(of).collect()
@@ -182,29 +201,81 @@ pub fn performance(tried: &Tried) -> Vec<Check> {
             .find(|report| report.step == step.name())
             .and_then(|report| report.number(key, field))
     };
-    let rate = number(
-        &trial.large,
-        Step::CrawlProductDetails,
-        "crawl_stats",
-        "rate",
-    );
+    let (rate, load) = match &trial.speed {
+        Speed::Shop { large, plainly } => {
+            let rate = number(large, Step::CrawlProductDetails, "crawl_stats", "rate");
+            let took = number(large, Step::LoadProducts, "load_stats", "processing_time");
+            let loaded = number(large, Step::LoadProducts, "load_stats", "db_loaded");
+            let rate = above("crawl-rate", rate, LEAST_RATE, "products a second")
+                .help_if_bad("is this machine busy, or its disk slow? Look again alone");
+            (rate, load(took.zip(loaded), *plainly))
+        }
+        Speed::Site(allowed) => {
+            let why = "not with --live: of so few products it would be chance";
+            (
+                within_rate(&trial.small, *allowed),
+                skipped("load-time", why),
+            )
+        }
+    };
     let hits = number(
         &trial.repeated,
         Step::GetCacheStats,
         "cache_stats",
         "hit_rate",
     );
-    let rate = above("crawl-rate", rate, LEAST_RATE, "products a second");
     let hits = above("cache-hits", hits, LEAST_HITS, "%");
-    vec![
-        rate.help_if_bad("is this machine busy, or its disk slow? Look again alone"),
-        hits.help_if_bad("this is a bug of tiki: please report it with this line"),
-        survived(trial),
-        skipped(
-            "load-time",
-            "not measured here: `cargo xtask bench warehouse` loads the same rows row by row",
-        ),
-    ]
+    vec![rate, hits.help_if_bad(A_BUG), survived(trial), load]
+}
+
+/// The time of a load against that of its rows one by one, each for a row.
+fn load(ours: Option<(f64, f64)>, (rows, seconds): (usize, f64)) -> Check {
+    let name = "load-time";
+    let limit = format!("{MOST_LOAD:.0} % of the time row by row");
+    let shares = ours.filter(|(_, loaded)| *loaded > 0.0 && rows > 0 && seconds > 0.0);
+    let Some((took, loaded)) = shares else {
+        return failed(name, "missing").help(A_BUG).limit(limit);
+    };
+    let share = (took / loaded) / (seconds / rows as f64) * 100.0;
+    let seen = format!(
+        "{share:.0} %: {loaded:.0} products in {took:.2} s, row by row {rows} in {seconds:.2} s"
+    );
+    let check = if share <= MOST_LOAD {
+        passed(name, seen)
+    } else {
+        failed(name, seen).help("is this machine busy, or its disk slow? Look again alone")
+    };
+    check.limit(limit)
+}
+
+/// The requests a second of a run against those that are allowed.
+fn within_rate(report: &RunReport, allowed: Option<f64>) -> Check {
+    let name = "crawl-rate";
+    let Some(allowed) = allowed else {
+        return skipped(name, "TIKI_RATE_LIMIT is 0: there is no limit to keep");
+    };
+    let (pages, details) = (&report.totals.pages, &report.totals.details);
+    let asked = pages.ok
+        + pages.empty
+        + pages.failed
+        + details.good
+        + details.gone
+        + details.rejected
+        + details.unfetched;
+    // The first one waits for nothing.
+    let rate = (asked - 1).max(0) as f64 / report.seconds.max(f64::MIN_POSITIVE);
+    let seen = format!(
+        "{rate:.2} requests a second ({asked} in {:.1} s)",
+        report.seconds
+    );
+    let check = if asked == 0 {
+        failed(name, "nothing was asked").help(A_BUG)
+    } else if rate <= allowed * (1.0 + RATE_SLACK / 100.0) {
+        passed(name, seen)
+    } else {
+        failed(name, seen).help(A_BUG)
+    };
+    check.limit(format!("{allowed:.2} requests a second"))
 }
 
 fn above(name: &'static str, value: Option<f64>, least: f64, unit: &str) -> Check {
@@ -219,9 +290,12 @@ fn above(name: &'static str, value: Option<f64>, least: f64, unit: &str) -> Chec
 /// No memory, connection or anything else was short: a run that survives such a thing warns of it.
 fn survived(trial: &Trial) -> Check {
     let name = "run-errors";
-    let runs = [&trial.small, &trial.repeated, &trial.large];
+    let mut runs = vec![&trial.small, &trial.repeated];
+    if let Speed::Shop { large, .. } = &trial.speed {
+        runs.push(large);
+    }
     let mut seen: Vec<String> = Vec::new();
-    for run in runs {
+    for run in &runs {
         if run.exit_code != 0 {
             seen.push(format!("{} ended with {}", run.run_id, run.exit_code));
         }

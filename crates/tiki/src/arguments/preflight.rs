@@ -11,7 +11,7 @@ Examples:
   tiki preflight --after-deploy               the runs of the last 24 hours
 
 The sections are those of docs/CHECKLIST.md, which says what each looks at. The warehouse is only looked at, and \
-the site is not asked. What is not in use here (Docker, Airflow, Redis, PostgreSQL) is skipped.
+the site is not asked (--live: some 25 requests). What is not in use here (Docker, Airflow, Redis, PostgreSQL) is skipped.
 
 Exit codes: 0 Ready, 3 Needs Fixes (something failed after section 17), 4 Blocked (something failed up to it).";
 
@@ -25,6 +25,9 @@ pub(crate) struct PreflightArguments {
     /// Instead of the sections: runs, failures and freshness of the last 24 hours
     #[arg(long, conflicts_with = "section")]
     pub(crate) after_deploy: bool,
+    /// Ask the site for the test run, at its rate, in place of a simulated shop
+    #[arg(long, conflicts_with = "after_deploy")]
+    pub(crate) live: bool,
     /// Write the report as a page of HTML besides
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,

@@ -1,10 +1,14 @@
 //! The test run of sections 14 to 17 and 20: a simulated shop in this process and a warehouse in a folder
-//! that goes away with it. The warehouse of the settings, Redis and the site are not touched.
+//! that goes away with it. The warehouse of the settings, Redis and the site are not touched; with `--live`
+//! the site is asked in the shop's place, with permits from where all its workers get theirs.
 //!
 //! Not here: what is made of it (`pipeline::preflight::trial`).
 
 use catalog::Instant;
-use pipeline::preflight::trial::{CATEGORIES, MANY_PRODUCTS, PRODUCTS, Trial, Tried};
+use std::time::Instant as Moment;
+
+use pipeline::health::PATIENCE;
+use pipeline::preflight::trial::{CATEGORIES, MANY_PRODUCTS, PRODUCTS, Speed, Trial, Tried};
 use pipeline::{Clock, Listener, Pipeline, RunReport, RunRequest, chain};
 use storefront::Generated;
 use tempfile::TempDir;
@@ -39,11 +43,15 @@ pub(super) struct Tests {
 }
 
 /// Runs, and removes what it made. An error: somebody asked to stop.
-pub(super) async fn all(context: &Context) -> Outcome<Tests> {
+pub(super) async fn all(context: &Context, live: bool) -> Outcome<Tests> {
     let (tried, backup) = match place() {
         Ok(folder) => {
             let own = alone(context, &folder);
-            let tried = runs(&own).await;
+            let tried = if live {
+                against_the_site(context, &own).await
+            } else {
+                against_a_shop(&own).await
+            };
             let backup = match &tried {
                 Ok(_) => backup(&own).await,
                 Err(_) => Err("there was no test run to make one of (section 14)".into()),
@@ -84,21 +92,81 @@ fn alone(context: &Context, folder: &TempDir) -> Context {
     own
 }
 
-async fn runs(context: &Context) -> Tried {
-    let mut in_one = in_a_warehouse(context, &["small", "repeated"]).await?;
+async fn against_a_shop(context: &Context) -> Tried {
+    let in_one = in_a_warehouse(context, &["small", "repeated"]).await?;
     let mut large = context.clone();
     large.config.max_products = MANY_PRODUCTS;
     // In a warehouse of its own: after a small run a large one would look like a site that has changed.
     let file = context.config.data_dir.join("large.db");
     large.config.database_url = format!("sqlite:{}", file.display());
     let mut in_other = in_a_warehouse(&large, &["large"]).await?;
-    let missing = || "a report is missing".to_owned();
+    let speed = Speed::Shop {
+        large: Box::new(in_other.reports.pop().ok_or_else(missing)?),
+        plainly: row_by_row(&large, context).await?,
+    };
+    trial(in_one, speed)
+}
+
+fn missing() -> String {
+    "a report is missing".to_owned()
+}
+
+fn trial(mut runs: Runs, speed: Speed) -> Tried {
     Ok(Trial {
-        repeated: in_one.reports.pop().ok_or_else(missing)?,
-        small: in_one.reports.pop().ok_or_else(missing)?,
-        large: in_other.reports.pop().ok_or_else(missing)?,
-        order: in_one.order,
+        repeated: runs.reports.pop().ok_or_else(missing)?,
+        small: runs.reports.pop().ok_or_else(missing)?,
+        order: runs.order,
+        speed,
     })
+}
+
+/// The products of a warehouse loaded once more, row by row, into another: how many, and the seconds that
+/// took.
+async fn row_by_row(from: &Context, context: &Context) -> Result<(usize, f64), String> {
+    let said = |failure: Failure| failure.line();
+    let failed = |error: warehouse::Error| chain(&error);
+    let loaded = open::to_write(from, false).await.map_err(said)?;
+    let rows = loaded.plain_rows(CATEGORIES * MANY_PRODUCTS).await;
+    let rows = rows.map_err(failed)?;
+    let mut own = context.clone();
+    let file = context.config.data_dir.join("rows.db");
+    own.config.database_url = format!("sqlite:{}", file.display());
+    let empty = open::to_write(&own, false).await.map_err(said)?;
+    let begun = Moment::now();
+    empty.load_plainly(&rows).await.map_err(failed)?;
+    Ok((rows.len(), begun.elapsed().as_secs_f64()))
+}
+
+/// Two small runs against the site of the settings.
+async fn against_the_site(context: &Context, own: &Context) -> Tried {
+    let said = |failure: Failure| failure.line();
+    let mut own = own.clone();
+    own.config.rate = context.config.rate;
+    own.config.rate_is_default = context.config.rate_is_default;
+    own.config.redis_url.clone_from(&context.config.redis_url);
+    own.config.clock = context.config.clock;
+    own.config.pipeline.alerts.tells = false;
+    let scratch = open::to_write(&own, false).await.map_err(said)?;
+    // All workers of the site have one rate: the permits are those of the real warehouse, where there is one.
+    let real = open::to_tell(context, PATIENCE).await;
+    let real = match real.map_err(|error| chain(&error))? {
+        Some(real) if real.check_schema().await.map_err(|error| chain(&error))? => real,
+        _ => scratch.clone(),
+    };
+    let way = Way::to_site_alone(&own, &scratch, &real).await;
+    let way = way.map_err(said)?;
+    let origin = way.origin_id.clone();
+    let (pipeline, _) = way.pipeline(&own, &scratch, way::clock(&own), Listener::nobody());
+    let mut reports = Vec::new();
+    for id in ["small", "repeated"] {
+        let report = once(&pipeline, &request(&own, id, &origin)).await;
+        reports.push(report.map_err(|error| format!("the {id} run: {}", chain(&error)))?);
+    }
+    let order = order(&scratch, "small").await;
+    let order = order.map_err(|error| chain(&error))?;
+    let rate = own.config.rate;
+    let allowed = (rate > 0.0).then(|| 1.0 / rate);
+    trial(Runs { reports, order }, Speed::Site(allowed))
 }
 
 /// What runs of one warehouse report, and the steps of the first as they began.
@@ -124,21 +192,24 @@ async fn in_a_warehouse(context: &Context, ids: &[&str]) -> Result<Runs, String>
         if let Some(shop) = &shop {
             shop.clock().set(at.millis());
         }
-        let request = RunRequest {
-            id: (*id).into(),
-            owner: OWNER.into(),
-            scope: way::scope(context, &origin),
-            fresh: true,
-            wait: false,
-            only_this: true,
-        };
-        let report = once(&pipeline, &request).await;
+        let report = once(&pipeline, &request(context, id, &origin)).await;
         reports.push(report.map_err(|error| format!("the {id} run: {}", chain(&error)))?);
         at = at.plus_millis(MINUTE_MILLIS);
     }
     let order = order(&warehouse, ids.first().unwrap_or(&"")).await;
     let order = order.map_err(|error| chain(&error))?;
     Ok(Runs { reports, order })
+}
+
+fn request(context: &Context, id: &str, origin: &str) -> RunRequest {
+    RunRequest {
+        id: id.into(),
+        owner: OWNER.into(),
+        scope: way::scope(context, origin),
+        fresh: true,
+        wait: false,
+        only_this: true,
+    }
 }
 
 async fn once(pipeline: &Pipeline, request: &RunRequest) -> pipeline::Result<RunReport> {

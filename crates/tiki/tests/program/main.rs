@@ -26,6 +26,7 @@ mod outage;
 mod postgres;
 mod preflight;
 mod preflight_airflow;
+mod preflight_trial;
 mod readers;
 mod rejections;
 mod runbook;

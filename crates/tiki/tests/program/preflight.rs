@@ -357,64 +357,6 @@ fn settings_that_stayed_at_the_test_runs_are_a_warning() {
 }
 
 #[test]
-fn slow_a_test_run_is_made_beside_the_warehouse_and_leaves_nothing() {
-    let server = Postgres::shared();
-    let database = server.fresh_database();
-    // Each dump has a mark of its own.
-    let dump = || {
-        let text = server.dump(&database);
-        let lines = text.lines().filter(|line| !line.contains("restrict "));
-        lines.collect::<Vec<_>>().join("\n")
-    };
-    let before = dump();
-    let scratch = tempfile::tempdir().expect("a folder");
-    let tiki = Tiki::new()
-        .with("TIKI_DATABASE_URL", &database)
-        .with("TMPDIR", &scratch.path().display().to_string());
-    let found = report(&tiki, 0, &[14, 15, 16, 17, 20]);
-    for name in [
-        "test-run",
-        "steps",
-        "categories",
-        "category_count",
-        "product_urls",
-        "product_count",
-        "crawled_products",
-        "crawl_stats",
-        "transformed_products",
-        "load_stats",
-        "cache_stats",
-        "infrastructure_stats",
-        "crawl-rate",
-        "cache-hits",
-        "run-errors",
-        "backup",
-    ] {
-        assert_eq!(line(&found, name)["state"], "ok", "{name}: {found:#}");
-    }
-    assert_eq!(line(&found, "load-time")["state"], "skipped");
-    assert_eq!(dump(), before, "the warehouse is not touched");
-    let left = std::fs::read_dir(scratch.path()).expect("a folder").count();
-    assert_eq!(left, 0, "the test run is removed");
-    assert!(!tiki.path("data").exists());
-    server.drop_database(&database);
-}
-
-#[test]
-fn a_test_run_that_cannot_be_made_blocks() {
-    let tiki = Tiki::new().with("TMPDIR", "there/is/no/such/folder");
-    let found = report(&tiki, 4, &[14, 15, 16, 17]);
-    let states = [
-        ("test-run", "failed"),
-        ("steps", "skipped"),
-        ("xcom-keys", "skipped"),
-        ("crawl-rate", "skipped"),
-    ];
-    assert_states(&found, &states);
-    assert_eq!(report(&tiki, 3, &[20])["verdict"], "Needs Fixes");
-}
-
-#[test]
 fn after_a_deployment_the_ledger_tells() {
     let after = |tiki: &Tiki, code: i32| -> Value {
         let done = tiki.ends(code, &["preflight", "--after-deploy", "--json"]);

@@ -9,7 +9,8 @@ fn number_of(name: &str) -> Value {
     match name {
         "category_count" | "product_count" => json!(2),
         "product_urls" => json!(["https://tiki.vn/a.html"]),
-        name if name.ends_with("_stats") => json!({ "rate": 30.1, "hit_rate": 80.1 }),
+        name if name.ends_with("_stats") => json!({ "rate": 30.1, "hit_rate": 80.1,
+            "processing_time": 0.5, "db_loaded": 1000 }),
         _ => json!([]),
     }
 }
@@ -43,7 +44,11 @@ fn tried(change: impl FnOnce(&mut Trial)) -> Tried {
             .map(|step| step.name().to_owned())
             .collect(),
         repeated: run_report(),
-        large: run_report(),
+        speed: Speed::Shop {
+            large: Box::new(run_report()),
+            // Twice as long, to the millisecond.
+            plainly: (1000, 1.0),
+        },
     };
     change(&mut trial);
     Ok(trial)
@@ -134,7 +139,21 @@ fn speed_hits_and_errors_are_within_their_limits() {
     let set = |report: &mut RunReport, step: usize, key: &str, value: Value| {
         report.steps[step].keys.insert(key.into(), value);
     };
-    let rate = |value| tried(|trial| set(&mut trial.large, 2, "crawl_stats", value));
+    let in_large = |change: &dyn Fn(&mut RunReport)| {
+        tried(|trial| match &mut trial.speed {
+            Speed::Shop { large, .. } => change(large),
+            Speed::Site(_) => unreachable!("it is of a shop"),
+        })
+    };
+    let rate = |value: Value| in_large(&|large| set(large, 2, "crawl_stats", value.clone()));
+    let plainly = |rows, seconds| {
+        tried(|trial| {
+            trial.speed = Speed::Shop {
+                large: Box::new(run_report()),
+                plainly: (rows, seconds),
+            };
+        })
+    };
     let hits = |value| tried(|trial| set(&mut trial.repeated, 5, "cache_stats", value));
     let warned = |trial: &mut Trial| {
         trial.repeated.steps[4]
@@ -155,13 +174,41 @@ fn speed_hits_and_errors_are_within_their_limits() {
         ("run-errors", tried(warned), Failed),
         (
             "run-errors",
-            tried(|trial| trial.large.exit_code = 30),
+            in_large(&|large| large.exit_code = 30),
             Failed,
         ),
-        ("load-time", tried(|_| {}), Skipped),
+        ("load-time", tried(|_| {}), Fine),
+        ("load-time", plainly(1000, 0.99), Failed),
+        ("load-time", plainly(500, 0.5), Fine),
+        ("load-time", plainly(0, 0.0), Failed),
     ] {
         let checks = performance(&found);
         assert_state(line(&checks, name), expected, &format!("{found:?}"));
+    }
+}
+
+#[test]
+fn the_site_is_asked_no_faster_than_is_allowed() {
+    // 21 requests in 10 s are two a second: the first one waits for nothing.
+    let asked = |requests: i64, seconds, allowed| {
+        tried(|trial| {
+            trial.speed = Speed::Site(allowed);
+            trial.small.totals.pages.ok = 1;
+            trial.small.totals.details.good = requests - 1;
+            trial.small.seconds = seconds;
+        })
+    };
+    for (found, expected) in [
+        (asked(21, 10.0, Some(2.0)), Fine),
+        (asked(22, 10.0, Some(2.0)), Fine),
+        (asked(23, 10.0, Some(2.0)), Failed),
+        (asked(0, 10.0, Some(2.0)), Failed),
+        (asked(1000, 1.0, None), Skipped),
+    ] {
+        let checks = performance(&found);
+        assert_state(line(&checks, "crawl-rate"), expected, &format!("{found:?}"));
+        assert_state(line(&checks, "load-time"), Skipped, "few products");
+        assert_state(line(&checks, "cache-hits"), Fine, "as of a shop");
     }
 }
 
