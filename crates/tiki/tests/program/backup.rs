@@ -231,7 +231,7 @@ fn a_warehouse_in_which_somebody_is_at_work_is_not_replaced() {
 }
 
 /// Says that somebody works on a run, for so many seconds.
-fn lease(tiki: &Tiki, kind: &str, run: &str, seconds: &str) {
+pub(crate) fn lease(tiki: &Tiki, kind: &str, run: &str, seconds: &str) {
     let until = match kind {
         "sqlite" => format!("strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '{seconds} seconds')"),
         _ => format!("now() + interval '{seconds} seconds'"),

@@ -26,6 +26,8 @@ const COMMANDS: &[&[&str]] = &[
     &["alerts", "list"],
     &["alerts", "test"],
     &["alerts", "retry"],
+    &["rollback"],
+    &["rollback", "airflow"],
     &["export"],
     &["health"],
     &["preflight"],

@@ -1,6 +1,7 @@
 //! The program through its user's door: the real binary, a folder of its own, no variable of ours in
 //! the environment.
 
+mod airflow;
 mod alerts;
 mod analysts;
 mod backup;
@@ -28,6 +29,7 @@ mod preflight;
 mod preflight_airflow;
 mod readers;
 mod rejections;
+mod rollback_airflow;
 mod runbook;
 mod schedule;
 mod serve;
