@@ -332,3 +332,20 @@ fn programs_that_are_missing_or_too_old_are_named_with_what_to_install() {
         "{made}"
     );
 }
+
+#[test]
+fn a_user_who_may_make_no_database_is_told_what_to_do() {
+    let server = Postgres::shared();
+    let database = server.fresh_database();
+    let tiki = Tiki::new().with("TIKI_DATABASE_URL", &database);
+    tiki.ends(0, &["migrate"]);
+    let made = tiki.json(&["backup", "create", "--json"]);
+    let (_, place) = database.rsplit_once('@').expect("a place");
+    let role = format!("bare_{}", place.rsplit('/').next().expect("a name"));
+    server.admin(&format!("create role {role} login password 'secret'"));
+    let url = format!("postgres://{role}:secret@{place}");
+    let tiki = tiki.with("TIKI_DATABASE_URL", &url);
+    let done = tiki.ends(2, &["backup", "verify", id(&made)]);
+    assert!(done.err.contains("CREATEDB"), "{done:?}");
+    assert!(!format!("{done:?}").contains("secret"), "{done:?}");
+}

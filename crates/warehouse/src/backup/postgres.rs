@@ -188,8 +188,8 @@ impl Server {
         )
         .await;
         made.map_err(|error| match error {
-            Error::Statement { source, .. } => Error::from(BackupError::Refused {
-                what: format!("cannot make a database for the proof: {}", last(&*source)),
+            Error::Denied(why) => Error::from(BackupError::Refused {
+                what: format!("cannot make a database to restore the backup into: {why}"),
                 help: "let this user make databases (ALTER ROLE … CREATEDB), or verify elsewhere",
             }),
             other => other,
@@ -452,13 +452,4 @@ async fn texts(client: &Client, sql: &str) -> Result<Vec<String>> {
 async fn text(client: &Client, sql: &str) -> Result<String> {
     let found = texts(client, sql).await?.pop();
     found.ok_or_else(|| Error::Stored(format!("no answer to {sql}")))
-}
-
-/// The innermost cause of an error.
-fn last(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error.to_string()
 }
