@@ -1,6 +1,7 @@
 //! `tiki rollback`: the way back.
 
 mod airflow;
+mod data;
 
 use crate::Context;
 use crate::arguments::RollbackCommand;
@@ -10,5 +11,6 @@ use crate::failure::Outcome;
 pub(crate) async fn rollback(context: &Context, command: RollbackCommand) -> Outcome {
     match command {
         RollbackCommand::Airflow(arguments) => airflow::switch(context, &arguments).await,
+        RollbackCommand::Data(arguments) => data::back(context, &arguments).await,
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct RollbackArguments {
 pub(crate) enum RollbackCommand {
     /// Pause tiki_crawl_products_optimized and unpause tiki_crawl_products, or the other way (--undo)
     Airflow(RollbackAirflow),
+    /// Put the newest proven backup from before a run in the warehouse's place, and show what that changes
+    Data(RollbackData),
 }
 
 const AIRFLOW_AFTER: &str = "\
@@ -45,6 +47,42 @@ pub(crate) struct RollbackAirflow {
     pub(crate) close: bool,
     /// Only look, and say what would be done
     #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// JSON, for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const DATA_AFTER: &str = "\
+Examples:
+  tiki rollback data --dry-run                what would be lost by going back before the newest run
+  tiki rollback data --force                  go back; a proven backup of today is made first
+  tiki rollback data --before ID --force      go back to before this run
+
+The backup is restored beside the warehouse and compared with it; only then it takes its place, as `tiki backup \
+restore` does it: not while anybody is at work, and at one moment. Killed at any other, the old warehouse stays.
+
+Exit codes: 0 done (or looked, with --dry-run), 2 without --force, or there is no such backup, 30 somebody is at \
+work, 99 no run changed anything.";
+
+/// Of `tiki rollback data`.
+#[derive(Debug, Args)]
+#[command(after_help = DATA_AFTER)]
+pub(crate) struct RollbackData {
+    /// The run to go back from [default: the newest that changed anything]
+    #[arg(long, value_name = "RUN")]
+    pub(crate) before: Option<String>,
+    /// This backup, whenever it was made
+    #[arg(long, value_name = "ID", conflicts_with = "before")]
+    pub(crate) backup: Option<String>,
+    /// Put it in the warehouse's place; without this it is only shown what would change
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Make no backup of the present first
+    #[arg(long)]
+    pub(crate) no_backup: bool,
+    /// Only look
+    #[arg(long, conflicts_with = "force")]
     pub(crate) dry_run: bool,
     /// JSON, for machines
     #[arg(long)]

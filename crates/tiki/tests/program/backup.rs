@@ -345,7 +345,11 @@ fn a_user_who_may_make_no_database_is_told_what_to_do() {
     server.admin(&format!("create role {role} login password 'secret'"));
     let url = format!("postgres://{role}:secret@{place}");
     let tiki = tiki.with("TIKI_DATABASE_URL", &url);
-    let done = tiki.ends(2, &["backup", "verify", id(&made)]);
-    assert!(done.err.contains("CREATEDB"), "{done:?}");
-    assert!(!format!("{done:?}").contains("secret"), "{done:?}");
+    let id = id(&made);
+    let look = ["rollback", "data", "--backup", id, "--dry-run"];
+    for command in [&["backup", "verify", id][..], &look] {
+        let done = tiki.ends(2, command);
+        assert!(done.err.contains("CREATEDB"), "{done:?}");
+        assert!(!format!("{done:?}").contains("secret"), "{done:?}");
+    }
 }

@@ -28,6 +28,7 @@ const COMMANDS: &[&[&str]] = &[
     &["alerts", "retry"],
     &["rollback"],
     &["rollback", "airflow"],
+    &["rollback", "data"],
     &["export"],
     &["health"],
     &["preflight"],

@@ -30,6 +30,7 @@ mod preflight_airflow;
 mod readers;
 mod rejections;
 mod rollback_airflow;
+mod rollback_data;
 mod runbook;
 mod schedule;
 mod serve;

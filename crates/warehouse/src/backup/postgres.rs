@@ -168,6 +168,19 @@ impl Server {
         data: &Path,
         search: Option<&OsStr>,
     ) -> Result<String> {
+        self.in_scratch(manifest, data, search, async |_| Ok(()))
+            .await?;
+        time(&self.connect(None).await?).await
+    }
+
+    /// The same, and looks into that database, by its name, before it goes.
+    pub(super) async fn in_scratch<T>(
+        &self,
+        manifest: &Manifest,
+        data: &Path,
+        search: Option<&OsStr>,
+        look: impl AsyncFnOnce(&str) -> Result<T>,
+    ) -> Result<T> {
         check(manifest, data)?;
         let client = self.connect(None).await?;
         let programs = programs::find(search, major(&client).await?).await?;
@@ -194,11 +207,15 @@ impl Server {
             }),
             other => other,
         })?;
-        let proven = self.fill_scratch(&name, manifest, data, &programs).await;
+        let filled = self.fill_scratch(&name, manifest, data, &programs).await;
+        let seen = match filled {
+            Ok(()) => look(&name).await,
+            Err(error) => Err(error),
+        };
         let dropped = drop_database(&client, &name).await;
-        proven?;
+        let seen = seen?;
         dropped?;
-        time(&client).await
+        Ok(seen)
     }
 
     async fn fill_scratch(
