@@ -6,6 +6,7 @@ mod alerts;
 mod backup;
 mod preflight;
 mod reading;
+mod rollback;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ pub(crate) use self::alerts::*;
 pub(crate) use self::backup::*;
 pub(crate) use self::preflight::*;
 pub(crate) use self::reading::*;
+pub(crate) use self::rollback::*;
 
 use crate::value::parse_span;
 
@@ -96,6 +98,8 @@ pub(crate) enum Command {
     Alerts(AlertsArguments),
     /// Backups: make, list, prove, restore and thin them out
     Backup(BackupArguments),
+    /// The way back: to the conservative DAG of Airflow, to the data before a run
+    Rollback(RollbackArguments),
     /// Serve the dashboard and its API, and begin runs and backups on time, until Ctrl-C
     Serve(ServeArguments),
     /// Whether all is well: a probe for machines and people, which changes nothing

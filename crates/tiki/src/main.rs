@@ -15,6 +15,7 @@
     reason = "a flag of the command line is a bool"
 )]
 
+mod airflow;
 mod alerts;
 mod arguments;
 mod backup;
@@ -38,6 +39,7 @@ mod print;
 mod progress;
 mod rejections;
 mod report;
+mod rollback;
 mod run;
 mod runs;
 mod schema;
@@ -178,6 +180,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Sql(arguments) => sql::sql(context, &arguments).await,
         Command::Alerts(arguments) => alerts::alerts(context, arguments).await,
         Command::Backup(arguments) => backup::backup(context, arguments).await,
+        Command::Rollback(arguments) => rollback::rollback(context, arguments.command).await,
         Command::Health(arguments) => health::health(context, arguments.output).await,
         Command::Preflight(arguments) => preflight::preflight(context, &arguments).await,
         Command::Schema(arguments) => schema::show(&arguments),

@@ -289,18 +289,34 @@ pub(crate) async fn end_by_hand(
     }
     let warehouse = open::to_write(context, output.demo).await?;
     let run = run::find(&warehouse, id).await?;
-    let (pipeline, progress, _shop) =
-        run::pipeline_for(context, &warehouse, &run, output.demo, false).await?;
-    let done = match how {
-        ByHand::Close => pipeline.close_run(id).await,
-        ByHand::Reject => pipeline.reject_drift(id).await,
-    };
-    progress.clear();
-    let report = done?;
+    let report = ended(context, &warehouse, &run, output.demo, how).await?;
     if output.json {
         print::json(&report)?;
     } else {
         print::text(&report::people(&report))?;
     }
     Ok(report)
+}
+
+/// Closes a run of the warehouse as `tiki runs close` does, without showing its report.
+pub(crate) async fn close_run(context: &Context, run: &Run) -> Outcome<RunReport> {
+    let warehouse = open::to_write(context, false).await?;
+    ended(context, &warehouse, run, false, ByHand::Close).await
+}
+
+async fn ended(
+    context: &Context,
+    warehouse: &Warehouse,
+    run: &Run,
+    demo: bool,
+    how: ByHand,
+) -> Outcome<RunReport> {
+    let (pipeline, progress, _shop) =
+        run::pipeline_for(context, warehouse, run, demo, false).await?;
+    let done = match how {
+        ByHand::Close => pipeline.close_run(&run.id).await,
+        ByHand::Reject => pipeline.reject_drift(&run.id).await,
+    };
+    progress.clear();
+    Ok(done?)
 }

@@ -16,6 +16,7 @@ mod keep;
 mod manifest;
 mod postgres;
 mod programs;
+mod rollback;
 mod script;
 mod sqlite;
 
@@ -34,7 +35,6 @@ pub use self::manifest::{BackupKind, Facts, Manifest};
 use self::folder::{FolderLock, PARTIAL, delete, remove, sync};
 use self::manifest::{FORMAT, MANIFEST};
 use crate::error::{Error, Result};
-use crate::migrations;
 use crate::open::Options;
 
 /// Between the epochs of a warehouse and those after a restore: more than were ever given after the
@@ -305,12 +305,7 @@ impl Backups {
     pub async fn restore(&self, id: &str, force: bool) -> Result<(Backup, Restored)> {
         let _lock = self.lock()?;
         let backup = self.find(Some(id))?.ok_or_else(|| nothing(id))?;
-        let version = &backup.manifest.facts.schema_version;
-        if !migrations::is_known(version) {
-            return Err(Error::Schema(format!(
-                "backup {id} has the schema {version}, which is newer than this program: use a newer tiki"
-            )));
-        }
+        backup.manifest.check_schema()?;
         let data = self.data(&backup)?;
         let restored = match self.kind {
             BackupKind::Sqlite => {

@@ -14,7 +14,8 @@ use crate::value::Value;
 /// Rows that are held in memory at once.
 const PAGE: i64 = 2000;
 
-const PRODUCTS: &str =
+/// What a product says, without times.
+pub(crate) const PRODUCTS: &str =
     "id, spid, sku, seller_sku, name, url, image_url, category_id, category_path,
     brand_id, brand, seller_id, seller_name, seller_is_official, price, original_price,
     discount_amount, discount_percent, rating_average, review_count, sales_count, stock_status,

@@ -68,28 +68,41 @@ impl Warehouse {
             if path.as_os_str().is_empty() || path.starts_with(":memory:") {
                 return Err(Error::Address(url.into(), "the path is missing".into()));
             }
-            let pool = sqlite::Pool::open(&path, options)?;
-            let address = format!("sqlite:{}", path.display());
-            return Ok(Self {
-                store: Store::Sqlite(pool),
-                address,
-            });
+            return Self::of_file(&path, options);
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let schema = &options.schema;
-            check_schema(schema)?;
-            let pool = postgres::open(url, schema, &options.limits, options.busy).await?;
-            let address = postgres::without_password(url);
-            return Ok(Self {
-                store: Store::Postgres(pool, options.limits.answer()),
-                address,
-            });
+            return Self::of_database(url, None, options).await;
         }
         // Nothing of it is shown: what is no address may be a password.
         Err(Error::Address(
             "…".into(),
             "begin it with sqlite: or postgres://".into(),
         ))
+    }
+
+    /// Opens a file of SQLite.
+    pub(crate) fn of_file(path: &Path, options: &Options) -> Result<Self> {
+        let pool = sqlite::Pool::open(path, options)?;
+        let address = format!("sqlite:{}", path.display());
+        Ok(Self {
+            store: Store::Sqlite(pool),
+            address,
+        })
+    }
+
+    /// Opens the database of an address, or another one of the same server.
+    pub(crate) async fn of_database(
+        url: &str,
+        other: Option<&str>,
+        options: &Options,
+    ) -> Result<Self> {
+        check_schema(&options.schema)?;
+        let pool = postgres::open(url, other, options).await?;
+        let address = postgres::without_password(url);
+        Ok(Self {
+            store: Store::Postgres(pool, options.limits.answer()),
+            address,
+        })
     }
 
     /// Brings the schema and its comments up to date, in one transaction; `schema` as in

@@ -9,6 +9,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result};
 use crate::lease::LEASE_SECONDS;
+use crate::open::Options;
 use crate::tls;
 
 const OLDEST_SERVER: i64 = 150_000;
@@ -55,13 +56,10 @@ impl Default for PoolLimits {
     }
 }
 
-/// Makes the pool and asks the server for its version.
-pub(crate) async fn open(
-    url: &str,
-    schema: &str,
-    limits: &PoolLimits,
-    lock: Duration,
-) -> Result<Pool> {
+/// Makes the pool and asks the server for its version; `other` is a database of the same server to open in
+/// place of the one that the address names.
+pub(crate) async fn open(url: &str, other: Option<&str>, options: &Options) -> Result<Pool> {
+    let limits = &options.limits;
     let shown = || without_password(url);
     let (address, wish) = tls::split(url);
     let mut config: tokio_postgres::Config = address
@@ -72,17 +70,21 @@ pub(crate) async fn open(
                 "it does not parse; write special characters of the password as %40 and so on";
             Error::Address(shown(), why.into())
         })?;
+    if let Some(name) = other {
+        config.dbname(name);
+    }
     // A statement is planned for the sizes that tables have now, not for those of an empty warehouse.
-    let options = format!(
-        "{} -c search_path={schema} -c statement_timeout={} -c lock_timeout={} \
+    let settings = format!(
+        "{} -c search_path={} -c statement_timeout={} -c lock_timeout={} \
          -c idle_in_transaction_session_timeout={} -c timezone=UTC -c jit=off \
          -c plan_cache_mode=force_custom_plan",
         config.get_options().unwrap_or(""),
+        options.schema,
         limits.statement_timeout.as_millis(),
-        lock.as_millis(),
+        options.busy.as_millis(),
         SILENT_TRANSACTION.as_millis(),
     );
-    config.options(options.trim());
+    config.options(settings.trim());
     config.connect_timeout(limits.wait);
     config.keepalives_idle(KEEPALIVE);
     config.keepalives_interval(KEEPALIVE);

@@ -206,8 +206,13 @@ pub fn rollback(seen: &Airflow) -> Option<Check> {
     let told = inside(seen, name).ok()?;
     Some(match &told.rollback {
         Err(why) => ask_again(name, why),
-        Ok(Some(_)) => passed(name, ROLLBACK_DAG),
+        Ok(Some(_)) => passed(name, way_back()),
         Ok(None) => failed(name, format!("there is no {ROLLBACK_DAG}"))
             .help("put the files of the release in their place"),
     })
+}
+
+/// The DAG to go back to, and how.
+pub(super) fn way_back() -> String {
+    format!("{ROLLBACK_DAG}: `tiki rollback airflow` goes back to it")
 }

@@ -313,7 +313,7 @@ pub fn rollback_dag(is_there: Option<bool>) -> Check {
     let name = "rollback-dag";
     match is_there {
         None => skipped(name, "there are no DAGs here: nothing to go back to"),
-        Some(true) => passed(name, "tiki_crawl_products"),
+        Some(true) => passed(name, super::airflow::way_back()),
         Some(false) => failed(name, format!("{ROLLBACK_FILE} is missing"))
             .help("put the files of the release in their place"),
     }

@@ -307,6 +307,12 @@ pub fn rollback_backup(backups: &Backups, database: &Database) -> Check {
     match backups {
         Err(why) => failed(name, why).help("can the folder of backups be read?"),
         Ok(None) => failed(name, "no proven backup").help(MAKE_ONE),
-        Ok(Some(age)) => passed(name, format!("one that is proven, {} old", words(*age))),
+        Ok(Some(age)) => passed(
+            name,
+            format!(
+                "one that is proven, {} old: `tiki rollback data` goes back to it",
+                words(*age)
+            ),
+        ),
     }
 }

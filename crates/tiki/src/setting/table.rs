@@ -354,14 +354,14 @@ const GENERAL: &[Setting] = &[
         "TIKI_AIRFLOW_URL",
         Kind::Text,
         "",
-        "where `tiki preflight` finds Airflow's pages and API, such as http://127.0.0.1:8080; none: what \
-         only Airflow can tell is skipped",
+        "where `tiki preflight` and `tiki rollback airflow` find Airflow's pages and API, such as \
+         http://127.0.0.1:8080; none: what only Airflow can tell is skipped",
     ),
     secret(setting(
         "TIKI_AIRFLOW_USER",
         Kind::Text,
         "",
-        "the name with which `tiki preflight` logs in there",
+        "the name with which they log in there; to roll back it must be allowed to change DAGs and their runs",
     )),
     secret(setting(
         "TIKI_AIRFLOW_PASSWORD",

@@ -156,6 +156,9 @@ impl Airflow {
         }
         let output = command
             .env("TIKI_DATABASE_URL", &self.warehouse)
+            .env("TIKI_AIRFLOW_URL", &self.base)
+            .env("TIKI_AIRFLOW_USER", LOGIN.0)
+            .env("TIKI_AIRFLOW_PASSWORD", LOGIN.1)
             .output()
             .expect("tiki");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -231,7 +231,7 @@ fn a_warehouse_in_which_somebody_is_at_work_is_not_replaced() {
 }
 
 /// Says that somebody works on a run, for so many seconds.
-fn lease(tiki: &Tiki, kind: &str, run: &str, seconds: &str) {
+pub(crate) fn lease(tiki: &Tiki, kind: &str, run: &str, seconds: &str) {
     let until = match kind {
         "sqlite" => format!("strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '{seconds} seconds')"),
         _ => format!("now() + interval '{seconds} seconds'"),
@@ -331,4 +331,25 @@ fn programs_that_are_missing_or_too_old_are_named_with_what_to_install() {
         !made["made_by"].as_str().expect("a program").contains("9.6"),
         "{made}"
     );
+}
+
+#[test]
+fn a_user_who_may_make_no_database_is_told_what_to_do() {
+    let server = Postgres::shared();
+    let database = server.fresh_database();
+    let tiki = Tiki::new().with("TIKI_DATABASE_URL", &database);
+    tiki.ends(0, &["migrate"]);
+    let made = tiki.json(&["backup", "create", "--json"]);
+    let (_, place) = database.rsplit_once('@').expect("a place");
+    let role = format!("bare_{}", place.rsplit('/').next().expect("a name"));
+    server.admin(&format!("create role {role} login password 'secret'"));
+    let url = format!("postgres://{role}:secret@{place}");
+    let tiki = tiki.with("TIKI_DATABASE_URL", &url);
+    let id = id(&made);
+    let look = ["rollback", "data", "--backup", id, "--dry-run"];
+    for command in [&["backup", "verify", id][..], &look] {
+        let done = tiki.ends(2, command);
+        assert!(done.err.contains("CREATEDB"), "{done:?}");
+        assert!(!format!("{done:?}").contains("secret"), "{done:?}");
+    }
 }

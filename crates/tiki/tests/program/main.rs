@@ -1,6 +1,7 @@
 //! The program through its user's door: the real binary, a folder of its own, no variable of ours in
 //! the environment.
 
+mod airflow;
 mod alerts;
 mod analysts;
 mod backup;
@@ -29,6 +30,8 @@ mod preflight_airflow;
 mod preflight_trial;
 mod readers;
 mod rejections;
+mod rollback_airflow;
+mod rollback_data;
 mod runbook;
 mod schedule;
 mod serve;

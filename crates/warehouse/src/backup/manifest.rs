@@ -98,6 +98,17 @@ impl Manifest {
         self.created_at.parse().unwrap_or(Instant::from_millis(0))
     }
 
+    /// Refuses what a newer program made.
+    pub(super) fn check_schema(&self) -> crate::Result<()> {
+        let (id, version) = (&self.id, &self.facts.schema_version);
+        if crate::migrations::is_known(version) {
+            return Ok(());
+        }
+        Err(crate::Error::Schema(format!(
+            "backup {id} has the schema {version}, which is newer than this program: use a newer tiki"
+        )))
+    }
+
     /// Reads the manifest of a backup's folder; why it is none.
     pub(super) fn read(folder: &Path) -> Result<Self, String> {
         let mut text = String::new();

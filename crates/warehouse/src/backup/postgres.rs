@@ -168,6 +168,19 @@ impl Server {
         data: &Path,
         search: Option<&OsStr>,
     ) -> Result<String> {
+        self.in_scratch(manifest, data, search, async |_| Ok(()))
+            .await?;
+        time(&self.connect(None).await?).await
+    }
+
+    /// The same, and looks into that database, by its name, before it goes.
+    pub(super) async fn in_scratch<T>(
+        &self,
+        manifest: &Manifest,
+        data: &Path,
+        search: Option<&OsStr>,
+        look: impl AsyncFnOnce(&str) -> Result<T>,
+    ) -> Result<T> {
         check(manifest, data)?;
         let client = self.connect(None).await?;
         let programs = programs::find(search, major(&client).await?).await?;
@@ -188,17 +201,21 @@ impl Server {
         )
         .await;
         made.map_err(|error| match error {
-            Error::Statement { source, .. } => Error::from(BackupError::Refused {
-                what: format!("cannot make a database for the proof: {}", last(&*source)),
+            Error::Denied(why) => Error::from(BackupError::Refused {
+                what: format!("cannot make a database to restore the backup into: {why}"),
                 help: "let this user make databases (ALTER ROLE … CREATEDB), or verify elsewhere",
             }),
             other => other,
         })?;
-        let proven = self.fill_scratch(&name, manifest, data, &programs).await;
+        let filled = self.fill_scratch(&name, manifest, data, &programs).await;
+        let seen = match filled {
+            Ok(()) => look(&name).await,
+            Err(error) => Err(error),
+        };
         let dropped = drop_database(&client, &name).await;
-        proven?;
+        let seen = seen?;
         dropped?;
-        time(&client).await
+        Ok(seen)
     }
 
     async fn fill_scratch(
@@ -452,13 +469,4 @@ async fn texts(client: &Client, sql: &str) -> Result<Vec<String>> {
 async fn text(client: &Client, sql: &str) -> Result<String> {
     let found = texts(client, sql).await?.pop();
     found.ok_or_else(|| Error::Stored(format!("no answer to {sql}")))
-}
-
-/// The innermost cause of an error.
-fn last(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error.to_string()
 }

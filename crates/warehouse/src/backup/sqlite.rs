@@ -254,7 +254,13 @@ pub(super) fn restore(
     if let Some(old) = old(path, busy)? {
         readable(old.refuse_leases())?;
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let new = unpack_beside(path, data, manifest)?;
+    put(path, busy, &new)
+}
+
+/// Unpacks a backup beside the warehouse at `path`: where it is.
+pub(super) fn unpack_beside(path: &Path, data: &Path, manifest: &Manifest) -> Result<PathBuf> {
+    let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(file("make", folder))?;
     let new = beside(path);
     if let Err(error) = unpack(data, manifest, &new) {
@@ -262,16 +268,25 @@ pub(super) fn restore(
         drop(remove(&new));
         return Err(error);
     }
+    Ok(new)
+}
+
+/// Puts what was unpacked beside the warehouse at `path` in its place.
+pub(super) fn put(path: &Path, busy: Duration, new: &Path) -> Result<Restored> {
     let _alone = crate::sqlite::opening(path, true, busy)?;
     let old = old(path, busy)?;
     let ended = old.as_ref().map(|old| readable(old.end_attempts()));
     let floor = ended.transpose()?.flatten();
-    let abandoned = begin_anew(&new, floor.unwrap_or(0))?;
+    let abandoned = begin_anew(new, floor.unwrap_or(0))?;
     if let (Some(old), Some(_)) = (&old, floor) {
         old.quiet(path)?;
     }
-    let kept = swap(path, &new, folder, floor.is_some())?;
+    let kept = swap(path, new, folder_of(path), floor.is_some())?;
     Ok(Restored { abandoned, kept })
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 /// The one moment: before it the old warehouse is in place, after it the new one.
