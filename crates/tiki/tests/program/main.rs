@@ -8,6 +8,7 @@ mod backup_kills;
 mod bad_days;
 mod barrier;
 mod bench;
+mod boundaries;
 mod commits;
 mod data;
 mod demo;
