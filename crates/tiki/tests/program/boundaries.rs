@@ -1,8 +1,10 @@
 //! What the program does not reach beyond, whatever names, environments and folders say: other hosts, other
-//! certificates.
+//! certificates, other folders. docs/SECURITY.md names each.
 
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
+use crate::backup::{homes, shop};
 use crate::tiki::{Shop, Tiki};
 
 /// A port that counts who connects, and hangs up.
@@ -154,4 +157,90 @@ fn a_certificate_that_no_public_authority_gave_is_refused() {
     let done = tiki.ends(20, &["run"]);
     assert!(done.err.contains("certificate"), "{}", done.err);
     assert_eq!(asked.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn an_id_of_a_backup_leads_nowhere_else() {
+    let shop = shop("60");
+    for (kind, tiki) in homes(&shop) {
+        let made = tiki.json(&["backup", "create", "--json"]);
+        let id = made["id"].as_str().expect("an id");
+        // A good backup, but not in the folder.
+        let folder = tiki.path("data/backups").join(kind);
+        let elsewhere = tiki.path("data/backups").join(id);
+        std::fs::rename(folder.join(id), &elsewhere).expect("a move");
+        let absolute = elsewhere.to_str().expect("text");
+        for wrong in ["..", "../..", &format!("../{id}"), absolute, ".", ""] {
+            for command in ["verify", "restore"] {
+                let done = tiki.ends(2, &["backup", command, wrong]);
+                assert!(done.err.contains("there is no backup"), "{}", done.err);
+            }
+        }
+        assert!(elsewhere.join("manifest.json").is_file());
+    }
+}
+
+/// Moves something out of its folder and leaves a link to it.
+fn replace_by_link(path: &Path, elsewhere: &Path) {
+    std::fs::rename(path, elsewhere).expect("a move");
+    symlink(elsewhere, path).expect("a link");
+}
+
+#[test]
+fn links_among_backups_are_not_followed() {
+    let shop = shop("60");
+    let tiki = shop.home();
+    tiki.ends(0, &["run"]);
+    for part in ["", "manifest.json", "warehouse.db.gz"] {
+        let made = tiki.json(&["backup", "create", "--json"]);
+        let id = made["id"].as_str().expect("an id").to_owned();
+        let folder = tiki.path("data/backups/sqlite").join(&id);
+        let whole = if part.is_empty() {
+            folder.clone()
+        } else {
+            folder.join(part)
+        };
+        let elsewhere = tiki.path("elsewhere");
+        replace_by_link(&whole, &elsewhere);
+        let listed = tiki.ends(0, &["backup", "list"]);
+        assert!(listed.err.contains("no link is followed"), "{}", listed.err);
+        for command in [&["verify", &id][..], &["restore", &id, "--force"]] {
+            let done = tiki.ends(1, &[&["backup"], command].concat());
+            assert!(done.err.contains("no link is followed"), "{}", done.err);
+        }
+        tiki.ends(0, &["backup", "prune"]);
+        assert!(elsewhere.exists(), "{part}");
+        let gone = if elsewhere.is_dir() {
+            std::fs::remove_dir_all(&elsewhere)
+        } else {
+            std::fs::remove_file(&elsewhere)
+        };
+        gone.expect("the end of it");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_killed_backup_takes_nothing_with_it() {
+    let shop = shop("60");
+    let tiki = shop.home();
+    tiki.ends(0, &["run"]);
+    let made = tiki.json(&["backup", "create", "--json"]);
+    let folder = tiki.path("data/backups/sqlite");
+    let own = folder.join(made["id"].as_str().expect("an id"));
+    std::fs::create_dir(tiki.path("others")).expect("a folder");
+    tiki.write("others/letter", "dear");
+    tiki.write("book", "once");
+    symlink(tiki.path("others"), folder.join("new.partial")).expect("a link");
+    symlink(tiki.path("book"), folder.join("verify.db.partial")).expect("a link");
+    symlink(tiki.path("book"), own.join("manifest.json.partial")).expect("a link");
+    tiki.ends(0, &["backup", "create", "--verify"]);
+    tiki.ends(
+        0,
+        &["backup", "verify", made["id"].as_str().expect("an id")],
+    );
+    let read = |name: &str| std::fs::read_to_string(tiki.path(name)).expect("a file");
+    assert_eq!(
+        (read("others/letter"), read("book")),
+        ("dear".into(), "once".into())
+    );
 }
