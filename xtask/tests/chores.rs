@@ -222,6 +222,20 @@ fn effects_outside_the_program_are_refused() {
 }
 
 #[test]
+fn a_shell_is_refused() {
+    for shell in ["sh", "/bin/bash"] {
+        let text = format!("let c = std::process::Command::new(\"{shell}\");\n");
+        for path in ["crates/tiki/src/a.rs", "crates/warehouse/src/a.rs"] {
+            check(path, &text, &[(&format!("{path}:1: shell:"), shell)]);
+        }
+        check("crates/testkit/src/a.rs", &text, &[]);
+        check("crates/tiki/tests/a.rs", &text, &[]);
+    }
+    let text = "let c = Command::new(\"pg_dump\").arg(\"sh\");\n";
+    check("crates/tiki/src/a.rs", text, &[]);
+}
+
+#[test]
 fn sql_outside_the_warehouse_is_refused() {
     let path = "crates/pipeline/src/steps.rs";
     let code = "let q = r#\"\n  select id from products\n\"#;\n";
