@@ -2,7 +2,7 @@
 
 mod python;
 
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, dependencies, root};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -121,7 +121,8 @@ const APT_LIMIT_S: u32 = 900;
 pub(crate) fn run() -> Outcome {
     programs(NEEDS)?;
     python::packages(testkit::Python::READERS)?;
-    python::packages(testkit::Python::AIRFLOW)
+    python::packages(testkit::Python::AIRFLOW)?;
+    dependencies::install(&root())
 }
 
 /// Finds or installs Docker's engine and what belongs to it.
