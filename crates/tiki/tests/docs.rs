@@ -12,13 +12,15 @@ use serde_json::Value;
 mod compose;
 #[path = "docs/dags.rs"]
 mod dags;
+#[path = "docs/figures.rs"]
+mod figures;
 #[path = "docs/samples.rs"]
 mod samples;
 #[path = "docs/schema.rs"]
 mod schema;
 
 /// The pages, below the project's folder.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "STYLE.md",
@@ -29,6 +31,7 @@ const PAGES: [&str; 12] = [
     "docs/BENCHMARKS.md",
     "docs/CHECKLIST.md",
     "docs/DEPLOYMENT.md",
+    "docs/OPTIMIZATIONS.md",
     "docs/PARAMETERS.md",
     "docs/RUNBOOK.md",
 ];
