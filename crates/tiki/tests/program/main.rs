@@ -12,6 +12,7 @@ mod boundaries;
 mod commits;
 mod data;
 mod demo;
+mod deploy;
 mod deriving;
 mod drift;
 mod export_files;
