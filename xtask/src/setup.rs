@@ -62,6 +62,15 @@ const NEEDS: &[Need] = &[
         },
     },
     Need {
+        name: "systemd-analyze",
+        wanted_by: "the test of deploy/systemd",
+        find: || answer_of("systemd-analyze", &["--version"]),
+        source: Source::Package {
+            name: "systemd",
+            service: None,
+        },
+    },
+    Need {
         name: "Python 3.11 or newer with venv",
         wanted_by: "the tests that read our files as analysts do",
         find: python::find,

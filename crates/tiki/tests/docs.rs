@@ -294,7 +294,8 @@ fn the_steps_are_those_of_the_program() {
 fn what_a_page_names_exists() {
     let mut help = all_help() + &page("xtask/src/main.rs");
     // Of other programs.
-    help += " --release --require-hashes --no-deps --build --format --no-stream --rm --tail ";
+    help += " --release --require-hashes --no-deps --build --format --no-stream --rm --tail --locked --profile \
+              --proto --tlsv1 --no-install-recommends --system --user-group --home-dir --shell --now ";
     let known: BTreeSet<String> = commands(&[]).into_iter().collect();
     let of_the_dags = page("airflow/dags/tiki_pipeline/steps.py").replace('"', "`");
     let settings = told(&["config", "show", "--markdown"]) + &of_the_dags;
