@@ -18,9 +18,11 @@ mod figures;
 mod samples;
 #[path = "docs/schema.rs"]
 mod schema;
+#[path = "docs/security.rs"]
+mod security;
 
 /// The pages, below the project's folder.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "STYLE.md",
@@ -34,6 +36,7 @@ const PAGES: [&str; 13] = [
     "docs/OPTIMIZATIONS.md",
     "docs/PARAMETERS.md",
     "docs/RUNBOOK.md",
+    "docs/SECURITY.md",
 ];
 
 fn root() -> PathBuf {
