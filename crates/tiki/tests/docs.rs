@@ -14,6 +14,8 @@ mod compose;
 mod dags;
 #[path = "docs/figures.rs"]
 mod figures;
+#[path = "docs/oncall.rs"]
+mod oncall;
 #[path = "docs/samples.rs"]
 mod samples;
 #[path = "docs/schema.rs"]
