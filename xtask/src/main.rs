@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask setup | test | tidy | torture | airflow | compose | bench`.
+//! The project's own chores: `cargo xtask setup | test | tidy | dependencies | torture | airflow | compose | bench`.
 //!
 //! Nothing here is shipped, and nothing here knows what the pipeline does: it
 //! runs tools and reads source text.
@@ -12,6 +12,7 @@
 mod airflow;
 mod bench;
 mod compose;
+mod dependencies;
 mod setup;
 mod test;
 mod tidy;
@@ -25,11 +26,13 @@ The project's own chores.
 
 usage: cargo xtask <command>
 
-  setup                    finds or installs what the tests need: Debian packages, Python's into target/python, Airflow into target/airflow
-  test [--quick] [-- ...]  setup, formatting, tidy, clippy, every test, documentation
+  setup                    finds or installs what the tests need: Debian packages, Python's into target/python, Airflow into target/airflow,
+                           cargo-deny into target/cargo-deny
+  test [--quick] [-- ...]  setup, formatting, tidy, clippy, dependencies, every test, documentation
                            --quick: without slow tests, for every commit
                            after --: names and options for the test programs
   tidy [<folder>]          checks the house rules of the source (default: this project)
+  dependencies [<folder>]  licences, sources, duplicates and bans of what is built in (deny.toml); asks no network
   torture [...]            the long kill -9 tests, in release; ... goes to the test program
   airflow check [...]      the DAGs in a real Airflow (also a part of test); ...: some of its parts only
   compose check [builder]  the images and Compose files in a Docker engine of its own, as root; builder: only that an image builds the program
@@ -87,6 +90,13 @@ fn run(arguments: &[String]) -> Outcome {
             [] => tidy::run(&root()),
             [folder] => tidy::run(Path::new(folder)),
             _ => Err(Failure::Usage("tidy takes one folder at most".to_owned())),
+        },
+        "dependencies" => match rest {
+            [] => dependencies::run(&root()),
+            [folder] => dependencies::run(Path::new(folder)),
+            _ => Err(Failure::Usage(
+                "dependencies takes one folder at most".to_owned(),
+            )),
         },
         "torture" => torture::run(rest, &root()),
         "airflow" => airflow::run(rest, &root()),

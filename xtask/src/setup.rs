@@ -2,7 +2,7 @@
 
 mod python;
 
-use crate::{Failure, Outcome};
+use crate::{Failure, Outcome, dependencies, root};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -59,6 +59,15 @@ const NEEDS: &[Need] = &[
         source: Source::Package {
             name: "redis-server",
             service: Some("redis-server"),
+        },
+    },
+    Need {
+        name: "systemd-analyze",
+        wanted_by: "the test of deploy/systemd",
+        find: || answer_of("systemd-analyze", &["--version"]),
+        source: Source::Package {
+            name: "systemd",
+            service: None,
         },
     },
     Need {
@@ -121,7 +130,8 @@ const APT_LIMIT_S: u32 = 900;
 pub(crate) fn run() -> Outcome {
     programs(NEEDS)?;
     python::packages(testkit::Python::READERS)?;
-    python::packages(testkit::Python::AIRFLOW)
+    python::packages(testkit::Python::AIRFLOW)?;
+    dependencies::install(&root())
 }
 
 /// Finds or installs Docker's engine and what belongs to it.

@@ -2,7 +2,7 @@
 //!
 //! Every stage runs even after one failed, so that one run tells all.
 
-use crate::{Failure, Outcome, airflow, setup, tidy};
+use crate::{Failure, Outcome, airflow, dependencies, setup, tidy};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
             "warnings",
         ]))
     });
+    stages.run("dependencies", || dependencies::run(root));
     stages.run("Python of airflow/", || airflow::sources(root));
     stages.run("tests", || tests(root, &options));
     stages.run("documentation examples", || {

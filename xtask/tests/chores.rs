@@ -222,6 +222,20 @@ fn effects_outside_the_program_are_refused() {
 }
 
 #[test]
+fn a_shell_is_refused() {
+    for shell in ["sh", "/bin/bash"] {
+        let text = format!("let c = std::process::Command::new(\"{shell}\");\n");
+        for path in ["crates/tiki/src/a.rs", "crates/warehouse/src/a.rs"] {
+            check(path, &text, &[(&format!("{path}:1: shell:"), shell)]);
+        }
+        check("crates/testkit/src/a.rs", &text, &[]);
+        check("crates/tiki/tests/a.rs", &text, &[]);
+    }
+    let text = "let c = Command::new(\"pg_dump\").arg(\"sh\");\n";
+    check("crates/tiki/src/a.rs", text, &[]);
+}
+
+#[test]
 fn sql_outside_the_warehouse_is_refused() {
     let path = "crates/pipeline/src/steps.rs";
     let code = "let q = r#\"\n  select id from products\n\"#;\n";
@@ -350,6 +364,63 @@ fn this_project_is_read_from_git() {
 }
 
 #[test]
+fn what_may_not_be_built_in_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../deny.toml");
+    let mut rules = fs::read_to_string(rules).unwrap();
+    // Of our own crates neither is there.
+    let (begin, end) = (
+        rules.find("skip = [").unwrap(),
+        rules.find("[sources]").unwrap(),
+    );
+    rules.replace_range(begin..end, "");
+    rules = rules.replace(
+        "unused-allowed-license = \"deny\"",
+        "unused-allowed-license = \"allow\"",
+    );
+    write(folder.path(), "deny.toml", &rules);
+    write(
+        folder.path(),
+        "Cargo.toml",
+        "[workspace]\nmembers = [\"a\", \"b\"]\nresolver = \"3\"\n",
+    );
+    let lock = "version = 4\n[[package]]\nname = \"NAME\"\nversion = \"1.0.0\"\n[[package]]\nname = \"serde\"\nversion = \"1.0.0\"\n";
+    for (name, licence, refused) in [
+        ("plain", "MIT", None),
+        ("plain", "GPL-3.0-only", Some("GPL-3.0-only")),
+        ("openssl", "MIT", Some("TLS is rustls")),
+    ] {
+        for (folder_name, name) in [("a", name), ("b", "serde")] {
+            let manifest = format!(
+                "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\nlicense = \"{licence}\"\n"
+            );
+            write(
+                folder.path(),
+                &format!("{folder_name}/Cargo.toml"),
+                &manifest,
+            );
+            write(
+                folder.path(),
+                &format!("{folder_name}/src/lib.rs"),
+                "//! Nothing.\n",
+            );
+        }
+        write(folder.path(), "Cargo.lock", &lock.replace("NAME", name));
+        let output = xtask(&["dependencies", folder.path().to_str().unwrap()]);
+        let said = text(&output);
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(refused.is_some())),
+            "{said}"
+        );
+        assert!(
+            said.contains(refused.unwrap_or("bans ok, licenses ok, sources ok")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn wrong_arguments_end_with_2_and_help_with_0() {
     for (arguments, code, contains) in [
         (&["--help"][..], 0, "usage: cargo xtask"),
@@ -361,6 +432,7 @@ fn wrong_arguments_end_with_2_and_help_with_0() {
         (&["bench"], 2, "crawl"),
         (&["bench", "nothing"], 2, "no benchmark 'nothing'"),
         (&["tidy", "a", "b"], 2, "one folder at most"),
+        (&["dependencies", "a", "b"], 2, "one folder at most"),
     ] {
         let output = xtask(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");

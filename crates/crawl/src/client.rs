@@ -11,6 +11,7 @@ use reqwest::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, Heade
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
+use crate::addresses::PublicAddresses;
 use crate::receive::{self, Head};
 use crate::robots::ROBOTS_MAX_BYTES;
 use crate::signals::Signals;
@@ -31,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// The way to the site; clones share its connections.
 ///
 /// Keep-alive over HTTP/1.1 (`http`) or HTTP/2 (`https`), no redirect followed, no proxy, no cookie, no
-/// second try.
+/// second try; a site that has a name is asked at public addresses only.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -290,6 +291,7 @@ fn http_client(settings: &Settings) -> Result<reqwest::Client, ClientError> {
         .retry(reqwest::retry::never())
         .referer(false)
         .no_proxy()
+        .dns_resolver(PublicAddresses)
         .connect_timeout(settings.connect_timeout)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(settings.max_in_flight)

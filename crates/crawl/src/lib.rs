@@ -10,6 +10,7 @@
 //! the limits of a body. What the answers say about how the site feels is told to the source of permits,
 //! so that all processes slow down, or stay away, together ([`Pace`]).
 
+mod addresses;
 mod ask;
 mod backoff;
 mod client;

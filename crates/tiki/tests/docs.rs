@@ -12,13 +12,19 @@ use serde_json::Value;
 mod compose;
 #[path = "docs/dags.rs"]
 mod dags;
+#[path = "docs/figures.rs"]
+mod figures;
+#[path = "docs/oncall.rs"]
+mod oncall;
 #[path = "docs/samples.rs"]
 mod samples;
 #[path = "docs/schema.rs"]
 mod schema;
+#[path = "docs/security.rs"]
+mod security;
 
 /// The pages, below the project's folder.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "STYLE.md",
@@ -29,8 +35,10 @@ const PAGES: [&str; 12] = [
     "docs/BENCHMARKS.md",
     "docs/CHECKLIST.md",
     "docs/DEPLOYMENT.md",
+    "docs/OPTIMIZATIONS.md",
     "docs/PARAMETERS.md",
     "docs/RUNBOOK.md",
+    "docs/SECURITY.md",
 ];
 
 fn root() -> PathBuf {
@@ -291,7 +299,8 @@ fn the_steps_are_those_of_the_program() {
 fn what_a_page_names_exists() {
     let mut help = all_help() + &page("xtask/src/main.rs");
     // Of other programs.
-    help += " --release --require-hashes --no-deps --build --format --no-stream --rm --tail ";
+    help += " --release --require-hashes --no-deps --build --format --no-stream --rm --tail --locked --profile \
+              --proto --tlsv1 --no-install-recommends --system --user-group --home-dir --shell --now ";
     let known: BTreeSet<String> = commands(&[]).into_iter().collect();
     let of_the_dags = page("airflow/dags/tiki_pipeline/steps.py").replace('"', "`");
     let settings = told(&["config", "show", "--markdown"]) + &of_the_dags;

@@ -13,6 +13,7 @@
 mod error;
 mod folder;
 mod keep;
+mod listed;
 mod manifest;
 mod postgres;
 mod programs;
@@ -30,10 +31,11 @@ pub use self::error::BackupError;
 pub(crate) use self::error::file;
 pub(crate) use self::folder::lock;
 pub use self::keep::{KeepBackups, Verdict};
+pub use self::listed::{Backup, Listed};
 pub use self::manifest::{BackupKind, Facts, Manifest};
 
 use self::folder::{FolderLock, PARTIAL, delete, remove, sync};
-use self::manifest::{FORMAT, MANIFEST};
+use self::manifest::FORMAT;
 use crate::error::{Error, Result};
 use crate::open::Options;
 
@@ -65,26 +67,6 @@ pub struct Backups {
     folder: PathBuf,
     name: &'static str,
     search: Option<OsString>,
-}
-
-/// A backup that is there.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Backup {
-    /// What it holds.
-    pub manifest: Manifest,
-    /// Where it is.
-    pub folder: PathBuf,
-    /// Its data is there in the size that the manifest says.
-    pub is_complete: bool,
-}
-
-/// The backups of a folder, the oldest first.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Listed {
-    /// Those that can be read.
-    pub backups: Vec<Backup>,
-    /// Those that cannot: name, and why.
-    pub unreadable: Vec<(String, String)>,
 }
 
 /// What a restore did.
@@ -233,39 +215,7 @@ impl Backups {
 
     /// The backups of this warehouse's folder, the oldest first. Changes nothing.
     pub fn list(&self) -> Result<Listed> {
-        let mut listed = Listed::default();
-        let entries = match std::fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(listed),
-            Err(error) => return Err(BackupError::from_read(&self.folder, error).into()),
-        };
-        for entry in entries {
-            let path = entry.map_err(file("read", &self.folder))?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_ours = name.starts_with(&format!("{}-", self.name));
-            if !is_ours || name.ends_with(PARTIAL) || !path.is_dir() {
-                continue;
-            }
-            match Manifest::read(&path) {
-                Ok(manifest) => {
-                    let size = std::fs::metadata(path.join(&manifest.file)).map(|data| data.len());
-                    let is_complete = size.is_ok_and(|size| size == manifest.bytes);
-                    listed.backups.push(Backup {
-                        manifest,
-                        folder: path,
-                        is_complete,
-                    });
-                }
-                Err(why) => listed
-                    .unreadable
-                    .push((name.into_owned(), format!("{MANIFEST}: {why}"))),
-            }
-        }
-        listed
-            .backups
-            .sort_by_key(|backup| (backup.manifest.created(), backup.manifest.id.clone()));
-        listed.unreadable.sort();
-        Ok(listed)
+        Ok(listed::list(&self.folder, self.name)?)
     }
 
     /// Restores a backup (the newest, where none is named) into a database of its own, finds there

@@ -1,7 +1,8 @@
 //! Who may touch the world: only `tiki` reads the environment, prints or exits,
-//! and `catalog` does nothing but decide.
+//! `catalog` does nothing but decide, and nobody builds a line for a shell.
 
 use super::Violation;
+use super::lexer::Kind;
 use super::source::Source;
 
 const ENVIRONMENT: &[&str] = &[
@@ -20,6 +21,9 @@ const ENVIRONMENT: &[&str] = &[
 ];
 const PRINTS: &[&str] = &["println", "eprintln", "print", "eprint", "dbg"];
 
+/// Programs that take a line apart again.
+const SHELLS: &[&str] = &["sh", "bash", "dash", "zsh", "cmd", "powershell", "pwsh"];
+
 /// What ships with the program and is not the program itself.
 fn is_bound(owner: &str) -> bool {
     !["tiki", "testkit", "xtask"].contains(&owner)
@@ -37,6 +41,12 @@ pub(super) fn check(source: &Source<'_>, violations: &mut Vec<Violation>) {
             && let Some((rule, what, instead)) = effect(source, index)
         {
             refuse(rule, format!("{what} outside crates/tiki: {instead}"));
+        }
+        if !["testkit", "xtask"].contains(&source.owner)
+            && let Some(shell) = shell(source, index)
+        {
+            let what = format!("Command::new of {shell}: run the program itself, with arguments");
+            refuse("shell", what);
         }
         if source.owner == "catalog"
             && let Some(what) = impurity(source, index)
@@ -77,6 +87,14 @@ fn effect(source: &Source<'_>, index: usize) -> Option<(&'static str, String, &'
         what,
         "return a value, or write it as a tracing event",
     ))
+}
+
+/// The shell that the token begins to run.
+fn shell<'a>(source: &Source<'a>, index: usize) -> Option<&'a str> {
+    source.takes(index, "Command", &["new"])?;
+    let program = source.code.get(index + 5)?;
+    let name = program.text.rsplit('/').next()?;
+    (program.kind == Kind::Str && SHELLS.contains(&name)).then_some(program.text)
 }
 
 /// `env!` and `option_env!`, but for what cargo says about the crate.

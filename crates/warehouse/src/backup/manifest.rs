@@ -9,7 +9,7 @@ use catalog::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::error::{BackupError, file};
-use super::folder::sync;
+use super::folder::{remove, sync};
 
 /// The file's name in a backup's folder.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -136,7 +136,9 @@ impl Manifest {
         let beside = folder.join("manifest.json.partial");
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from);
         let text = text.map_err(file("write", &path))?;
-        let written = File::create(&beside).and_then(|mut out| {
+        // Whatever lies there is not written into.
+        remove(&beside)?;
+        let written = File::create_new(&beside).and_then(|mut out| {
             out.write_all(&text)?;
             out.sync_all()
         });
