@@ -8,6 +8,7 @@
 
 mod channel;
 mod judge;
+mod kind;
 mod mail;
 mod post;
 mod spool;
@@ -27,6 +28,7 @@ use warehouse::{AlertRow, NewAlert};
 pub use channel::{Channel, Sender, SendersError};
 pub use judge::{Command, command_failed};
 pub(crate) use judge::{Ended, Failed, PAST_RUNS, ended, failed, held};
+pub use kind::KINDS;
 pub use mail::{Mail, mailboxes, smtp_server};
 pub use post::{PAUSES, Posted};
 pub use spool::{MAX_SPOOLED, Spool};
@@ -147,6 +149,7 @@ pub(crate) struct Notice {
 impl Rules {
     /// The alert of a notice, with an id of its own.
     pub(crate) fn alert(&self, notice: Notice) -> NewAlert {
+        debug_assert!(notice.kinds.iter().take(1).all(|word| kind::is_known(word)));
         let clean = |text: &str| plain(&(self.hide)(text), words::LINE_CHARS);
         let mut details = notice.details;
         details.lines = details.lines.iter().map(|line| clean(line)).collect();

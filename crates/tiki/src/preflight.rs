@@ -130,7 +130,7 @@ async fn look(context: &Context, wanted: &[u8]) -> Outcome<Facts> {
         Some(health::report(context, false, open).await)
     };
     let airflow = async {
-        if any(&[6, 7, 10, 11, 13, 25]) {
+        if any(&[6, 7, 10, 11, 13, 20, 25]) {
             airflow::look(context).await
         } else {
             Airflow::Absent
@@ -206,7 +206,8 @@ fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
                 .map(|tests| test_run::backup(&tests.backup));
             let mut checks: Vec<Check> = made.into_iter().collect();
             checks.push(servers::backup_age(&facts.backups, database));
-            checks.push(settings::backup_schedule(context));
+            let dag = from_airflow::backup_schedule(&facts.airflow);
+            checks.push(dag.unwrap_or_else(|| settings::backup_schedule(context)));
             checks
         }
         22 => facts

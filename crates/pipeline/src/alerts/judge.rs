@@ -5,7 +5,7 @@ use catalog::Instant;
 use serde_json::{Map, Value, json};
 use warehouse::{DriftRow, Identities, NewAlert, Run, RunState};
 
-use super::{Details, Notice, Rules, Severity};
+use super::{Details, Notice, Rules, Severity, kind};
 use crate::report::round3;
 use crate::{Exit, Step};
 
@@ -109,7 +109,7 @@ pub(crate) fn ended(facts: &Ended<'_>, rules: &Rules) -> Option<Notice> {
     let severity = found.first().map_or(Severity::Info, |first| first.severity);
     let kinds = if found.is_empty() {
         // Every run has a report of its own.
-        vec!["report".to_owned(), run.id.clone()]
+        vec![kind::REPORT.to_owned(), run.id.clone()]
     } else {
         found.iter().map(|finding| finding.kind.clone()).collect()
     };
@@ -164,7 +164,7 @@ pub fn command_failed(command: &Command<'_>, rules: &Rules) -> Option<NewAlert> 
     let is_run = !command.owner.is_empty();
     let (kind, how, severity) = match command.exit {
         None => (
-            "killed".to_owned(),
+            kind::KILLED.to_owned(),
             "was killed".to_owned(),
             Severity::Critical,
         ),
@@ -175,7 +175,7 @@ pub fn command_failed(command: &Command<'_>, rules: &Rules) -> Option<NewAlert> 
             let kind = if is_run {
                 format!("exit-{code}")
             } else {
-                "backup".to_owned()
+                kind::BACKUP.to_owned()
             };
             (
                 kind,
@@ -247,14 +247,14 @@ fn figures(facts: &Ended<'_>, rules: &Rules) -> Vec<Finding> {
     let mut found = of_products(facts, rules);
     if let Some(rate) = facts.rate.filter(|rate| *rate < rules.rate) {
         let text = format!("{rate} products a second (limit {})", rules.rate);
-        found.push(warning("rate", text));
+        found.push(warning(kind::RATE, text));
     }
     if let Some(rate) = facts.hit_rate.filter(|rate| *rate < rules.hit_rate) {
         let text = format!(
             "{rate} % of the requests were saved (limit {} %)",
             rules.hit_rate
         );
-        found.push(warning("hit-rate", text));
+        found.push(warning(kind::HIT_RATE, text));
     }
     found.extend(coverage(&facts.drift, rules.coverage_points));
     if let Some(free) = facts.free_bytes.filter(|free| *free < rules.free_bytes) {
@@ -262,14 +262,14 @@ fn figures(facts: &Ended<'_>, rules: &Rules) -> Vec<Finding> {
         let text = format!("{free} MB are free on the disk (limit {limit})");
         found.push(Finding {
             severity: Severity::Critical,
-            ..warning("disk", text)
+            ..warning(kind::DISK, text)
         });
     }
     if let Some(last) = facts.last_good.filter(|_| facts.exit != Exit::Done) {
         let age = facts.now.millis_since(last).max(0).unsigned_abs();
         if u128::from(age) > rules.run_age.as_millis() {
             let text = format!("the last good run ended {} h ago", age / 3_600_000);
-            found.push(warning("freshness", text));
+            found.push(warning(kind::FRESHNESS, text));
         }
     }
     found
@@ -303,7 +303,7 @@ fn coverage(drift: &[DriftRow], limit: f64) -> Option<Finding> {
             "fields come more than {limit} points less often: {}",
             fields.join(", ")
         );
-        warning("coverage", text)
+        warning(kind::COVERAGE, text)
     })
 }
 
@@ -315,13 +315,13 @@ fn of_products(facts: &Ended<'_>, rules: &Rules) -> Vec<Finding> {
     if rejected > rules.rejected_percent {
         let limit = rules.rejected_percent;
         let text = format!("{rejected} % of the products were rejected (limit {limit} %)");
-        found.push(warning("rejected", text));
+        found.push(warning(kind::REJECTED, text));
     }
     let unfetched = percent(details.unfetched, details.due - details.deferred);
     if unfetched > rules.unfetched_percent {
         let limit = rules.unfetched_percent;
         let text = format!("{unfetched} % of the details got no answer (limit {limit} %)");
-        found.push(warning("unfetched", text));
+        found.push(warning(kind::UNFETCHED, text));
     }
     if let Some(median) = median(&facts.past_listed) {
         let share = percent(products.listed, median);
@@ -330,7 +330,7 @@ fn of_products(facts: &Ended<'_>, rules: &Rules) -> Vec<Finding> {
                 "{} products listed, {share} % of the {median} that are usual (limit {} %)",
                 products.listed, rules.items_percent
             );
-            found.push(warning("items", text));
+            found.push(warning(kind::ITEMS, text));
         }
     }
     found

@@ -9,7 +9,7 @@ use catalog::Instant;
 use serde_json::{Map, json};
 use warehouse::{NewAlert, Run, RunState, StepRow, Warehouse};
 
-use super::{Details, Notice, Rules, Severity};
+use super::{Details, Notice, Rules, Severity, kind};
 use crate::{Result, disk};
 
 const MINUTE_MILLIS: i64 = 60_000;
@@ -65,7 +65,7 @@ pub(super) fn stalled(run: &Run, steps: &[StepRow], now: Instant, rules: &Rules)
         run.id
     ));
     Some(Notice {
-        kinds: vec!["stalled".to_owned()],
+        kinds: vec![kind::STALLED.to_owned()],
         severity: Severity::Critical,
         run: Some(run.id.clone()),
         // Another run that hangs is another trouble.
@@ -90,7 +90,7 @@ pub(super) fn stale(id: &str, ended: Instant, now: Instant, rules: &Rules) -> Op
     }
     let hours = age / HOUR_MILLIS;
     Some(Notice {
-        kinds: vec!["freshness".to_owned()],
+        kinds: vec![kind::FRESHNESS.to_owned()],
         severity: Severity::Warning,
         run: None,
         subject: String::new(),
@@ -115,7 +115,7 @@ pub(super) fn crowded(free: u64, rules: &Rules) -> Option<Notice> {
     }
     let (free, limit) = (free >> 20, rules.free_bytes >> 20);
     Some(Notice {
-        kinds: vec!["disk".to_owned()],
+        kinds: vec![kind::DISK.to_owned()],
         severity: Severity::Critical,
         run: None,
         subject: String::new(),
@@ -133,7 +133,7 @@ pub(super) fn crowded(free: u64, rules: &Rules) -> Option<Notice> {
 pub fn away(seen: &str, since: Instant, rules: &Rules) -> Option<NewAlert> {
     rules.tells.then(|| {
         rules.alert(Notice {
-            kinds: vec!["warehouse".to_owned()],
+            kinds: vec![kind::WAREHOUSE.to_owned()],
             severity: Severity::Critical,
             run: None,
             subject: String::new(),

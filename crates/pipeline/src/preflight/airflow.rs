@@ -1,4 +1,4 @@
-//! Sections 6, 7, 10, 11, 13 and 25 as far as a running Airflow tells.
+//! Sections 6, 7, 10, 11, 13, 20 and 25 as far as a running Airflow tells.
 //!
 //! Not here: asking it (`tiki`).
 
@@ -9,6 +9,9 @@ use crate::{Check, Step};
 pub const DAG: &str = "tiki_crawl_products_optimized";
 /// The DAG to go back to.
 pub const ROLLBACK_DAG: &str = "tiki_crawl_products";
+
+/// The DAG that makes backups.
+pub const BACKUP_DAG: &str = "tiki_backup";
 
 /// The Variables that the DAGs read; in capitals they are settings.
 pub const VARIABLES: [&str; 6] = [
@@ -55,6 +58,8 @@ pub struct Inside {
     pub tasks: Told<Vec<String>>,
     /// Whether [`ROLLBACK_DAG`] is paused.
     pub rollback: Told<Option<bool>>,
+    /// Whether [`BACKUP_DAG`] is paused.
+    pub backup: Told<Option<bool>>,
     /// Files that could not be imported.
     pub import_errors: Told<Vec<String>>,
     /// Each of [`VARIABLES`] that is set: its value, and what is wrong with it.
@@ -198,6 +203,21 @@ pub fn paused(seen: &Airflow) -> Check {
             warning(name, "paused").help(format!("to begin: airflow dags unpause {DAG}"))
         }
     }
+}
+
+/// Section 20: the DAG that makes backups; `None`: Airflow does not tell, look at the settings.
+pub fn backup_schedule(seen: &Airflow) -> Option<Check> {
+    let name = "backup-schedule";
+    let told = inside(seen, name).ok()?;
+    Some(match &told.backup {
+        Err(why) => ask_again(name, why),
+        Ok(Some(false)) => passed(name, format!("by the DAG {BACKUP_DAG}")),
+        Ok(Some(true)) => warning(name, format!("{BACKUP_DAG} is paused"))
+            .help(format!("to begin: airflow dags unpause {BACKUP_DAG}")),
+        Ok(None) => warning(name, format!("there is no {BACKUP_DAG}")).help(
+            "put the files of the release in their place, or let cron or `tiki serve` make backups",
+        ),
+    })
 }
 
 /// Section 25: the DAG to go back to; `None`: Airflow does not tell, look into the folder.

@@ -1,8 +1,10 @@
-//! Airflow's API, version 2, as sections 6, 7, 10, 11, 13 and 25 ask it. It only reads.
+//! Airflow's API, version 2, as sections 6, 7, 10, 11, 13, 20 and 25 ask it. It only reads.
 //!
 //! Not here: what is made of it (`pipeline::preflight::airflow`).
 
-use pipeline::preflight::airflow::{Airflow, Answered, DAG, Inside, ROLLBACK_DAG, Told, VARIABLES};
+use pipeline::preflight::airflow::{
+    Airflow, Answered, BACKUP_DAG, DAG, Inside, ROLLBACK_DAG, Told, VARIABLES,
+};
 use serde_json::Value;
 
 use crate::Context;
@@ -50,6 +52,7 @@ async fn inside(api: &Api) -> Inside {
         dag: paused(api, DAG).await,
         tasks: tasks(api).await,
         rollback: paused(api, ROLLBACK_DAG).await,
+        backup: paused(api, BACKUP_DAG).await,
         import_errors: import_errors(api).await,
         variables: variables(api).await,
     }

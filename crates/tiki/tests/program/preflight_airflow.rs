@@ -76,6 +76,20 @@ fn an_airflow_that_is_not_well_blocks() {
 }
 
 #[test]
+fn slow_a_dag_of_backups_that_is_paused_makes_none() {
+    const BACKUP: &str = "/api/v2/dags/tiki_backup";
+    let airflow = Airflow::start();
+    let tiki = airflow.home(PASSWORD);
+    for (paused, state) in [(true, "warning"), (false, "ok")] {
+        airflow.set(BACKUP, 200, json!({ "is_paused": paused }));
+        let found = report(&tiki, 0, &[20]);
+        assert_states(&found, &[("backup-schedule", state)]);
+        let seen = line(&found, "backup-schedule")["seen"].to_string();
+        assert!(seen.contains("tiki_backup"), "{seen}");
+    }
+}
+
+#[test]
 fn a_wrong_password_no_password_and_no_airflow_are_told_apart() {
     let airflow = Airflow::start();
     let wrong = report(&airflow.home("hunter2"), 4, &SECTIONS);

@@ -13,6 +13,7 @@ fn answered(change: impl FnOnce(&mut Answered)) -> Airflow {
                 .map(|step| step.task_id().to_owned())
                 .collect()),
             rollback: Ok(Some(true)),
+            backup: Ok(Some(false)),
             import_errors: Ok(Vec::new()),
             variables: Ok(vec![("tiki_rate_limit", "0.5".into(), None)]),
         }),
@@ -43,6 +44,7 @@ fn all(seen: &Airflow) -> Vec<Check> {
     checks.extend(web(seen));
     checks.extend(variables(seen));
     checks.extend(rollback(seen));
+    checks.extend(backup_schedule(seen));
     checks
 }
 
@@ -67,6 +69,7 @@ fn an_airflow_is_well_silent_locked_or_not_there() {
             assert_state(&check, expected, &format!("{seen:?}"));
         }
         assert_eq!(rollback(&seen), None, "the folder tells");
+        assert_eq!(backup_schedule(&seen), None, "the settings tell");
     }
 }
 
@@ -121,6 +124,17 @@ fn what_airflow_tells_is_right_or_failed() {
         ),
         ("rollback-dag", inside(|it| it.rollback = Ok(None)), Failed),
         ("rollback-dag", inside(|it| it.rollback = no()), Failed),
+        (
+            "backup-schedule",
+            inside(|it| it.backup = Ok(Some(true))),
+            Warning,
+        ),
+        (
+            "backup-schedule",
+            inside(|it| it.backup = Ok(None)),
+            Warning,
+        ),
+        ("backup-schedule", inside(|it| it.backup = no()), Failed),
     ] {
         assert_state(line(&all(&seen), name), expected, &format!("{seen:?}"));
     }
