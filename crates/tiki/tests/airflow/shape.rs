@@ -1,8 +1,11 @@
 //! The DAG by itself, without a server: `airflow dags test` on SQLite, with the warehouse in SQLite too.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
+use testkit::Python;
 
 use crate::basics::DAG;
 use crate::checks::Checks;
@@ -65,4 +68,37 @@ pub(crate) fn check(server: &mut Airflow, checks: &mut Checks) {
         green == 9 && states.len() == 10,
         (states, said),
     );
+    for (schedule, expected) in [
+        ("off", "NullTimetable"),
+        ("0 5 * * *", "CronTriggerTimetable"),
+    ] {
+        let seen = timetable(&home, &environment, schedule);
+        checks.holds(
+            &format!("TIKI_SCHEDULE={schedule} is what the DAG goes by"),
+            seen.trim_end().ends_with(expected),
+            seen,
+        );
+    }
+}
+
+/// What begins the DAG, by Airflow's own word.
+fn timetable(home: &Path, environment: &[(String, String)], schedule: &str) -> String {
+    let script = "import tiki_crawl_products_optimized_dag as file
+from airflow.sdk import DAG
+for dag in vars(file).values():
+    if isinstance(dag, DAG): print(type(dag.timetable).__name__)";
+    let output = Command::new(Python::AIRFLOW.program())
+        .args(["-c", script])
+        .current_dir(home)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .env("TIKI_SCHEDULE", schedule)
+        .env(
+            "PYTHONPATH",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../airflow/dags"),
+        )
+        .output()
+        .expect("Python");
+    let both = [&output.stderr[..], &output.stdout[..]].concat();
+    String::from_utf8_lossy(&both).into_owned()
 }

@@ -32,13 +32,27 @@ fn kept(tiki: &Tiki) -> usize {
     entries.map(is_alert).filter(|is| *is).count()
 }
 
-/// Waits until a run is in the ledger.
-fn begun(tiki: &Tiki) {
+/// A shop at which a run takes long enough to be met.
+const SLOW: [&str; 6] = [
+    "--products",
+    "60",
+    "--day",
+    "2026-11-01",
+    "--latency-ms",
+    "300",
+];
+
+/// A `tiki run` that is in the ledger.
+fn at_work(tiki: &Tiki) -> ChildGuard {
+    let mut command = tiki.command(&["run"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let child = ChildGuard::spawn(&mut command).expect("the program");
     wait_until("a run to begin", Duration::from_mins(1), || {
         let runs = tiki.run(&["runs", "--json"]);
         serde_json::from_str::<Value>(&runs.out)
             .is_ok_and(|runs| runs.as_array().is_some_and(|runs| !runs.is_empty()))
     });
+    child
 }
 
 #[test]
@@ -151,23 +165,12 @@ fn a_backup_that_cannot_be_made_is_told() {
 
 #[test]
 fn a_run_that_was_killed_is_told_by_tiki_serve() {
-    let slow = [
-        "--products",
-        "60",
-        "--day",
-        "2026-11-01",
-        "--latency-ms",
-        "300",
-    ];
-    let (shop, receiver) = (Shop::open(&Tiki::new(), &slow), Receiver::open());
+    let (shop, receiver) = (Shop::open(&Tiki::new(), &SLOW), Receiver::open());
     let tiki = home(&shop, &receiver)
         .with("TIKI_ALERT_STALL", "1s")
         .with("TIKI_SCHEDULE", "off")
         .with("TIKI_BACKUP_SCHEDULE", "off");
-    let mut command = tiki.command(&["run"]);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let child = ChildGuard::spawn(&mut command).expect("the program");
-    begun(&tiki);
+    let child = at_work(&tiki);
     // SIGKILL: nobody is left to tell of it.
     drop(child);
     assert_eq!(receiver.got().len(), 0);
@@ -192,20 +195,9 @@ fn a_run_that_was_killed_is_told_by_tiki_serve() {
 
 #[test]
 fn who_waits_for_another_is_not_told() {
-    let slow = [
-        "--products",
-        "60",
-        "--day",
-        "2026-11-01",
-        "--latency-ms",
-        "300",
-    ];
-    let (shop, receiver) = (Shop::open(&Tiki::new(), &slow), Receiver::open());
+    let (shop, receiver) = (Shop::open(&Tiki::new(), &SLOW), Receiver::open());
     let tiki = home(&shop, &receiver);
-    let mut command = tiki.command(&["run"]);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let child = ChildGuard::spawn(&mut command).expect("the program");
-    begun(&tiki);
+    let child = at_work(&tiki);
     tiki.ends(30, &["run", "--owner", "airflow:d"]);
     assert_eq!(told(&receiver), []);
     drop(child);
