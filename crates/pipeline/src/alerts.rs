@@ -18,6 +18,7 @@ mod tests;
 
 use std::time::Duration;
 
+use catalog::one_line;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use warehouse::{AlertRow, NewAlert};
@@ -27,7 +28,6 @@ pub(crate) use judge::{Ended, Failed, PAST_RUNS, ended, failed, held};
 pub use mail::{Mail, mailboxes, smtp_server};
 pub use post::{PAUSES, Posted};
 pub use trust::Trust;
-pub use words::plain;
 
 /// Characters of a title at most.
 pub(crate) const TITLE_CHARS: usize = 140;
@@ -134,7 +134,7 @@ pub(crate) struct Notice {
 impl Rules {
     /// The alert of a notice, with an id of its own.
     pub(crate) fn alert(&self, notice: Notice) -> NewAlert {
-        let clean = |text: &str| plain(&(self.hide)(text), words::LINE_CHARS);
+        let clean = |text: &str| one_line(&(self.hide)(text), words::LINE_CHARS);
         let mut details = notice.details;
         details.lines = details.lines.iter().map(|line| clean(line)).collect();
         details.lines.truncate(words::MAX_LINES);
@@ -144,7 +144,7 @@ impl Rules {
             kind: notice.kinds.into_iter().next().unwrap_or_default(),
             severity: notice.severity.as_str().to_owned(),
             run: Some(notice.run),
-            title: plain(&(self.hide)(&notice.title), TITLE_CHARS),
+            title: one_line(&(self.hide)(&notice.title), TITLE_CHARS),
             // Text keys and finite numbers: this cannot fail.
             details: serde_json::to_string(&details).unwrap_or_default(),
             window_seconds: i64::try_from(self.window.as_secs()).unwrap_or(i64::MAX),

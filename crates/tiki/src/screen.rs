@@ -5,6 +5,7 @@
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
+use catalog::{harmless, one_line};
 use indicatif::MultiProgress;
 
 use crate::failure::Failure;
@@ -52,25 +53,26 @@ impl Screen {
 
     /// A line about something that went wrong and was survived.
     pub(crate) fn warn(&self, line: &str) {
-        self.always(&format!("{} {line}", self.painted("33", "warning:")));
+        let label = self.painted("33", "warning:");
+        self.write(&format!("{label} {}\n", harmless(&masked(line))));
     }
 
     /// What ended the command, in words without secrets.
     pub(crate) fn fail(&self, failure: &Failure) {
         let label = self.painted("1;31", "error:");
-        self.write(format!("{label} {failure}\n exit: {}\n", failure.exit.code()).as_bytes());
+        let (text, code) = (failure.to_string(), failure.exit.code());
+        self.write(&format!("{label} {}\n exit: {code}\n", harmless(&text)));
     }
 
     /// A line.
     pub(crate) fn always(&self, line: &str) {
-        let line = masked(line);
-        self.write(format!("{line}\n").as_bytes());
+        self.write(&format!("{}\n", harmless(&masked(line))));
     }
 
-    /// Bytes as they are, between the bars.
-    pub(crate) fn write(&self, bytes: &[u8]) {
+    /// A text as it is, between the bars.
+    fn write(&self, text: &str) {
         // Where standard error cannot be written there is nobody to tell.
-        let put = || drop(std::io::stderr().lock().write_all(bytes));
+        let put = || drop(std::io::stderr().lock().write_all(text.as_bytes()));
         match &self.0.bars {
             Some(bars) => bars.suspend(put),
             None => put(),
@@ -116,7 +118,9 @@ impl Write for LogLine {
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        let text = masked(&String::from_utf8_lossy(&self.bytes));
-        self.screen.write(text.as_bytes());
+        // One event: what it quotes may have lines of its own, and must not look like another.
+        let text = masked(String::from_utf8_lossy(&self.bytes).trim_end());
+        let text = one_line(&text, usize::MAX);
+        self.screen.write(&format!("{text}\n"));
     }
 }

@@ -65,7 +65,7 @@ pub(crate) async fn step(context: &Context, arguments: StepArguments) -> Outcome
 fn tell(step: Step, run: &str, done: Result<StepReport, Error>) -> Outcome {
     match done {
         Ok(report) => {
-            print::line(&report.to_json())?;
+            print::json(&report)?;
             Ok(report.exit())
         }
         Err(error) => {

@@ -20,6 +20,7 @@ mod first_asks;
 mod frozen;
 mod health;
 mod help;
+mod hostile_texts;
 mod interruption;
 mod mail;
 mod outage;
