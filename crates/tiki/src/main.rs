@@ -23,6 +23,7 @@ mod clockwork;
 mod config;
 mod demo;
 mod drift;
+mod errors;
 mod estimate;
 mod export;
 mod failure;
@@ -172,6 +173,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Categories(arguments) => browse::categories(context, arguments).await,
         Command::Products(arguments) => browse::products(context, arguments.command).await,
         Command::Rejections(arguments) => rejections::rejections(context, arguments).await,
+        Command::Errors(arguments) => errors::errors(context, &arguments).await,
         Command::Drift(arguments) => drift::drift(context, arguments).await,
         Command::Export(arguments) => export::export(context, &arguments).await,
         Command::Sql(arguments) => sql::sql(context, &arguments).await,

@@ -13,6 +13,7 @@ mod data;
 mod demo;
 mod deriving;
 mod drift;
+mod errors;
 mod export_files;
 mod failures;
 mod file_failures;
