@@ -35,6 +35,7 @@ mod scope;
 mod second_way;
 mod settings;
 mod site;
+mod spans;
 mod step;
 mod steps;
 mod stop;

@@ -30,6 +30,7 @@ mod failure;
 mod health;
 mod interrupt;
 mod layers;
+mod log;
 mod next;
 mod open;
 mod parent;
@@ -57,13 +58,14 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use pipeline::{Exit, Stop};
-use tracing_subscriber::EnvFilter;
+use tracing::Instrument;
 
 use crate::arguments::{Arguments, Command, ConfigCommand, Global, ServeArguments};
 use crate::config::Config;
 use crate::failure::{Failure, Outcome};
 use crate::layers::{Layers, Resolved};
-use crate::screen::{LogLine, Screen};
+use crate::log::TO_FILES;
+use crate::screen::Screen;
 
 /// Threads fill what others empty, page after page: glibc's allocator gives memory back and takes it again
 /// all the time.
@@ -144,7 +146,8 @@ fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
     }
     let resolved = layers.resolve()?;
     let config = Config::new(&resolved)?;
-    log_to(screen, &config);
+    log::begin(screen, &config, log::word(&arguments.command));
+    let span = log::span(&arguments.command);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -155,13 +158,25 @@ fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
         screen: screen.clone(),
         stop: Stop::default(),
     };
-    let outcome = runtime.block_on(obey(&context, arguments.command));
+    let outcome = runtime.block_on(obey(&context, arguments.command).instrument(span.clone()));
+    span.in_scope(|| log_end(&outcome));
     // Nothing that still waits matters any more: what counts was committed.
     runtime.shutdown_background();
     outcome
 }
 
+/// The last line of the log; a failure is told to people besides.
+fn log_end(outcome: &Outcome) {
+    match outcome {
+        Ok(exit) => tracing::info!(target: TO_FILES, exit_code = exit.code(), "ended"),
+        Err(failure) => {
+            tracing::error!(target: TO_FILES, exit_code = failure.exit.code(), "{}", failure.line());
+        }
+    }
+}
+
 async fn obey(context: &Context, command: Command) -> Outcome {
+    tracing::info!(target: TO_FILES, version = env!("CARGO_PKG_VERSION"), "begun");
     match command {
         Command::Run(arguments) if arguments.demo && arguments.from.is_none() => {
             demo::run(context, &arguments).await
@@ -221,20 +236,4 @@ fn read_layers(global: &Global) -> Result<Layers, Failure> {
         file: global.config.clone(),
         folder,
     })
-}
-
-fn log_to(screen: &Screen, config: &Config) {
-    let filter = EnvFilter::new(&config.log);
-    let lines = screen.clone();
-    let writer = move || LogLine::new(lines.clone());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(false);
-    // There is no other subscriber in this process, so this cannot fail.
-    if config.log_json {
-        drop(log.json().try_init());
-    } else {
-        drop(log.try_init());
-    }
 }

@@ -9,6 +9,7 @@ use catalog::{harmless, one_line};
 use indicatif::MultiProgress;
 
 use crate::failure::Failure;
+use crate::log::TO_FILES;
 use crate::secret::masked;
 
 /// Where notes go; clones are the same.
@@ -46,13 +47,31 @@ impl Screen {
 
     /// A line that `--quiet` leaves out.
     pub(crate) fn say(&self, line: &str) {
+        tracing::info!(target: TO_FILES, "{line}");
+        self.show(line);
+    }
+
+    /// The same of something that is logged elsewhere.
+    pub(crate) fn show(&self, line: &str) {
         if !self.0.quiet {
-            self.always(line);
+            self.write_line(line);
         }
+    }
+
+    /// A line.
+    pub(crate) fn always(&self, line: &str) {
+        tracing::info!(target: TO_FILES, "{line}");
+        self.write_line(line);
     }
 
     /// A line about something that went wrong and was survived.
     pub(crate) fn warn(&self, line: &str) {
+        tracing::warn!(target: TO_FILES, "{line}");
+        self.warn_unlogged(line);
+    }
+
+    /// The same where no log is.
+    pub(crate) fn warn_unlogged(&self, line: &str) {
         let label = self.painted("33", "warning:");
         self.write(&format!("{label} {}\n", harmless(&masked(line))));
     }
@@ -64,8 +83,7 @@ impl Screen {
         self.write(&format!("{label} {}\n exit: {code}\n", harmless(&text)));
     }
 
-    /// A line.
-    pub(crate) fn always(&self, line: &str) {
+    fn write_line(&self, line: &str) {
         self.write(&format!("{}\n", harmless(&masked(line))));
     }
 

@@ -23,6 +23,7 @@ mod health;
 mod help;
 mod hostile_texts;
 mod interruption;
+mod logs;
 mod mail;
 mod outage;
 mod postgres;
