@@ -33,6 +33,7 @@ mod layers;
 mod log;
 mod next;
 mod open;
+mod panics;
 mod parent;
 mod plan;
 mod preflight;
@@ -54,6 +55,8 @@ mod step;
 mod value;
 mod way;
 
+use std::io::{self, Write};
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -66,6 +69,7 @@ use crate::failure::{Failure, Outcome};
 use crate::layers::{Layers, Resolved};
 use crate::log::TO_FILES;
 use crate::screen::Screen;
+use crate::secret::masked;
 
 /// Threads fill what others empty, page after page: glibc's allocator gives memory back and takes it again
 /// all the time.
@@ -89,14 +93,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help goes to standard output and is no error; a reader that has gone away is none either.
-            drop(error.print());
-            let code = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            return ExitCode::from(code.code());
+            return ExitCode::from(misread(&error).code());
         }
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -104,13 +101,34 @@ fn main() -> ExitCode {
         arguments.global.quiet,
         !(arguments.global.no_color || no_color),
     );
-    let exit = begin(arguments, &screen).unwrap_or_else(|failure| {
-        if !failure.is_silent() {
-            screen.fail(&failure);
+    panics::tell(&screen);
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| begin(arguments, &screen)));
+    let exit = match outcome {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) => {
+            if !failure.is_silent() {
+                screen.fail(&failure);
+            }
+            failure.exit
         }
-        failure.exit
-    });
+        // It was told when it happened.
+        Err(_) => Exit::Bug,
+    };
     ExitCode::from(exit.code())
+}
+
+/// What cannot be understood, or the help.
+fn misread(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // A reader that has gone away is no error.
+        drop(error.print());
+        return Exit::Done;
+    }
+    // What was typed in the wrong place may be an address with a password.
+    let text = masked(&error.render().to_string());
+    let text = catalog::harmless(&text);
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+    Exit::Usage
 }
 
 fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
@@ -145,6 +163,7 @@ fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
         layers.flags.push(("TIKI_LISTEN", address.clone()));
     }
     let resolved = layers.resolve()?;
+    secret::learn(&resolved);
     let config = Config::new(&resolved)?;
     log::begin(screen, &config, log::word(&arguments.command));
     let span = log::span(&arguments.command);
@@ -177,6 +196,7 @@ fn log_end(outcome: &Outcome) {
 
 async fn obey(context: &Context, command: Command) -> Outcome {
     tracing::info!(target: TO_FILES, version = env!("CARGO_PKG_VERSION"), "begun");
+    panics::by_a_test();
     match command {
         Command::Run(arguments) if arguments.demo && arguments.from.is_none() => {
             demo::run(context, &arguments).await

@@ -78,9 +78,13 @@ impl Screen {
 
     /// What ended the command, in words without secrets.
     pub(crate) fn fail(&self, failure: &Failure) {
+        self.error(&format!("{failure}\n exit: {}", failure.exit.code()));
+    }
+
+    /// The same of a failure that is words alone.
+    pub(crate) fn error(&self, text: &str) {
         let label = self.painted("1;31", "error:");
-        let (text, code) = (failure.to_string(), failure.exit.code());
-        self.write(&format!("{label} {}\n exit: {code}\n", harmless(&text)));
+        self.write(&format!("{label} {}\n", harmless(text)));
     }
 
     fn write_line(&self, line: &str) {

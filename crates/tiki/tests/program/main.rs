@@ -33,6 +33,7 @@ mod readers;
 mod rejections;
 mod runbook;
 mod schedule;
+mod secrets;
 mod serve;
 mod settings;
 mod settings_at_work;
