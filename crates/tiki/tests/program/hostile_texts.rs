@@ -73,12 +73,21 @@ fn texts_of_the_site_are_harmless_wherever_they_are_shown() {
         .with("TIKI_RATE_LIMIT", "0")
         .with("TIKI_DATA_DIR", "data\u{202e}\u{1b}[31m")
         .with("TIKI_LOG", "trace")
+        .with("TIKI_LOG_FILES", "trace")
         .with("TIKI_LISTEN", "127.0.0.1:0")
         .with("TIKI_SCHEDULE", "off")
         .with("TIKI_BACKUP_SCHEDULE", "off");
     let run = says(&tiki, &["run"]);
     assert!(run.err.contains("data folder"), "{}", run.err);
     let tiki = tiki.with("TIKI_LOG", "warn");
+    let logs = tiki.path(&tiki.variable("TIKI_DATA_DIR")).join("logs");
+    for entry in std::fs::read_dir(logs).expect("the logs") {
+        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a log");
+        assert!(text.contains("data folder"), "{text}");
+        assert_harmless(&text, "a log");
+        // Nor as an escape of JSON, which whoever reads the line undoes.
+        assert!(!text.contains("\\u00") && !text.contains("\\u20"), "{text}");
+    }
     for (arguments, shown) in [
         (&["products", "search", "mon"] as &[&str], "Món a"),
         (&["products", "show", "101"], "Món a"),

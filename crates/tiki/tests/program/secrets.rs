@@ -2,6 +2,7 @@
 //! whatever form.
 
 use std::fmt::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use base64::Engine;
@@ -213,6 +214,36 @@ fn no_secret_is_in_anything_that_a_run_leaves_behind() {
         assert_eq!(says(&tiki, arguments).code, 0, "{arguments:?}");
     }
     assert_in_no_file_of(&tiki);
+}
+
+#[test]
+fn no_secret_is_handed_to_a_program_that_is_asked() {
+    let tiki = home(Tiki::new()).with("TIKI_DATABASE_URL", &database_url());
+    let programs = tiki.path("programs");
+    std::fs::create_dir(&programs).expect("a folder");
+    let told = tiki.path("told");
+    for name in ["docker", "git", "python3"] {
+        let path = programs.join(name);
+        let text = format!(
+            "#!/bin/sh\n{{ echo \"$0 $*\"; env | grep TIKI; cat /proc/$PPID/cmdline; }} >> {}\n",
+            told.display()
+        );
+        std::fs::write(&path, text).expect("a program");
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).expect("it runs");
+    }
+    tiki.write("docker-compose.yml", "services: {}\n");
+    let path = format!("{}:/usr/bin:/bin", programs.display());
+    let tiki = tiki.with("PATH", &path);
+    says(&tiki, &["preflight"]);
+    let told = std::fs::read(&told).expect("what they were told");
+    let text = String::from_utf8_lossy(&told);
+    for called in ["docker version", "TIKI_LOG=trace"] {
+        assert!(text.contains(called), "{called}");
+    }
+    let secrets = PLACES.map(planted);
+    let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+    assert_nowhere(&secrets, &told, "what the programs were told");
 }
 
 /// The way to force a panic is there in builds for tests alone.
