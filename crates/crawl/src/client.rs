@@ -155,6 +155,7 @@ impl Client {
 
     async fn ask_robots(&self, ask: &Ask) -> Result<Robots, FetchErrorKind> {
         let (received, sent) = self.send(ask).await?;
+        log(ask, &received, sent.took);
         let settings = &self.inner.settings;
         let judge = |received| judge::robots(received, &settings.user_agent, &settings.limits);
         self.tell(sent, received.and_then(judge)).await
@@ -162,6 +163,7 @@ impl Client {
 
     async fn ask(&self, ask: &Ask) -> Result<Answer, FetchErrorKind> {
         let (received, sent) = self.send(ask).await?;
+        log(ask, &received, sent.took);
         let judged = match received {
             Ok(received) => self.judge(ask, received).await,
             Err(kind) => Err(kind),
@@ -272,6 +274,21 @@ impl fmt::Debug for Client {
             .field("settings", &self.inner.settings)
             .field("gate", &self.inner.gate)
             .finish_non_exhaustive()
+    }
+}
+
+/// A line for each request that was sent, at debug level; what the answer is worth is told elsewhere.
+fn log(ask: &Ask, received: &Result<Received, FetchErrorKind>, took: Duration) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let (path, ms) = (ask.path(), took.as_millis() as u64);
+    match received {
+        Ok(received) => {
+            let (status, bytes) = (received.head.status, received.body.len());
+            tracing::debug!(path, status, ms, bytes, "answered");
+        }
+        Err(kind) => tracing::debug!(path, ms, error = %kind, "not answered"),
     }
 }
 

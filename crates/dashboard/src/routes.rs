@@ -78,7 +78,7 @@ async fn overview(State(desk): Shared) -> Response {
     let now = Timestamp::now();
     page(
         StatusCode::OK,
-        page::overview(&desk.sources, &health, runs, now).into_string(),
+        &page::overview(&desk.sources, &health, runs, now).into_string(),
     )
 }
 
@@ -135,7 +135,7 @@ async fn run(State(desk): Shared, Path(id): Path<String>) -> Response {
 }
 
 async fn nowhere() -> Response {
-    page(StatusCode::NOT_FOUND, page::nowhere().into_string())
+    page(StatusCode::NOT_FOUND, &page::nowhere().into_string())
 }
 
 /// How many runs are wanted; `None`: that cannot be.
@@ -160,7 +160,9 @@ fn json(status: StatusCode, value: &Value) -> Response {
     of_kind(status, "application/json", format!("{value}\n"))
 }
 
-fn page(status: StatusCode, text: String) -> Response {
+fn page(status: StatusCode, text: &str) -> Response {
+    // Escaping keeps a text from being markup; this keeps it from turning what stands beside it.
+    let text = catalog::harmless(text).into_owned();
     of_kind(status, "text/html; charset=utf-8", text)
 }
 

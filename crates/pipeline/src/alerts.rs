@@ -21,6 +21,7 @@ mod tests;
 
 use std::time::Duration;
 
+use catalog::one_line;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use warehouse::{AlertRow, NewAlert};
@@ -34,7 +35,6 @@ pub use post::{PAUSES, Posted};
 pub use spool::{MAX_SPOOLED, Spool};
 pub use trust::Trust;
 pub use watch::{away, watch};
-pub use words::plain;
 
 /// Characters of a title at most.
 pub(crate) const TITLE_CHARS: usize = 140;
@@ -150,7 +150,7 @@ impl Rules {
     /// The alert of a notice, with an id of its own.
     pub(crate) fn alert(&self, notice: Notice) -> NewAlert {
         debug_assert!(notice.kinds.iter().take(1).all(|word| kind::is_known(word)));
-        let clean = |text: &str| plain(&(self.hide)(text), words::LINE_CHARS);
+        let clean = |text: &str| one_line(&(self.hide)(text), words::LINE_CHARS);
         let mut details = notice.details;
         details.lines = details.lines.iter().map(|line| clean(line)).collect();
         details.lines.truncate(words::MAX_LINES);
@@ -160,7 +160,7 @@ impl Rules {
             kind: notice.kinds.into_iter().next().unwrap_or_default(),
             severity: notice.severity.as_str().to_owned(),
             run: notice.run,
-            title: plain(&(self.hide)(&notice.title), TITLE_CHARS),
+            title: one_line(&(self.hide)(&notice.title), TITLE_CHARS),
             // Text keys and finite numbers: this cannot fail.
             details: serde_json::to_string(&details).unwrap_or_default(),
             window_seconds: i64::try_from(self.window.as_secs()).unwrap_or(i64::MAX),

@@ -58,10 +58,11 @@ impl Work<'_> {
                 if self.take_kept(&node).await? {
                     kept = true;
                 } else {
-                    let parent = node.category_id;
+                    let (parent, attempts) = (node.category_id, node.attempts);
                     let errand = Errand {
                         ask: Ask::Categories { parent },
                         spare: Spare::Since(self.categories_since()),
+                        attempts,
                     };
                     flight.send(node, errand);
                 }

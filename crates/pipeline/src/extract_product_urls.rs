@@ -54,8 +54,12 @@ impl Work<'_> {
                     page,
                     slice,
                 };
-                let spare = Spare::No;
-                flight.send(asked, Errand { ask, spare });
+                let errand = Errand {
+                    ask,
+                    spare: Spare::No,
+                    attempts: asked.attempts,
+                };
+                flight.send(asked, errand);
             }
             if let Some((asked, answer)) = flight.land().await? {
                 ending = ending.or(refusal(self.take_listing(&asked, answer, &mut fare).await)?);

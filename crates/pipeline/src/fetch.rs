@@ -11,6 +11,7 @@ use catalog::Instant;
 use crawl::{Backoff, FetchErrorKind, Page, PermitError, Retry};
 use tokio::task::JoinSet;
 use tokio::time::Instant as Moment;
+use tracing::Instrument;
 use warehouse::{NewPage, PageKind};
 
 use crate::second_way::SourceChoice;
@@ -214,11 +215,12 @@ impl<T: Send + 'static> Flight<T> {
     pub(crate) fn send(&mut self, what: T, errand: Errand) {
         let site = Arc::clone(&self.site);
         let (source, clock) = (self.source, self.clock.clone());
-        self.tasks.spawn(async move {
+        let work = async move {
             let landed = site.run(&errand, source).await;
             site.keep(&errand, &landed, clock.now()).await;
             (what, landed)
-        });
+        };
+        self.tasks.spawn(work.in_current_span());
     }
 
     /// The next answer, whichever comes first; `None` when nothing is in flight.

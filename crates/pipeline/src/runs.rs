@@ -10,7 +10,7 @@ use warehouse::{Identities, NewAlert, NewRun, Run, RunState};
 use crate::report::seconds;
 use crate::{
     Error, Event, Exit, Pipeline, Result, RunReport, Scope, Step, StepReport, StepRequest, alerts,
-    disk,
+    disk, spans,
 };
 
 /// A run without a commit for so long is not active any more.
@@ -128,6 +128,10 @@ impl Pipeline {
 
     /// Runs all nine steps. A site that refuses does not keep what was listed from being loaded.
     pub async fn run(&self, run: &Run) -> Result<RunReport> {
+        spans::of_run(&run.id, Box::pin(self.run_in_span(run))).await
+    }
+
+    async fn run_in_span(&self, run: &Run) -> Result<RunReport> {
         let mut refused = false;
         for step in Step::ALL {
             if refused && step.asks_the_site() {

@@ -14,6 +14,7 @@ use crawl::{
     PageSource, ROBOTS_FRESH, RedisPages, Retry, Robots,
 };
 use tokio::sync::Mutex;
+use tracing::Instrument;
 
 use crate::second_way::{self, Judged, SecondWays, SourceChoice};
 use crate::{Clock, Error, Result};
@@ -36,6 +37,8 @@ pub struct Site {
 pub(crate) struct Errand {
     pub(crate) ask: Ask,
     pub(crate) spare: Spare,
+    /// Tries so far.
+    pub(crate) attempts: i64,
 }
 
 /// When a kept page is as good as the site's answer.
@@ -131,10 +134,14 @@ impl Site {
             return landed;
         }
         // A step may take longer than a day.
-        let (answer, judged) = match self.read_robots().await {
-            Ok(robots) => self.ask(&errand.ask, &robots, choice).await,
-            Err(error) => (Err(error), None),
+        let asked = async {
+            match self.read_robots().await {
+                Ok(robots) => self.ask(&errand.ask, &robots, choice).await,
+                Err(error) => (Err(error), None),
+            }
         };
+        let span = tracing::debug_span!("request", attempt = errand.attempts + 1);
+        let (answer, judged) = asked.instrument(span).await;
         Landed {
             answer,
             judged,

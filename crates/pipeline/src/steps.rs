@@ -13,7 +13,7 @@ use crate::report::round3;
 use crate::site::check_database_clock;
 use crate::{
     Clock, Error, Event, Exit, Listener, Result, Scope, Settings, Site, Step, StepReport, Stop,
-    alerts, process,
+    alerts, process, spans,
 };
 
 /// How often a lease is prolonged; a third of its length.
@@ -146,6 +146,10 @@ impl Pipeline {
     /// Runs one step of a run that exists, and reports. A step that has ended reports again. A
     /// warehouse that is lost on the way is waited for.
     pub async fn step(&self, request: &StepRequest) -> Result<StepReport> {
+        spans::of_step(request, Box::pin(self.step_in_span(request))).await
+    }
+
+    async fn step_in_span(&self, request: &StepRequest) -> Result<StepReport> {
         let way = self
             .patiently(async |again| self.way_to(request, again).await)
             .await?;
@@ -417,14 +421,15 @@ impl Pipeline {
     /// Prolongs the lease until it is aborted. When another has taken over, the next commit says so.
     fn keep_lease(&self, attempt: &Attempt) -> tokio::task::JoinHandle<()> {
         let (warehouse, attempt) = (self.warehouse.clone(), attempt.clone());
-        tokio::spawn(async move {
+        let keep = async move {
             loop {
                 tokio::time::sleep(HEARTBEAT).await;
                 if let Err(error) = warehouse.heartbeat(&attempt).await {
                     tracing::warn!(step = attempt.step, %error, "cannot prolong the lease");
                 }
             }
-        })
+        };
+        tokio::spawn(tracing::Instrument::in_current_span(keep))
     }
 }
 

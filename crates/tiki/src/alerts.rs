@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use catalog::Instant;
-use pipeline::alerts::{PAUSES, plain, test_alert};
+use catalog::{Instant, one_line};
+use pipeline::alerts::{PAUSES, test_alert};
 use pipeline::{Clock, Exit};
 use serde_json::{Value, json};
 use warehouse::{AlertRow, DeliveryRow, DeliveryState};
@@ -88,7 +88,7 @@ pub(crate) async fn try_channels(
 
 async fn retry(context: &Context, id: &str, json: bool) -> Outcome {
     let unknown = || {
-        Failure::usage(format!("there is no alert {:?}", plain(id, SHOWN_CHARS)))
+        Failure::usage(format!("there is no alert {:?}", one_line(id, SHOWN_CHARS)))
             .help("`tiki alerts` lists them")
     };
     if open::ledger(context, false).await?.is_none() {
@@ -127,7 +127,7 @@ fn as_text(rows: &[AlertRow]) -> String {
                 row.first_at.to_string(),
                 row.severity.clone(),
                 row.seen.to_string(),
-                plain(&row.title, SHOWN_CHARS),
+                one_line(&row.title, SHOWN_CHARS),
                 if told.is_empty() {
                     "nobody".to_owned()
                 } else {
@@ -142,7 +142,7 @@ fn as_text(rows: &[AlertRow]) -> String {
 /// Where a delivery stands.
 fn in_words(row: &DeliveryRow) -> String {
     let error = row.error.as_deref().unwrap_or_default();
-    let error = plain(error, SHOWN_CHARS);
+    let error = one_line(error, SHOWN_CHARS);
     match row.state {
         DeliveryState::Sent => format!("{} sent", row.channel),
         DeliveryState::Waiting if row.tries == 0 => format!("{} waiting", row.channel),

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod backup;
+mod errors;
 mod preflight;
 mod reading;
 mod rollback;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::alerts::*;
 pub(crate) use self::backup::*;
+pub(crate) use self::errors::*;
 pub(crate) use self::preflight::*;
 pub(crate) use self::reading::*;
 pub(crate) use self::rollback::*;
@@ -88,6 +90,8 @@ pub(crate) enum Command {
     Products(ProductsArguments),
     /// Records that were refused, and why
     Rejections(RejectionsArguments),
+    /// What went wrong in the newest runs, by class, with an example of each
+    Errors(ErrorsArguments),
     /// What of the site's answers changed its shape, and what becomes of a run that it stopped
     Drift(DriftArguments),
     /// Write a table to a file: products, history or any other, as CSV, JSON lines or Parquet

@@ -2,6 +2,7 @@
 //!
 //! Not here: a question of one's own (`sql`), everything at once (`export`).
 
+use catalog::one_line;
 use pipeline::Exit;
 use warehouse::value::Value;
 use warehouse::{Records, Warehouse};
@@ -15,6 +16,9 @@ use crate::{Context, open, print};
 
 /// Categories that are read; the site has some 3,000.
 const MAX_CATEGORIES: i64 = 100_000;
+
+/// Characters of a name in the tree.
+const NAME_CHARS: usize = 300;
 
 /// `tiki categories`.
 pub(crate) async fn categories(context: &Context, arguments: CategoriesArguments) -> Outcome {
@@ -60,6 +64,7 @@ pub(crate) async fn categories(context: &Context, arguments: CategoriesArguments
             format!(", {products} products")
         };
         let indent = usize::try_from(depth * 2).unwrap_or(0);
+        let name = one_line(&name, NAME_CHARS);
         text += &format!("{:indent$}{name} ({id}{products})\n", "");
     }
     print::text(&text)?;

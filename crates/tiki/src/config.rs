@@ -84,8 +84,21 @@ pub(crate) struct Config {
     pub(crate) log: String,
     /// As JSON.
     pub(crate) log_json: bool,
+    /// Files of log lines.
+    pub(crate) logs: Logs,
     /// How runs work.
     pub(crate) pipeline: Settings,
+}
+
+/// Files of log lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Logs {
+    /// What they have.
+    pub(crate) filter: String,
+    /// How long they are kept.
+    pub(crate) days: i64,
+    /// How large they grow, all together.
+    pub(crate) bytes: u64,
 }
 
 /// The addresses of the channels of alerts.
@@ -188,6 +201,7 @@ impl Config {
             },
             log: read.text("TIKI_LOG")?,
             log_json: read.text("TIKI_LOG_FORMAT")? == "json",
+            logs: read.logs()?,
             pipeline: read.pipeline(data_dir.clone())?,
             data_dir,
         })
@@ -282,6 +296,14 @@ impl Read<'_> {
             alerts: self.rules()?,
             zone: self.zone("TIKI_TIME_ZONE")?,
             ..Settings::new(data_dir)
+        })
+    }
+
+    fn logs(&self) -> Result<Logs, Failure> {
+        Ok(Logs {
+            filter: self.text("TIKI_LOG_FILES")?,
+            days: self.whole("TIKI_KEEP_LOGS")?,
+            bytes: self.whole("TIKI_LOG_SPACE")?.unsigned_abs() << 20,
         })
     }
 

@@ -100,7 +100,7 @@ fn format(arguments: &ExportArguments) -> Outcome<Format> {
 }
 
 /// An instant as typed; a day begins at midnight in the time zone of days.
-fn instant(context: &Context, text: &str) -> Outcome<Instant> {
+pub(crate) fn instant(context: &Context, text: &str) -> Outcome<Instant> {
     let zone = context.config.zone();
     // A day with a time would be read as a day, and a time without a zone would be anybody's.
     let day = text.len() <= "YYYY-MM-DD".len();

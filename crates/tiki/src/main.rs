@@ -24,14 +24,17 @@ mod clockwork;
 mod config;
 mod demo;
 mod drift;
+mod errors;
 mod estimate;
 mod export;
 mod failure;
 mod health;
 mod interrupt;
 mod layers;
+mod log;
 mod next;
 mod open;
+mod panics;
 mod parent;
 mod plan;
 mod preflight;
@@ -55,17 +58,21 @@ mod telling;
 mod value;
 mod way;
 
+use std::io::{self, Write};
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use pipeline::{Exit, Stop};
-use tracing_subscriber::EnvFilter;
+use tracing::Instrument;
 
 use crate::arguments::{Arguments, Command, ConfigCommand, Global, ServeArguments};
 use crate::config::Config;
 use crate::failure::{Failure, Outcome};
 use crate::layers::{Layers, Resolved};
-use crate::screen::{LogLine, Screen};
+use crate::log::TO_FILES;
+use crate::screen::Screen;
+use crate::secret::masked;
 
 /// Threads fill what others empty, page after page: glibc's allocator gives memory back and takes it again
 /// all the time.
@@ -89,14 +96,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help goes to standard output and is no error; a reader that has gone away is none either.
-            drop(error.print());
-            let code = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            return ExitCode::from(code.code());
+            return ExitCode::from(misread(&error).code());
         }
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -104,13 +104,34 @@ fn main() -> ExitCode {
         arguments.global.quiet,
         !(arguments.global.no_color || no_color),
     );
-    let exit = begin(arguments, &screen).unwrap_or_else(|failure| {
-        if !failure.is_silent() {
-            screen.fail(&failure);
+    panics::tell(&screen);
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| begin(arguments, &screen)));
+    let exit = match outcome {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(failure)) => {
+            if !failure.is_silent() {
+                screen.fail(&failure);
+            }
+            failure.exit
         }
-        failure.exit
-    });
+        // It was told when it happened.
+        Err(_) => Exit::Bug,
+    };
     ExitCode::from(exit.code())
+}
+
+/// What cannot be understood, or the help.
+fn misread(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // A reader that has gone away is no error.
+        drop(error.print());
+        return Exit::Done;
+    }
+    // What was typed in the wrong place may be an address with a password.
+    let text = masked(&error.render().to_string());
+    let text = catalog::harmless(&text);
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+    Exit::Usage
 }
 
 fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
@@ -145,8 +166,10 @@ fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
         layers.flags.push(("TIKI_LISTEN", address.clone()));
     }
     let resolved = layers.resolve()?;
+    secret::learn(&resolved);
     let config = Config::new(&resolved)?;
-    log_to(screen, &config);
+    log::begin(screen, &config, log::word(&arguments.command));
+    let span = log::span(&arguments.command);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -157,13 +180,26 @@ fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
         screen: screen.clone(),
         stop: Stop::default(),
     };
-    let outcome = runtime.block_on(obey(&context, arguments.command));
+    let outcome = runtime.block_on(obey(&context, arguments.command).instrument(span.clone()));
+    span.in_scope(|| log_end(&outcome));
     // Nothing that still waits matters any more: what counts was committed.
     runtime.shutdown_background();
     outcome
 }
 
+/// The last line of the log; a failure is told to people besides.
+fn log_end(outcome: &Outcome) {
+    match outcome {
+        Ok(exit) => tracing::info!(target: TO_FILES, exit_code = exit.code(), "ended"),
+        Err(failure) => {
+            tracing::error!(target: TO_FILES, exit_code = failure.exit.code(), "{}", failure.line());
+        }
+    }
+}
+
 async fn obey(context: &Context, command: Command) -> Outcome {
+    tracing::info!(target: TO_FILES, version = env!("CARGO_PKG_VERSION"), "begun");
+    panics::by_a_test();
     match command {
         Command::Run(arguments) if arguments.demo && arguments.from.is_none() => {
             demo::run(context, &arguments).await
@@ -175,6 +211,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Categories(arguments) => browse::categories(context, arguments).await,
         Command::Products(arguments) => browse::products(context, arguments.command).await,
         Command::Rejections(arguments) => rejections::rejections(context, arguments).await,
+        Command::Errors(arguments) => errors::errors(context, &arguments).await,
         Command::Drift(arguments) => drift::drift(context, arguments).await,
         Command::Export(arguments) => export::export(context, &arguments).await,
         Command::Sql(arguments) => sql::sql(context, &arguments).await,
@@ -223,20 +260,4 @@ fn read_layers(global: &Global) -> Result<Layers, Failure> {
         file: global.config.clone(),
         folder,
     })
-}
-
-fn log_to(screen: &Screen, config: &Config) {
-    let filter = EnvFilter::new(&config.log);
-    let lines = screen.clone();
-    let writer = move || LogLine::new(lines.clone());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(false);
-    // There is no other subscriber in this process, so this cannot fail.
-    if config.log_json {
-        drop(log.json().try_init());
-    } else {
-        drop(log.try_init());
-    }
 }

@@ -2,8 +2,9 @@
 //!
 //! Not here: notes and errors, which go to standard error (`screen`).
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 
+use catalog::{harmless, is_harmful, one_line};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
@@ -25,10 +26,12 @@ const FLAGS: [&str; 3] = ["seller_is_official", "is_leaf", "is_primary"];
 /// Columns that hold JSON.
 const DOCUMENTS: [&str; 2] = ["specifications", "images"];
 
-/// A text, as it is.
+/// A text for people, in which nothing from elsewhere commands a terminal.
 pub(crate) fn text(text: &str) -> Outcome<()> {
-    let mut out = std::io::stdout().lock();
-    let done = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let mut out = io::stdout().lock();
+    let done = out
+        .write_all(harmless(text).as_bytes())
+        .and_then(|()| out.flush());
     done.map_err(|error| Failure::output(&error))
 }
 
@@ -39,12 +42,37 @@ pub(crate) fn line(line: &str) -> Outcome<()> {
 
 /// A value as one line of JSON.
 pub(crate) fn json<T: Serialize>(value: &T) -> Outcome<()> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    let written = serde_json::to_writer(&mut out, value).map_err(std::io::Error::from);
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut escaping = serde_json::Serializer::with_formatter(&mut out, Escaping);
+    let written = value.serialize(&mut escaping).map_err(io::Error::from);
     let done = written
         .and_then(|()| out.write_all(b"\n"))
         .and_then(|()| out.flush());
     done.map_err(|error| Failure::output(&error))
+}
+
+/// JSON in which what could do something in a terminal is escaped: the same data, whoever reads it.
+struct Escaping;
+
+impl serde_json::ser::Formatter for Escaping {
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_harmful) {
+            let (before, after) = rest.split_at(at);
+            out.write_all(before.as_bytes())?;
+            let width = after.chars().next().map_or(0, char::len_utf8);
+            let (harmful, after) = after.split_at(width);
+            for unit in harmful.encode_utf16() {
+                write!(out, "\\u{unit:04x}")?;
+            }
+            rest = after;
+        }
+        out.write_all(rest.as_bytes())
+    }
 }
 
 /// A table without lines; numbers stand to the right.
@@ -64,7 +92,7 @@ fn cut_table(columns: &[&str], rows: &[Vec<String>], chars: usize) -> String {
         .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|name| (*name).to_owned()));
     for row in rows {
-        table.add_row(row.iter().map(|cell| short(cell, chars)));
+        table.add_row(row.iter().map(|cell| one_line(cell, chars)));
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         let is_number = |row: &Vec<String>| {
@@ -114,10 +142,6 @@ pub(crate) fn record(records: &Records, row: &[Value]) -> Outcome<()> {
     let mut shown_all = String::new();
     for (name, value) in records.columns.iter().zip(row) {
         let cell = cell(name, value);
-        let cell: String = cell
-            .chars()
-            .filter(|c| *c == '\n' || !c.is_control())
-            .collect();
         if !cell.is_empty() {
             let cut: String = cell.chars().take(500).collect();
             let dots = if cut.len() < cell.len() { " …" } else { "" };
@@ -169,14 +193,4 @@ pub(crate) fn cell(column: &str, value: &Value) -> String {
         Value::Int(int) if FLAGS.contains(&column) => (*int != 0).to_string(),
         other => shown(other),
     }
-}
-
-fn short(cell: &str, chars: usize) -> String {
-    // What a terminal would obey is left out.
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    let one_line: String = cell.chars().map(plain).collect();
-    if one_line.chars().count() <= chars {
-        return one_line;
-    }
-    one_line.chars().take(chars - 1).chain(['…']).collect()
 }

@@ -102,7 +102,7 @@ impl Inner {
             bar
         });
         if bar.is_none() && self.follow == Follow::Steps {
-            self.screen.say(&format!("{} begins", step.name()));
+            self.screen.show(&format!("{} begins", step.name()));
         }
         let now = Instant::now();
         self.step = Some(Underway {
@@ -128,7 +128,7 @@ impl Inner {
         underway.told = Instant::now();
         let rate = done as f64 / underway.since.elapsed().as_secs_f64().max(0.001);
         let left = total.saturating_sub(done) as f64 / rate.max(0.001);
-        self.screen.say(&format!(
+        self.screen.show(&format!(
             "{} {done} of {total}, {rate:.1}/s, about {left:.0} s left",
             step.name()
         ));
@@ -142,7 +142,7 @@ impl Inner {
             .map_or(report.seconds, |u| u.since.elapsed().as_secs_f64());
         let Some(bar) = underway.and_then(|underway| underway.bar) else {
             if self.follow == Follow::Steps {
-                self.screen.say(&format!(
+                self.screen.show(&format!(
                     "{} done in {seconds:.1} s: {numbers}",
                     report.step
                 ));
@@ -151,7 +151,7 @@ impl Inner {
         };
         bar.finish_and_clear();
         if self.follow == Follow::Steps {
-            self.screen.say(&format!(
+            self.screen.show(&format!(
                 "✔ {:<22} {seconds:>7.1} s  {numbers}",
                 report.step
             ));

@@ -5,9 +5,11 @@
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
+use catalog::{harmless, one_line};
 use indicatif::MultiProgress;
 
 use crate::failure::Failure;
+use crate::log::TO_FILES;
 use crate::secret::masked;
 
 /// Where notes go; clones are the same.
@@ -45,32 +47,54 @@ impl Screen {
 
     /// A line that `--quiet` leaves out.
     pub(crate) fn say(&self, line: &str) {
+        tracing::info!(target: TO_FILES, "{line}");
+        self.show(line);
+    }
+
+    /// The same of something that is logged elsewhere.
+    pub(crate) fn show(&self, line: &str) {
         if !self.0.quiet {
-            self.always(line);
+            self.write_line(line);
         }
-    }
-
-    /// A line about something that went wrong and was survived.
-    pub(crate) fn warn(&self, line: &str) {
-        self.always(&format!("{} {line}", self.painted("33", "warning:")));
-    }
-
-    /// What ended the command, in words without secrets.
-    pub(crate) fn fail(&self, failure: &Failure) {
-        let label = self.painted("1;31", "error:");
-        self.write(format!("{label} {failure}\n exit: {}\n", failure.exit.code()).as_bytes());
     }
 
     /// A line.
     pub(crate) fn always(&self, line: &str) {
-        let line = masked(line);
-        self.write(format!("{line}\n").as_bytes());
+        tracing::info!(target: TO_FILES, "{line}");
+        self.write_line(line);
     }
 
-    /// Bytes as they are, between the bars.
-    pub(crate) fn write(&self, bytes: &[u8]) {
+    /// A line about something that went wrong and was survived.
+    pub(crate) fn warn(&self, line: &str) {
+        tracing::warn!(target: TO_FILES, "{line}");
+        self.warn_unlogged(line);
+    }
+
+    /// The same where no log is.
+    pub(crate) fn warn_unlogged(&self, line: &str) {
+        let label = self.painted("33", "warning:");
+        self.write(&format!("{label} {}\n", harmless(&masked(line))));
+    }
+
+    /// What ended the command, in words without secrets.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        self.error(&format!("{failure}\n exit: {}", failure.exit.code()));
+    }
+
+    /// The same of a failure that is words alone.
+    pub(crate) fn error(&self, text: &str) {
+        let label = self.painted("1;31", "error:");
+        self.write(&format!("{label} {}\n", harmless(text)));
+    }
+
+    fn write_line(&self, line: &str) {
+        self.write(&format!("{}\n", harmless(&masked(line))));
+    }
+
+    /// A text as it is, between the bars.
+    fn write(&self, text: &str) {
         // Where standard error cannot be written there is nobody to tell.
-        let put = || drop(std::io::stderr().lock().write_all(bytes));
+        let put = || drop(std::io::stderr().lock().write_all(text.as_bytes()));
         match &self.0.bars {
             Some(bars) => bars.suspend(put),
             None => put(),
@@ -116,7 +140,9 @@ impl Write for LogLine {
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        let text = masked(&String::from_utf8_lossy(&self.bytes));
-        self.screen.write(text.as_bytes());
+        // One event: what it quotes may have lines of its own, and must not look like another.
+        let text = masked(String::from_utf8_lossy(&self.bytes).trim_end());
+        let text = one_line(&text, usize::MAX);
+        self.screen.write(&format!("{text}\n"));
     }
 }

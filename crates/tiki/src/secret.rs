@@ -1,13 +1,19 @@
 //! Texts without their secrets: what may be shown of an address or a message.
 
+mod known;
+
+pub(crate) use known::learn;
+
 /// What stands in place of a secret.
 pub(crate) const HIDDEN: &str = "***";
 
 /// Every user and password in front of an `@` of a URL, and every `password=` in its parameters, is
-/// hidden; the rest stays as it is.
+/// hidden, and so is every secret of the settings in force, in whatever form; the rest stays as it is.
 pub(crate) fn masked(text: &str) -> String {
+    // First those that are known: what is known by its place alone may be a part of one.
+    let text = known::hide(text.to_owned());
     let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         shown.push_str(before);

@@ -77,7 +77,7 @@ async fn go(context: &Context, arguments: StepArguments, (step, run): (Step, &st
 fn tell(step: Step, run: &str, done: Result<StepReport, Error>) -> Outcome {
     match done {
         Ok(report) => {
-            print::line(&report.to_json())?;
+            print::json(&report)?;
             Ok(report.exit())
         }
         Err(error) => {

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catalog::Instant;
-use pipeline::alerts::{Command, Sender, Spool, Trust, as_row, away, command_failed, plain, watch};
+use catalog::{Instant, one_line};
+use pipeline::alerts::{Command, Sender, Spool, Trust, as_row, away, command_failed, watch};
 use pipeline::{Clock, Exit};
 use tokio::time::{sleep, timeout};
 use warehouse::{NewAlert, Warehouse};
@@ -85,7 +85,7 @@ impl<'a> Doing<'a> {
         let why = match timeout(PATIENCE, write(context, &alert, self.since)).await {
             Ok(Ok(Some(warehouse))) => return send(context, &warehouse).await,
             Ok(Ok(None)) => "there is no warehouse yet".to_owned(),
-            Ok(Err(failure)) => plain(&failure.line(), SHOWN_CHARS),
+            Ok(Err(failure)) => one_line(&failure.line(), SHOWN_CHARS),
             Err(_) => "the warehouse did not answer in time".to_owned(),
         };
         tracing::info!(alert = alert.id, why, "an alert is kept in the data folder");

@@ -17,6 +17,7 @@
 //! | `{unpacked:t.c}` | a column's large values are not compressed | the same, as ever |
 //! | `{bytes:c}` | a text as its bytes | the same |
 //! | `{text:c}` | an instant as text, as SQLite keeps it | the column |
+//! | `{find:c,t}` | where a text has another, from 1 on; 0: nowhere | the same |
 //! | `{int:…}` | `CAST(… AS BIGINT)` | the same |
 //!
 //! Not here: running a statement (`tx`).
@@ -123,6 +124,8 @@ impl Dialect {
             ("text", Self::Postgres) => format!(
                 "to_char({parameter} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
             ),
+            ("find", Self::Sqlite) => format!("INSTR({parameter})"),
+            ("find", Self::Postgres) => format!("STRPOS({parameter})"),
             ("int", _) => format!("CAST({} AS BIGINT)", self.translate(parameter)),
             _ => format!("{{{word}}}"),
         }

@@ -235,5 +235,5 @@ fn without_secrets(text: &str, channel: &Channel) -> String {
             clean = clean.replace(&secret, "***");
         }
     }
-    words::plain(&clean, words::LINE_CHARS)
+    catalog::one_line(&clean, words::LINE_CHARS)
 }

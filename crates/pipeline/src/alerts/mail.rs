@@ -97,7 +97,7 @@ impl Mail {
         let id = format!("<{}@{}>", alert.id, self.from.email.domain());
         let mut builder = Message::builder()
             .from(self.from.clone())
-            .subject(words::plain(&subject, SUBJECT_CHARS))
+            .subject(catalog::one_line(&subject, SUBJECT_CHARS))
             .message_id(Some(id))
             .header(ContentType::TEXT_PLAIN)
             .date_now();

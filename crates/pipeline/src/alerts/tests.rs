@@ -11,7 +11,7 @@ use super::channel::signature;
 use super::judge::{Ended, Failed, ended, failed, held};
 use super::post::{PAUSES, pause};
 use super::words::{discord, discord_escaped, lines, slack, slack_escaped, webhook};
-use super::{Mail, Rules, Severity, mailboxes, plain, smtp_server, test_alert};
+use super::{Mail, Rules, Severity, mailboxes, smtp_server, test_alert};
 use crate::{Exit, Step};
 
 fn at(hours: i64) -> Instant {
@@ -312,25 +312,6 @@ fn a_step_that_fails_and_a_run_that_is_held_are_told_by_their_exit_codes() {
     let alert = rules.alert(notice);
     assert_eq!(alert.key, "exit-11/serve");
     assert_eq!(alert.id.len(), 32);
-}
-
-#[test]
-fn nothing_of_a_text_hides_turns_or_breaks_anything() {
-    for (text, shown) in [
-        ("Bình giữ nhiệt 500ml", "Bình giữ nhiệt 500ml"),
-        ("a\r\nBcc: b@c", "a  Bcc: b@c"),
-        (
-            "a\u{202e}b\u{200b}c\u{2066}d",
-            "a\u{fffd}b\u{fffd}c\u{fffd}d",
-        ),
-        ("\u{1b}[31mred\0", "\u{fffd}[31mred\u{fffd}"),
-        ("a\u{2028}b\u{85}c", "a b c"),
-        ("\u{e0041}", "\u{fffd}"),
-    ] {
-        assert_eq!(plain(text, 100), shown, "{text:?}");
-    }
-    assert_eq!(plain("ăăăă", 3), "ăăă…");
-    assert_eq!(plain("ăăă", 3), "ăăă");
 }
 
 #[test]

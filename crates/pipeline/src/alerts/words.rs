@@ -1,6 +1,7 @@
 //! The words of an alert as each channel takes them. Texts of the site may stand in them, so nothing of a
 //! text may do anything but be read.
 
+use catalog::one_line;
 use serde_json::{Map, Value, json};
 use warehouse::AlertRow;
 
@@ -15,32 +16,6 @@ pub(crate) const MAX_LINES: usize = 20;
 const SLACK_CHARS: usize = 2900;
 /// Discord refuses longer messages.
 const DISCORD_CHARS: usize = 1900;
-
-/// A text in one line, of which nothing can hide, turn or break anything: control, invisible and
-/// direction-changing characters are replaced, and it is cut at a number of characters.
-pub fn plain(text: &str, chars: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(chars * 4));
-    for (count, c) in text.chars().enumerate() {
-        if count == chars {
-            out.push('…');
-            break;
-        }
-        out.push(match c {
-            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' | '\u{85}' => ' ',
-            c if is_harmful(c) => '\u{fffd}',
-            c => c,
-        });
-    }
-    out
-}
-
-/// Control characters, those of no width and those that change the direction of what follows.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{34f}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}')
-}
 
 /// What an alert says, a line each.
 pub(crate) fn lines(alert: &AlertRow) -> Vec<String> {
@@ -66,7 +41,7 @@ pub(crate) fn lines(alert: &AlertRow) -> Vec<String> {
     }
     all.push(format!("look further: {}", details.command));
     all.push(format!("alert {}", alert.id));
-    all.iter().map(|line| plain(line, LINE_CHARS)).collect()
+    all.iter().map(|line| one_line(line, LINE_CHARS)).collect()
 }
 
 /// What was stored beside the title; what cannot be read is left out.

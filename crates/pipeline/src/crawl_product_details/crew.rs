@@ -13,6 +13,7 @@ use catalog::{DetailPolicy, Instant};
 use crawl::{Answer, Ask, FetchError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 use warehouse::{DetailAsk, DetailOutcome, PageKind};
 
 use crate::fetch::kept;
@@ -116,7 +117,8 @@ impl Crew {
             free.min(papers.queue.len())
         };
         for _ in 0..hands {
-            self.tasks.spawn(Arc::clone(&self.desk).serve());
+            let worker = Arc::clone(&self.desk).serve();
+            self.tasks.spawn(worker.in_current_span());
         }
     }
 
@@ -193,8 +195,11 @@ impl Desk {
             _ => Spare::No,
         };
         let (product, spid) = (ask.product_id, ask.spid);
-        let ask = Ask::Detail { product, spid };
-        Errand { ask, spare }
+        Errand {
+            ask: Ask::Detail { product, spid },
+            spare,
+            attempts: ask.attempts,
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::setting::SETTINGS;
+
 /// How long a program may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -33,7 +35,12 @@ async fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<String,
         ErrorKind::NotFound => format!("{program} is not installed"),
         _ => format!("cannot run {program}: {error}"),
     };
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    for setting in SETTINGS.iter().filter(|setting| setting.secret) {
+        // It is not its business.
+        command.env_remove(setting.name);
+    }
+    let mut child = command
         .args(arguments)
         .current_dir(folder)
         // In words that can be read, and without writing to what is looked at.

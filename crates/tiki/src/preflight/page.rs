@@ -29,7 +29,7 @@ pub(super) fn write(report: &Report, path: &Path, at: Timestamp) -> Outcome<()> 
     let text = page(report, at).into_string();
     let written = Beside::new(path).and_then(|beside| {
         let mut file = beside.create()?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(catalog::harmless(&text).as_bytes())?;
         file.sync_all()?;
         beside.rename()
     });

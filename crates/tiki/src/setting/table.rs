@@ -49,7 +49,7 @@ const GENERAL: &[Setting] = &[
             "TIKI_DATA_DIR",
             Kind::Text,
             "./data",
-            "files of this program: SQLite warehouse, exports, temporary files; a relative path \
+            "files of this program: SQLite warehouse, logs, exports, temporary files; a relative path \
              begins at the folder of tiki.toml, else at the current folder",
         ),
     ),
@@ -379,7 +379,26 @@ const GENERAL: &[Setting] = &[
         "TIKI_LOG_FORMAT",
         Kind::Word(&["text", "json"]),
         "text",
-        "how it is logged",
+        "how it is logged to stderr",
+    ),
+    setting(
+        "TIKI_LOG_FILES",
+        Kind::Filter,
+        "info",
+        "what commands that work log to files of JSON lines in <data_dir>/logs, as such a filter \
+         (crawl=debug: every request); off: nothing",
+    ),
+    setting(
+        "TIKI_KEEP_LOGS",
+        whole(1, 36_500),
+        "14",
+        "days for which these files are kept",
+    ),
+    setting(
+        "TIKI_LOG_SPACE",
+        whole(1, 1_000_000),
+        "1000",
+        "megabytes that these files take at most, all together; one is at most a tenth of that",
     ),
     setting(
         "TIKI_CLOCK",

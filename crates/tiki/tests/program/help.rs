@@ -29,6 +29,7 @@ const COMMANDS: &[&[&str]] = &[
     &["rollback"],
     &["rollback", "airflow"],
     &["rollback", "data"],
+    &["errors"],
     &["export"],
     &["health"],
     &["preflight"],

@@ -1,0 +1,194 @@
+//! Errors of several runs put together by class: which texts are the same trouble.
+//!
+//! Not here: counting them (`warehouse`), showing them (`tiki`).
+
+use std::collections::HashMap;
+
+use catalog::Instant;
+use warehouse::{ErrorKind, ErrorRow};
+
+/// Characters of a class at most.
+const CLASS_CHARS: usize = 160;
+
+/// Errors that are the same trouble.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorClass {
+    /// What went wrong.
+    pub kind: ErrorKind,
+    /// What the trouble is, without the numbers, addresses and names in which its cases differ.
+    pub class: String,
+    /// How many.
+    pub count: i64,
+    /// In how many runs.
+    pub runs: usize,
+    /// When first.
+    pub first: Instant,
+    /// When last.
+    pub last: Instant,
+    /// The newest of its rows: an example.
+    pub newest: ErrorRow,
+}
+
+/// Puts together what is the same trouble, the most frequent first. `rows` are the newest run's first.
+pub fn classes(rows: Vec<ErrorRow>) -> Vec<ErrorClass> {
+    let mut places: HashMap<(ErrorKind, String), usize> = HashMap::new();
+    let mut found: Vec<ErrorClass> = Vec::new();
+    for row in rows {
+        let class = class(row.text.as_deref());
+        let place = *places
+            .entry((row.kind, class.clone()))
+            .or_insert(found.len());
+        if let Some(known) = found.get_mut(place) {
+            known.count += row.count;
+            known.first = known.first.min(row.first);
+            known.last = known.last.max(row.last);
+            known.runs += 1;
+        } else {
+            found.push(ErrorClass {
+                kind: row.kind,
+                class,
+                count: row.count,
+                runs: 1,
+                first: row.first,
+                last: row.last,
+                newest: row,
+            });
+        }
+    }
+    found.sort_by_key(|class| (std::cmp::Reverse(class.count), class.kind));
+    found
+}
+
+/// A text without what differs from case to case: addresses, quotations, and numbers but for an exit code and
+/// a status.
+fn class(text: Option<&str>) -> String {
+    let Some(text) = text else {
+        return "not asked".into();
+    };
+    let mut words: Vec<String> = Vec::new();
+    let mut quoted = false;
+    for word in catalog::one_line(text.trim(), usize::MAX).split(' ') {
+        let was_quoted = quoted;
+        quoted ^= word.matches('"').count() % 2 == 1;
+        if was_quoted || word.starts_with('"') {
+            if !was_quoted {
+                words.push("…".into());
+            }
+            continue;
+        }
+        let before = words.last().map(String::as_str);
+        words.push(match before {
+            _ if word.contains("://") => "…".into(),
+            Some("exit" | "answers" | "status" | "(status") => word.to_owned(),
+            _ => without_numbers(word),
+        });
+    }
+    catalog::one_line(&words.join(" "), CLASS_CHARS)
+}
+
+/// A word whose numbers are all the same; `(429)` is a status.
+fn without_numbers(word: &str) -> String {
+    if word.starts_with('(') {
+        return word.to_owned();
+    }
+    let mut out = String::with_capacity(word.len());
+    for c in word.chars() {
+        match c {
+            '0'..='9' if out.ends_with('N') => {}
+            '0'..='9' => out.push('N'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use crawl::FetchErrorKind as K;
+
+    use super::*;
+
+    #[test]
+    fn a_class_is_what_cases_of_one_trouble_share() {
+        let status = |status| {
+            let retry_after = None;
+            K::Server {
+                status,
+                retry_after,
+            }
+        };
+        let timeout = |millis| K::Timeout(std::time::Duration::from_millis(millis));
+        let elsewhere = |to: &str| K::Redirect { to: to.into() };
+        for (one, other, same) in [
+            (status(503), status(503), true),
+            (status(503), status(502), false),
+            (K::Status(418), K::Status(451), false),
+            (timeout(30_000), timeout(1), true),
+            (elsewhere("https://a/b"), elsewhere("http://c/d"), true),
+            (K::Throttled { retry_after: None }, status(503), false),
+        ] {
+            let of = |kind: &K| class(Some(&kind.to_string()));
+            assert_eq!(of(&one) == of(&other), same, "{one}; {other}");
+        }
+        for (text, expected) in [
+            (None, "not asked"),
+            (
+                Some("the site is in trouble (status 503)"),
+                "the site is in trouble (status 503)",
+            ),
+            (
+                Some("no whole answer within 30000 ms"),
+                "no whole answer within N ms",
+            ),
+            (
+                Some("no-price in price, saw \"a b\" and 7"),
+                "no-price in price, saw … and N",
+            ),
+            (
+                Some("exit 20: the site refuses (x)"),
+                "exit 20: the site refuses (x)",
+            ),
+        ] {
+            assert_eq!(class(text), expected);
+        }
+        assert_eq!(
+            class(Some(&"a".repeat(500))).chars().count(),
+            CLASS_CHARS + 1
+        );
+    }
+
+    #[test]
+    fn classes_are_counted_over_runs_and_the_newest_is_the_example() {
+        let row = |run: &str, text: &str, count, at| ErrorRow {
+            kind: ErrorKind::Detail,
+            run: run.into(),
+            text: Some(text.into()),
+            count,
+            first: Instant::from_millis(at),
+            last: Instant::from_millis(at + 1),
+            subject: Some(count),
+            example: None,
+        };
+        let found = classes(vec![
+            row("b", "status 503", 2, 50),
+            row("a", "status 503", 3, 10),
+            row("a", "cannot connect", 9, 10),
+        ]);
+        let brief: Vec<_> = found
+            .iter()
+            .map(|class| {
+                (
+                    class.class.as_str(),
+                    class.count,
+                    class.runs,
+                    class.newest.run.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            brief,
+            [("cannot connect", 9, 1, "a"), ("status 503", 5, 2, "b")]
+        );
+        assert_eq!((found[1].first.millis(), found[1].last.millis()), (10, 51));
+    }
+}

@@ -1,0 +1,217 @@
+//! `tiki errors`: what went wrong in the newest runs, by class.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use testkit::{ChildGuard, Postgres, wait_until};
+
+use crate::bench::LIMIT;
+use crate::tiki::{Shop, Tiki};
+
+fn spoil(shop: &Shop, rules: &Value) {
+    shop.control("POST", "faults", &json!({ "rules": rules }).to_string());
+}
+
+fn of<'a>(errors: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let all = errors.as_array().expect("a list").iter();
+    all.filter(|error| error["kind"] == kind).collect()
+}
+
+#[test]
+fn nothing_is_an_answer_too() {
+    let tiki = Tiki::new();
+    assert_eq!(tiki.json(&["errors", "--json"]), json!([]));
+    let done = tiki.ends(0, &["errors"]);
+    assert!(done.err.contains("nothing went wrong"), "{}", done.err);
+    assert!(!tiki.path("data").exists(), "it only reads");
+    tiki.ends(0, &["migrate"]);
+    assert_eq!(tiki.json(&["errors", "--json"]), json!([]));
+    let done = tiki.ends(2, &["errors", "--run", "nope"]);
+    assert!(done.err.contains("there is no run"), "{}", done.err);
+    let done = tiki.ends(2, &["errors", "--since", "never"]);
+    assert!(
+        done.err.contains("neither a day nor an instant"),
+        "{}",
+        done.err
+    );
+}
+
+/// Two runs with troubles of every kind, and what is told of them.
+fn check(tiki: &Tiki, shop: &Shop) {
+    make_troubles(tiki, shop);
+    let errors = tiki.json(&["errors", "--json"]);
+    check_counts(tiki, &errors);
+    for error in errors.as_array().expect("a list") {
+        let command = error["command"].as_str().expect("a command");
+        let words: Vec<&str> = command.split(' ').skip(1).collect();
+        tiki.ends(0, &words);
+        assert!(
+            error["first_at"].as_str() <= error["last_at"].as_str(),
+            "{error}"
+        );
+    }
+    let text = tiki.out(&["errors"]);
+    assert!(
+        text.contains("status 418") && text.contains("tiki rejections show"),
+        "{text}"
+    );
+    let cut = tiki.ends(0, &["errors", "--limit", "1"]);
+    assert!(cut.err.contains("only 1 of"), "{}", cut.err);
+}
+
+fn make_troubles(tiki: &Tiki, shop: &Shop) {
+    let broken = |status: u16, every: u64| json!({ "route": "detail", "when": { "every": every }, "what": { "status": { "code": status } } });
+    spoil(
+        shop,
+        &json!([broken(503, 3), broken(418, 7),
+        { "route": "detail", "when": { "every": 5 }, "what": "wrong_id" },
+        { "route": "listing", "only": { "parameter": "page", "value": "2" }, "when": "always",
+          "what": { "status": { "code": 410 } } }]),
+    );
+    tiki.run(&["run"]);
+    spoil(
+        shop,
+        &json!([{ "route": "any", "when": "always", "what": { "status": { "code": 403 } } }]),
+    );
+    tiki.ends(20, &["run", "--new"]);
+    tiki.ends(0, &["step", "crawl-categories", "--run", "r1"]);
+    tiki.ends(20, &["step", "extract-product-urls", "--run", "r1"]);
+}
+
+fn check_counts(tiki: &Tiki, errors: &Value) {
+    let classes = |kind: &str| -> Vec<String> {
+        let found = of(errors, kind);
+        found
+            .iter()
+            .map(|error| error["class"].as_str().expect("a class").to_owned())
+            .collect()
+    };
+    let details = classes("detail");
+    assert!(
+        details.iter().any(|class| class.contains("status 418")),
+        "{errors}"
+    );
+    let steps = classes("step");
+    assert!(
+        steps
+            .iter()
+            .any(|class| class.starts_with("exit 20: ") && class.contains("403")),
+        "{errors}"
+    );
+    assert!(!classes("rejection").is_empty(), "{errors}");
+    // The counts are those of the ledger.
+    let runs = tiki.json(&["runs", "list", "--json"]);
+    let first = runs[2]["id"].as_str().expect("a run");
+    let counts = tiki.json(&["runs", "show", first, "--json"])["counts"].clone();
+    let of_first = tiki.json(&["errors", "--run", first, "--json"]);
+    let details = of(&of_first, "detail");
+    let count = details.iter().map(|error| error["count"].as_i64());
+    let unfetched: i64 = count.map(|count| count.expect("a count")).sum();
+    assert!(unfetched > 0);
+    assert_eq!(counts["details"]["unfetched"], unfetched, "{counts}");
+    // One run, and since a time.
+    let last = runs[0]["id"].as_str().expect("a run");
+    let of_last = tiki.json(&["errors", "--run", last, "--json"]);
+    assert!(
+        of(&of_last, "detail").is_empty() && !of(&of_last, "step").is_empty(),
+        "{of_last}"
+    );
+    assert_eq!(
+        tiki.json(&["errors", "--since", "2999-01-01", "--json"]),
+        json!([])
+    );
+    assert_eq!(
+        &tiki.json(&["errors", "--since", "2000-01-01", "--json"]),
+        errors
+    );
+}
+
+#[test]
+fn troubles_are_counted_by_class_with_an_example_of_each() {
+    let shop = Shop::open(&Tiki::new(), &["--products", "120", "--day", "2026-11-01"]);
+    let tiki = shop
+        .home()
+        .with("TIKI_MAX_ATTEMPTS", "1")
+        .with("TIKI_SOURCE", "api")
+        .with("TIKI_DRIFT", "warn");
+    check(&tiki, &shop);
+}
+
+#[test]
+fn slow_the_same_is_told_of_postgresql() {
+    let shop = Shop::open(&Tiki::new(), &["--products", "120", "--day", "2026-11-01"]);
+    let tiki = shop
+        .home()
+        .with("TIKI_MAX_ATTEMPTS", "1")
+        .with("TIKI_SOURCE", "api")
+        .with("TIKI_DRIFT", "warn")
+        .with("TIKI_DATABASE_URL", &Postgres::shared().fresh_database());
+    check(&tiki, &shop);
+}
+
+#[test]
+fn a_process_that_was_killed_is_counted() {
+    let shop = Shop::open(
+        &Tiki::new(),
+        &[
+            "--products",
+            "200",
+            "--latency-ms",
+            "20",
+            "--day",
+            "2026-11-01",
+        ],
+    );
+    let tiki = shop.home();
+    let mut command = tiki.command(&["run"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = ChildGuard::spawn(&mut command).expect("tiki");
+    wait_until("requests", LIMIT, || {
+        let counts = shop.control("GET", "counts", "");
+        counts["routes"]["detail"].as_i64() > Some(10)
+    });
+    child.kill().expect("its end");
+    tiki.ends(0, &["run"]);
+    let errors = tiki.json(&["errors", "--json"]);
+    let attempts = of(&errors, "attempt");
+    assert_eq!(attempts.len(), 1, "{errors}");
+    let class = attempts[0]["class"].as_str().expect("a class");
+    assert!(
+        class.contains("killed") && class.contains("crawl-product-details"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn no_more_than_a_thousand_of_a_kind_are_counted_and_that_is_said() {
+    let tiki = Tiki::new();
+    tiki.fill_demo(20, 1);
+    let file = rusqlite::Connection::open(tiki.path("data/demo.db")).expect("the warehouse");
+    let add = |from: i64, to: i64| {
+        let sql = "WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+            INSERT INTO rejections (run_id, step, reason, field, seen, created_at)
+            SELECT (SELECT id FROM runs), 'transform-products', 'no-price', 'field ' || i, '', \
+                '2026-11-01T00:00:00.000Z' FROM n";
+        file.execute(sql, [from, to]).expect("a statement");
+    };
+    add(1, 999);
+    let told = || {
+        let done = tiki.ends(0, &["errors", "--demo", "--json"]);
+        let errors: Value = serde_json::from_str(&done.out).expect("JSON");
+        let rejections = of(&errors, "rejection");
+        (rejections[0]["count"].as_i64(), done.err)
+    };
+    assert_eq!(told(), (Some(999), String::new()));
+    add(1000, 1001);
+    let (count, said) = told();
+    assert_eq!(count, Some(1000));
+    assert!(said.contains("only the newest 1000"), "{said}");
+}
+
+#[test]
+fn the_demo_has_errors_of_its_own() {
+    let tiki = Tiki::new();
+    tiki.fill_demo(20, 1);
+    tiki.ends(0, &["errors", "--demo"]);
+    tiki.json(&["errors", "--demo", "--json"]);
+}

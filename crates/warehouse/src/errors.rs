@@ -1,0 +1,175 @@
+//! What went wrong in the newest runs, counted by what was written down of it.
+//!
+//! Not here: which of these texts are the same trouble (`pipeline`).
+
+use catalog::Instant;
+
+use crate::error::Result;
+use crate::open::Warehouse;
+use crate::params;
+use crate::tx::Tx;
+use crate::value::Row;
+
+/// Groups of one kind that are read at most; the newest runs come first.
+pub const MOST_GROUPS: i64 = 1000;
+
+/// What went wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ErrorKind {
+    /// A step ended otherwise than with 0, or has not ended since.
+    Step,
+    /// An attempt was ended by others: its process was killed, lost or outdone.
+    Attempt,
+    /// A category whose children were given up.
+    Category,
+    /// A page of a listing that was given up.
+    Page,
+    /// A detail that was not fetched.
+    Detail,
+    /// A record or body that is not believed.
+    Rejection,
+}
+
+impl ErrorKind {
+    /// All of them, the gravest first.
+    pub const ALL: [Self; 6] = [
+        Self::Step,
+        Self::Attempt,
+        Self::Category,
+        Self::Page,
+        Self::Detail,
+        Self::Rejection,
+    ];
+
+    /// The word that people see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Attempt => "attempt",
+            Self::Category => "category",
+            Self::Page => "page",
+            Self::Detail => "detail",
+            Self::Rejection => "rejection",
+        }
+    }
+
+    /// Per run `u` and text: how many, when first and last, an id to begin with, and one text as it is.
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Step => {
+                "'exit ' || COALESCE(s.exit_code, 0) || COALESCE(': ' || s.error, '') || ' (' || s.step || ')',
+                    COUNT(*), MIN(s.started_at), MAX(COALESCE(s.finished_at, s.started_at)),
+                    CAST(NULL AS BIGINT), MIN(s.error)
+                 FROM chosen u JOIN run_steps s ON s.run_id = u.id
+                 WHERE s.error IS NOT NULL OR COALESCE(s.exit_code, 0) <> 0
+                 GROUP BY u.id, u.number, s.step, s.exit_code, s.error"
+            }
+            Self::Attempt => {
+                "'its process was killed or lost, or another took over (' || a.step || ')',
+                    COUNT(*), MIN(a.started_at), MAX(COALESCE(a.ended_at, a.started_at)), MAX(a.epoch),
+                    MIN(a.host)
+                 FROM chosen u JOIN attempts a ON a.run_id = u.id
+                 WHERE a.state = 'fenced'
+                 GROUP BY u.id, u.number, a.step"
+            }
+            Self::Category => {
+                "SUBSTR(c.error, {find:c.error,': '} + 1), COUNT(*), MIN(u.created_at), MAX(u.created_at),
+                    MIN(c.category_id), MIN(c.error)
+                 FROM chosen u JOIN run_categories c ON c.run_id = u.id
+                 WHERE c.state = 'failed'
+                 GROUP BY u.id, u.number, SUBSTR(c.error, {find:c.error,': '} + 1)"
+            }
+            Self::Page => {
+                "SUBSTR(l.error, {find:l.error,': '} + 1), COUNT(*), MIN(u.created_at), MAX(u.created_at),
+                    MIN(l.category_id), MIN(l.error)
+                 FROM chosen u JOIN listing_pages l ON l.run_id = u.id
+                 WHERE l.state = 'failed'
+                 GROUP BY u.id, u.number, SUBSTR(l.error, {find:l.error,': '} + 1)"
+            }
+            Self::Detail => {
+                "SUBSTR(p.error, {find:p.error,': '} + 1), COUNT(*), MIN(u.created_at), MAX(u.created_at),
+                    MIN(p.product_id), MIN(p.error)
+                 FROM chosen u JOIN run_products p ON p.run_id = u.id
+                 WHERE p.detail = 'unfetched'
+                 GROUP BY u.id, u.number, SUBSTR(p.error, {find:p.error,': '} + 1)"
+            }
+            Self::Rejection => {
+                "r.reason || COALESCE(' in ' || r.field, ''), COUNT(*), MIN(r.created_at), MAX(r.created_at),
+                    MAX(r.id), MIN(r.seen)
+                 FROM chosen u JOIN rejections r ON r.run_id = u.id
+                 GROUP BY u.id, u.number, r.reason, r.field"
+            }
+        }
+    }
+}
+
+/// Errors of one run with the same text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorRow {
+    /// What went wrong.
+    pub kind: ErrorKind,
+    /// In which run.
+    pub run: String,
+    /// What was written down of it, without what it was about; none: it was not asked.
+    pub text: Option<String>,
+    /// How many.
+    pub count: i64,
+    /// When first; of what has no time of its own, when its run began.
+    pub first: Instant,
+    /// When last.
+    pub last: Instant,
+    /// The category, product, rejection or attempt that is the example.
+    pub subject: Option<i64>,
+    /// One text whole: of a rejection what was seen, of an attempt on which machine.
+    pub example: Option<String>,
+}
+
+impl Warehouse {
+    /// What went wrong in one run, or in the newest `runs`, or in those since an instant (`runs` at most);
+    /// the newest first, [`MOST_GROUPS`] of a kind at most.
+    pub async fn errors(
+        &self,
+        run: Option<&str>,
+        since: Option<Instant>,
+        runs: i64,
+    ) -> Result<Vec<ErrorRow>> {
+        let mut tx = self.read().await?;
+        let mut found = Vec::new();
+        for kind in ErrorKind::ALL {
+            found.extend(of_kind(&mut tx, kind, (run, since, runs)).await?);
+        }
+        tx.commit().await?;
+        Ok(found)
+    }
+}
+
+async fn of_kind(
+    tx: &mut Tx,
+    kind: ErrorKind,
+    (run, since, runs): (Option<&str>, Option<Instant>, i64),
+) -> Result<Vec<ErrorRow>> {
+    let sql = format!(
+        "WITH chosen AS (
+            SELECT id, number, created_at FROM runs
+            WHERE id = COALESCE($1, id) AND created_at >= COALESCE($2, created_at)
+            ORDER BY number DESC LIMIT $3)
+         SELECT u.id, {} ORDER BY u.number DESC, COUNT(*) DESC LIMIT $4",
+        kind.sql()
+    );
+    let rows = tx
+        .rows(&sql, params![run, since, runs, MOST_GROUPS])
+        .await?;
+    let read = |row: &Row| {
+        Ok(ErrorRow {
+            kind,
+            run: row.text(0)?,
+            text: row.opt_text(1)?,
+            count: row.int(2)?,
+            first: row.time(3)?,
+            last: row.time(4)?,
+            subject: row.opt_int(5)?,
+            example: row.opt_text(6)?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
