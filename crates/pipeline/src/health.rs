@@ -292,7 +292,8 @@ fn redis(seen: Option<&Result<Duration, String>>, patience: Duration) -> Check {
     check.limit(words(patience))
 }
 
-fn room(free: &Result<u64, String>, least: u64) -> Check {
+/// What is free on a disk, and what must be, in bytes.
+pub(crate) fn room(free: &Result<u64, String>, least: u64) -> Check {
     let name = "disk";
     let megabytes = |bytes: u64| format!("{} MB", bytes >> 20);
     let check = match free {

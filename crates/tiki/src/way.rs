@@ -143,6 +143,7 @@ impl Way {
         listener: Listener,
     ) -> (Pipeline, Option<Storefront>) {
         let mut settings = context.config.pipeline.clone();
+        settings.redis_url.clone_from(&context.config.redis_url);
         // Nobody is to be told of a simulated shop's troubles.
         settings.alerts.tells &= self.shop.is_none();
         let pipeline = Pipeline::new(

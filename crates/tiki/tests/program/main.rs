@@ -25,6 +25,7 @@ mod health;
 mod help;
 mod interruption;
 mod mail;
+mod monitoring;
 mod outage;
 mod postgres;
 mod preflight;
