@@ -123,7 +123,8 @@ pub async fn look(
     }
 }
 
-async fn in_time<T>(mut task: JoinHandle<T>, patience: Duration) -> Result<T, String> {
+/// What a task brings, unless it takes too long.
+pub(crate) async fn in_time<T>(mut task: JoinHandle<T>, patience: Duration) -> Result<T, String> {
     if let Ok(done) = timeout(patience, &mut task).await {
         return done.map_err(|error| error.to_string());
     }
@@ -176,7 +177,8 @@ async fn ping(url: Option<&str>, patience: Duration) -> Option<Result<Duration, 
     )
 }
 
-fn least_free(folders: &[PathBuf]) -> Result<u64, String> {
+/// Bytes free where there are fewest.
+pub(crate) fn least_free(folders: &[PathBuf]) -> Result<u64, String> {
     let mut least = u64::MAX;
     for folder in folders {
         let space = disk::space(folder);

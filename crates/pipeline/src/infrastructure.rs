@@ -24,6 +24,15 @@ use crate::{Check, Result, State, containers, disk, health};
 /// How long Redis may take to say how it is.
 const REDIS_PATIENCE: Duration = Duration::from_secs(2);
 
+/// The figures that have a limit, by the names of the lines about them.
+pub(crate) const FIGURES: [&str; 5] = [
+    "cpu",
+    "memory-used",
+    "disk",
+    "postgres-cache",
+    "redis-memory",
+];
+
 const MEGABYTE: f64 = 1_048_576.0;
 
 impl Work<'_> {
@@ -250,16 +259,7 @@ mod tests {
             Some(&redis(servers::MOST_REDIS)),
         );
         let names: Vec<_> = over.iter().map(|check| check.name).collect();
-        assert_eq!(
-            names,
-            [
-                "cpu",
-                "memory-used",
-                "disk",
-                "postgres-cache",
-                "redis-memory"
-            ]
-        );
+        assert_eq!(names, FIGURES);
         let text = words(&over[3]);
         assert!(
             text.starts_with("postgres-cache: 90.0 % (limit: more than 90 %); give PostgreSQL"),

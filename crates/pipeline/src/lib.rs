@@ -23,6 +23,7 @@ mod housekeeping;
 mod infrastructure;
 mod knock;
 mod load_products;
+pub mod metrics;
 mod outage;
 pub mod outside;
 mod permits;

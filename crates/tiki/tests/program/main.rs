@@ -25,6 +25,7 @@ mod health;
 mod help;
 mod interruption;
 mod mail;
+mod metrics;
 mod monitoring;
 mod outage;
 mod postgres;
