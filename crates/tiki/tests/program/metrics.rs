@@ -1,6 +1,7 @@
-//! `GET /metrics` of `tiki serve`, as Prometheus reads it.
+//! `GET /metrics` of `tiki serve`, as Prometheus reads it, and the rules that are made of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Stdio;
 
 use pipeline::metrics::METRICS;
@@ -237,6 +238,32 @@ fn check_steps(scrape: &Scrape, steps: &[Value]) {
     }
 }
 
+/// Every metric that a rule names must come of a run, so it is compared here.
+fn check_rules(scrape: &Scrape) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus/tiki.rules.yml");
+    let rules = std::fs::read_to_string(path).expect("the rules");
+    let told = scrape.names();
+    let expressions = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("expr: "));
+    let mut named = BTreeSet::new();
+    for expression in expressions {
+        let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let names: Vec<&str> = words.filter(|word| word.starts_with("tiki_")).collect();
+        let of_prometheus = expression.contains("up{job=\"tiki\"}");
+        assert!(of_prometheus || !names.is_empty(), "{expression}");
+        named.extend(names);
+    }
+    assert_eq!(
+        rules.matches("expr:").count(),
+        rules.matches("- alert:").count()
+    );
+    assert!(named.len() > 10, "{named:?}");
+    for name in named {
+        assert!(told.contains(name), "{name} is in no answer after a run");
+    }
+}
+
 fn a_run_is_told(tiki: Tiki) {
     let tiki = only_shows(tiki)
         .with("TIKI_REDIS_URL", &Redis::shared().fresh_url())
@@ -254,6 +281,7 @@ fn a_run_is_told(tiki: Tiki) {
     });
     check_totals(&scrape, &run["totals"]);
     check_steps(&scrape, run["steps"].as_array().expect("steps"));
+    check_rules(&scrape);
     for (sample, value) in [
         ("tiki_up", 1.0),
         ("tiki_runs_begun_total", 1.0),
