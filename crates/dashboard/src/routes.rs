@@ -24,7 +24,7 @@ use crate::{page, style};
 const SHARED: Duration = Duration::from_secs(1);
 
 /// The same of the metrics, which cost more: nobody needs them more often.
-const SHARED_METRICS: Duration = Duration::from_secs(5);
+const SHARED_METRICS: Duration = Duration::from_secs(2);
 
 /// Runs of the page.
 const SHOWN_RUNS: i64 = 20;

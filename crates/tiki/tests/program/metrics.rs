@@ -144,7 +144,7 @@ fn the_reader_refuses_what_is_not_the_format() {
 }
 
 fn shop() -> Shop {
-    Shop::open(&Tiki::new(), &["--products", "300", "--day", "2026-11-01"])
+    Shop::open(&Tiki::new(), &["--products", "100", "--day", "2026-11-01"])
 }
 
 /// Without a clock of its own.
@@ -341,7 +341,7 @@ fn metrics_are_true_to_a_run_in_postgres() {
 }
 
 #[test]
-fn a_warehouse_that_is_away_or_not_there_yet_is_a_zero() {
+fn slow_a_warehouse_that_is_away_or_not_there_yet_is_a_zero() {
     let tiki = only_shows(Tiki::new());
     let serve = Serve::start(&tiki);
     let scrape = Scrape::of(&serve);
@@ -433,7 +433,7 @@ fn retries_refusals_and_rejections_are_told_by_class() {
     let tiki = only_shows(shop.home());
     let serve = Serve::start(&tiki);
     let refuses = json!({ "status": { "code": 403 } });
-    spoil(&shop, "any", &json!({ "after": 40 }), &refuses);
+    spoil(&shop, "any", &json!({ "after": 20 }), &refuses);
     tiki.ends(20, &["run"]);
     let scrape = Scrape::once(&serve, "the refusal", |scrape| {
         scrape.is("tiki_run_exit_code", 20.0)
