@@ -31,7 +31,8 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
-    const ALL: [Self; 4] = [Self::Vanished, Self::Presence, Self::Type, Self::Range];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Vanished, Self::Presence, Self::Type, Self::Range];
 
     /// The word that is stored.
     pub fn as_str(self) -> &'static str {

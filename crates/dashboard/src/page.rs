@@ -39,7 +39,8 @@ pub(crate) fn overview(
                     "For machines: " a href="/api/v1/health" { "health" } ", "
                     a href="/api/v1/schedule" { "schedule" } ", "
                     a href="/api/v1/runs" { "runs" } ", " a href="/readyz" { "readyz" } ", "
-                    a href="/healthz" { "healthz" } "."
+                    a href="/healthz" { "healthz" } ", "
+                    a href="/metrics" { "metrics" } "."
                 }
             }
         },

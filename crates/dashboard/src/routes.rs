@@ -23,6 +23,9 @@ use crate::{page, style};
 /// How long an answer of the probe, and the page's list of runs, are good for all who ask.
 const SHARED: Duration = Duration::from_secs(1);
 
+/// The same of the metrics, which cost more: nobody needs them more often.
+const SHARED_METRICS: Duration = Duration::from_secs(2);
+
 /// Runs of the page.
 const SHOWN_RUNS: i64 = 20;
 
@@ -40,6 +43,7 @@ struct Desk {
     sources: Sources,
     health: Fresh<Health>,
     runs: Fresh<Result<Vec<Listed>, Trouble>>,
+    metrics: Fresh<String>,
 }
 
 type Shared = State<Arc<Desk>>;
@@ -50,11 +54,13 @@ pub(crate) fn router(sources: Sources, hosts: Hosts) -> Router {
         sources,
         health: Fresh::new(SHARED),
         runs: Fresh::new(SHARED),
+        metrics: Fresh::new(SHARED_METRICS),
     });
     Router::new()
         .route("/", get(overview))
         .route("/healthz", get(async || plain(StatusCode::OK, "ok\n")))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .route("/api/v1/health", get(health))
         .route("/api/v1/schedule", get(schedule))
         .route("/api/v1/runs", get(runs))
@@ -132,6 +138,12 @@ async fn run(State(desk): Shared, Path(id): Path<String>) -> Response {
         ),
         Err(trouble) => troubled(&trouble),
     }
+}
+
+async fn metrics(State(desk): Shared) -> Response {
+    let text = desk.metrics.get((desk.sources.metrics)(())).await;
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    of_kind(StatusCode::OK, kind, text.as_str().to_owned())
 }
 
 async fn nowhere() -> Response {

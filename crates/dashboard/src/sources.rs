@@ -22,6 +22,8 @@ pub struct Sources {
     pub runs: Asking<i64, Result<Vec<Listed>, Trouble>>,
     /// All that is known of a run, by its id; `None`: there is no such run.
     pub run: Asking<String, Result<Option<Value>, Trouble>>,
+    /// The same for Prometheus, in its text format, version 0.0.4.
+    pub metrics: Asking<(), String>,
     /// What will begin by itself.
     pub planned: Box<dyn Fn() -> Vec<Planned> + Send + Sync>,
     /// The warehouse's address.

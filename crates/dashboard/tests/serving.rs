@@ -61,6 +61,7 @@ async fn serve(check: Check) -> Server {
             Box::pin(async { Err(trouble) })
         }),
         run: Box::new(|id| Box::pin(async move { Ok((id == "a+b").then(|| json!({ "id": id }))) })),
+        metrics: Box::new(|()| Box::pin(async { "tiki_up 0\n".to_owned() })),
         planned: Box::new(Vec::new),
         address: "sqlite:/d/tiki.db".into(),
         zone: jiff::tz::TimeZone::UTC,
@@ -191,6 +192,17 @@ async fn a_head_has_no_body_and_the_page_says_what_is_away() {
     let page = server.get("/").await;
     assert!(page.contains("cannot reach the warehouse"), "{page}");
     assert!(page.contains("is it up?"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_told_in_prometheus_text_format() {
+    let server = serve(Check::Answers).await;
+    let answer = server.get("/metrics").await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let kind = "content-type: text/plain; version=0.0.4; charset=utf-8";
+    assert!(head.to_ascii_lowercase().contains(kind), "{head}");
+    assert_eq!(body, "tiki_up 0\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,7 +123,8 @@ pub async fn look(
     }
 }
 
-async fn in_time<T>(mut task: JoinHandle<T>, patience: Duration) -> Result<T, String> {
+/// What a task brings, unless it takes too long.
+pub(crate) async fn in_time<T>(mut task: JoinHandle<T>, patience: Duration) -> Result<T, String> {
     if let Ok(done) = timeout(patience, &mut task).await {
         return done.map_err(|error| error.to_string());
     }
@@ -176,7 +177,8 @@ async fn ping(url: Option<&str>, patience: Duration) -> Option<Result<Duration, 
     )
 }
 
-fn least_free(folders: &[PathBuf]) -> Result<u64, String> {
+/// Bytes free where there are fewest.
+pub(crate) fn least_free(folders: &[PathBuf]) -> Result<u64, String> {
     let mut least = u64::MAX;
     for folder in folders {
         let space = disk::space(folder);
@@ -292,7 +294,8 @@ fn redis(seen: Option<&Result<Duration, String>>, patience: Duration) -> Check {
     check.limit(words(patience))
 }
 
-fn room(free: &Result<u64, String>, least: u64) -> Check {
+/// What is free on a disk, and what must be, in bytes.
+pub(crate) fn room(free: &Result<u64, String>, least: u64) -> Check {
     let name = "disk";
     let megabytes = |bytes: u64| format!("{} MB", bytes >> 20);
     let check = match free {

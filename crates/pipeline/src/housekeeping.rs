@@ -1,12 +1,13 @@
-//! The four steps after the load: cache, machine, cleaning up, telling.
+//! The steps after the load: cache, cleaning up, telling.
+//!
+//! Not here: how the machine and the servers are (`infrastructure`).
 
 use serde_json::{Map, Value, json};
-use sysinfo::System;
 use warehouse::{Due, Kind, Retention};
 
 use crate::report::{keys, round3};
 use crate::steps::Work;
-use crate::{Error, Result, disk};
+use crate::{Error, Result};
 
 const DAY_MILLIS: i64 = 86_400_000;
 
@@ -46,48 +47,6 @@ impl Work<'_> {
             "tiers": tiers,
         });
         Ok(keys([("cache_stats", stats)]))
-    }
-
-    /// How the machine is.
-    pub(crate) async fn infrastructure_stats(&self) -> Result<Map<String, Value>> {
-        let (products, observations, changes) = self.warehouse().totals_in_brief().await?;
-        let stats = json!({
-            "system": self.system_stats().await,
-            "warehouse": {
-                "address": self.warehouse().address(),
-                "products": products,
-                "observations": observations,
-                "changes": changes,
-                "counted_up_to": warehouse::COUNTED,
-            },
-        });
-        Ok(keys([("infrastructure_stats", stats)]))
-    }
-
-    /// Figures of this machine; null where the system does not tell.
-    async fn system_stats(&self) -> Value {
-        let Ok(mut system) = System::new() else {
-            return Value::Null;
-        };
-        system.refresh_memory();
-        system.refresh_cpu_usage();
-        tokio::time::sleep(sysinfo::MINIMUM_CPU_UPDATE_INTERVAL).await;
-        system.refresh_cpu_usage();
-        let total = system.total_memory();
-        let used = total.saturating_sub(system.available_memory());
-        json!({
-            "cpu_percent": round3(f64::from(system.global_cpu_usage())),
-            "cpu_count": system.cpus().len(),
-            "memory_percent": share(used, total),
-            "memory_available_mb": system.available_memory() / 1_048_576,
-            "disk_usage_percent": self.disk_usage(),
-        })
-    }
-
-    /// How full the disk of the data folder is, in percent.
-    fn disk_usage(&self) -> Option<f64> {
-        let space = disk::space(&self.settings().data_dir).ok()?;
-        share(space.total.saturating_sub(space.free), space.total)
     }
 
     /// Takes away what is older than it may be. The first run that finds something of a kind to take
@@ -222,9 +181,4 @@ fn first_purge(kind: Kind, due: &Due) -> String {
         "from the next run on, runs up to {} {lost}; to keep more, raise {setting} before",
         due.youngest
     )
-}
-
-/// A part of a whole in percent; `None` of nothing.
-fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| round3(part as f64 * 100.0 / whole as f64))
 }

@@ -51,6 +51,10 @@ pub struct Settings {
     pub keep: Keep,
     /// What is told to whom.
     pub alerts: Rules,
+    /// `redis://…`, where there is one: the step `monitor-infrastructure` looks at it.
+    pub redis_url: Option<String>,
+    /// Variables of the environment that other programs are not handed: they hold secrets.
+    pub hidden: Vec<&'static str>,
     /// Files of this program.
     pub data_dir: PathBuf,
     /// The time zone of days in reports.
@@ -89,6 +93,8 @@ impl Settings {
                 ledger_days: 400,
             },
             alerts: Rules::default(),
+            redis_url: None,
+            hidden: Vec::new(),
             data_dir,
             zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(7)),
         }

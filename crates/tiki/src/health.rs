@@ -2,6 +2,8 @@
 //!
 //! Not here: what is looked at and what is made of it (`pipeline::health`).
 
+use std::path::{Path, PathBuf};
+
 use pipeline::Exit;
 use pipeline::health::{self, Asked, Health, PATIENCE};
 use serde_json::{Value, json};
@@ -31,14 +33,11 @@ pub(crate) async fn report(
     open: impl Future<Output = warehouse::Result<Option<Warehouse>>> + Send + 'static,
 ) -> Health {
     let config = &context.config;
-    let mut folders = vec![config.data_dir.clone()];
-    let file = config.database_url.strip_prefix("sqlite:");
-    folders.extend(file.and_then(|path| Some(std::path::Path::new(path).parent()?.to_owned())));
     let asked = Asked {
         address: open::address(context, demo),
         origin: config.origin.to_string(),
         redis_url: config.redis_url.clone(),
-        folders,
+        folders: folders(context),
         clock: way::clock(context),
         patience: PATIENCE,
     };
@@ -49,6 +48,15 @@ pub(crate) async fn report(
         check.seen = masked(&check.seen);
     }
     health
+}
+
+/// The folders that need room: that of the data, and that of an SQLite warehouse.
+pub(crate) fn folders(context: &Context) -> Vec<PathBuf> {
+    let config = &context.config;
+    let mut folders = vec![config.data_dir.clone()];
+    let file = config.database_url.strip_prefix("sqlite:");
+    folders.extend(file.and_then(|path| Some(Path::new(path).parent()?.to_owned())));
+    folders
 }
 
 /// As `--json` prints it.

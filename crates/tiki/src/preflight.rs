@@ -4,7 +4,6 @@
 //! (`report`).
 
 mod airflow;
-mod outside;
 mod page;
 mod project;
 mod report;
@@ -152,7 +151,7 @@ async fn look(context: &Context, wanted: &[u8]) -> Outcome<Facts> {
     };
     // Not while the other looks make the machine busy.
     let busy = if any(&[18]) {
-        figures::busy().await
+        figures::busy(figures::SAMPLES).await
     } else {
         None
     };

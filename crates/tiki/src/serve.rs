@@ -9,6 +9,7 @@ use catalog::Instant;
 use dashboard::{Line, LineState, Listed, Sources, Trouble};
 use pipeline::Exit;
 use pipeline::health::{PATIENCE, State};
+use pipeline::metrics;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -16,7 +17,7 @@ use warehouse::Warehouse;
 
 use crate::clockwork::{self, Clockwork};
 use crate::failure::{Failure, Outcome};
-use crate::{Context, health, interrupt, open, print, runs, telling};
+use crate::{Context, health, interrupt, open, print, runs, telling, way};
 
 /// `tiki serve`.
 pub(crate) async fn serve(context: &Context) -> Outcome {
@@ -161,6 +162,7 @@ impl Shelf {
 
 fn sources(shelf: &Arc<Shelf>, clockwork: &Clockwork) -> Sources {
     let (of_health, of_runs, of_run) = (shelf.clone(), shelf.clone(), shelf.clone());
+    let of_metrics = shelf.clone();
     Sources {
         health: Box::new(move |()| Box::pin(look(of_health.clone()))),
         runs: Box::new(move |limit| {
@@ -171,6 +173,7 @@ fn sources(shelf: &Arc<Shelf>, clockwork: &Clockwork) -> Sources {
             let shelf = of_run.clone();
             Box::pin(async move { shelf.told(shelf.run(&id).await).await })
         }),
+        metrics: Box::new(move |()| Box::pin(scraped(of_metrics.clone()))),
         planned: Box::new(clockwork.plans()),
         address: open::address(&shelf.context, false),
         zone: shelf.context.config.zone().clone(),
@@ -203,6 +206,25 @@ async fn look(shelf: Arc<Shelf>) -> dashboard::Health {
         json: health::as_json(&health),
         lines: health.checks.iter().map(line).collect(),
     }
+}
+
+async fn scraped(shelf: Arc<Shelf>) -> String {
+    let opening = shelf.clone();
+    let open = async move { opening.open().await };
+    let config = &shelf.context.config;
+    let asked = metrics::Asked {
+        version: env!("CARGO_PKG_VERSION"),
+        origin: config.origin.to_string(),
+        rate: config.rate,
+        folders: health::folders(&shelf.context),
+        free_bytes: config.health.free_bytes,
+        clock: way::clock(&shelf.context),
+    };
+    let told = metrics::look(open, &asked).await;
+    if !told.is_up {
+        shelf.close().await;
+    }
+    told.text
 }
 
 /// What an exit code means, where it is no good end.

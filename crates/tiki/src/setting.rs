@@ -7,6 +7,12 @@ mod table;
 
 pub(crate) use table::SETTINGS;
 
+/// The variables of the environment that hold secrets.
+pub(crate) fn secrets() -> Vec<&'static str> {
+    let all = SETTINGS.iter().filter(|setting| setting.secret);
+    all.map(|setting| setting.name).collect()
+}
+
 use crate::value::Kind;
 
 /// A setting.

@@ -18,6 +18,7 @@ use warehouse::Warehouse;
 
 use crate::Context;
 use crate::failure::{Failure, Outcome};
+use crate::setting::secrets;
 
 /// The seed of the demo's shop.
 const DEMO_SEED: u64 = 7;
@@ -143,6 +144,8 @@ impl Way {
         listener: Listener,
     ) -> (Pipeline, Option<Storefront>) {
         let mut settings = context.config.pipeline.clone();
+        settings.redis_url.clone_from(&context.config.redis_url);
+        settings.hidden = secrets();
         // Nobody is to be told of a simulated shop's troubles.
         settings.alerts.tells &= self.shop.is_none();
         let pipeline = Pipeline::new(

@@ -14,6 +14,8 @@ mod compose;
 mod dags;
 #[path = "docs/figures.rs"]
 mod figures;
+#[path = "docs/metrics.rs"]
+mod metrics;
 #[path = "docs/oncall.rs"]
 mod oncall;
 #[path = "docs/samples.rs"]
@@ -444,6 +446,8 @@ docs/RUNBOOK.md | more than 5 minutes away | crates/pipeline/src/site.rs | CLOCK
 docs/RUNBOOK.md | after 5, 15 and 45 minutes | crates/pipeline/src/schedule.rs | Duration::from_mins(5), Duration::from_mins(15), Duration::from_mins(45), ];
 docs/RUNBOOK.md | finish its batch, for 8 seconds | crates/tiki/src/clockwork.rs | CHILD_PATIENCE: Duration = Duration::from_secs(8);
 docs/RUNBOOK.md | takes up to 1,000 | crates/dashboard/src/routes.rs | MOST_RUNS: i64 = 1000;
+docs/RUNBOOK.md | An answer is good for 2 seconds | crates/dashboard/src/routes.rs | SHARED_METRICS: Duration = Duration::from_secs(2);
+docs/RUNBOOK.md | no engine that answers it within 2 seconds | crates/pipeline/src/containers.rs | ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 docs/RUNBOOK.md | no answer in 4 s | crates/pipeline/src/health.rs | PATIENCE: Duration = Duration::from_secs(4);
 docs/RUNBOOK.md | ends within 10 seconds | crates/tiki/tests/program/health.rs | IN_TIME: Duration = Duration::from_secs(10);
 docs/SCHEMA.md | `budget` under 500,000 | crates/catalog/src/computed.rs | ..500_000 => "budget"

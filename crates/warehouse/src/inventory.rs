@@ -54,7 +54,8 @@ async fn names(tx: &mut Tx, sql: &str) -> Result<Vec<String>> {
     rows.iter().map(|row: &Row| row.text(0)).collect()
 }
 
-async fn cached(tx: &mut Tx) -> Result<Option<(i64, i64)>> {
+/// See [`Inventory::cached`].
+pub(crate) async fn cached(tx: &mut Tx) -> Result<Option<(i64, i64)>> {
     if tx.dialect() == Dialect::Sqlite {
         return Ok(None);
     }

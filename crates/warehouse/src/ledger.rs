@@ -26,7 +26,8 @@ pub enum RunState {
 }
 
 impl RunState {
-    const ALL: [Self; 4] = [Self::Open, Self::Done, Self::Abandoned, Self::Held];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Done, Self::Abandoned, Self::Held];
 
     /// The stored word.
     pub fn as_str(self) -> &'static str {

@@ -11,6 +11,7 @@ fn sources() -> Sources {
         health: Box::new(|()| never()),
         runs: Box::new(|_| never()),
         run: Box::new(|_| never()),
+        metrics: Box::new(|()| never()),
         planned: Box::new(|| {
             let at_work = Planned {
                 what: "run",

@@ -9,7 +9,7 @@ use sysinfo::System;
 
 use crate::disk;
 
-/// Looks at how busy the machine is.
+/// Looks at how busy the machine is, where one moment of it is not to count.
 pub const SAMPLES: usize = 10;
 
 /// Memory in bytes: the machine's, or what this process may use of it; `None`: not known.
@@ -36,15 +36,19 @@ pub struct Busy {
     pub cpu: f64,
     /// Memory, percent.
     pub memory: f64,
+    /// Processors.
+    pub cpus: usize,
+    /// Bytes of memory that are free or can be made so.
+    pub memory_available: u64,
 }
 
-/// The median of [`SAMPLES`] looks over two seconds or so; `None`: the system does not tell.
-pub async fn busy() -> Option<Busy> {
+/// The median of so many looks, a fifth of a second each; `None`: the system does not tell.
+pub async fn busy(samples: usize) -> Option<Busy> {
     let mut system = System::new().ok()?;
     system.refresh_cpu_usage();
     let pause = sysinfo::MINIMUM_CPU_UPDATE_INTERVAL.max(Duration::from_millis(200));
     let (mut cpu, mut memory) = (Vec::new(), Vec::new());
-    for _ in 0..SAMPLES {
+    for _ in 0..samples {
         tokio::time::sleep(pause).await;
         system.refresh_cpu_usage();
         system.refresh_memory();
@@ -56,6 +60,8 @@ pub async fn busy() -> Option<Busy> {
     Some(Busy {
         cpu: median(cpu)?,
         memory: median(memory)?,
+        cpus: system.cpus().len(),
+        memory_available: system.available_memory(),
     })
 }
 

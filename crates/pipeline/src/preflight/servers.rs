@@ -221,19 +221,27 @@ fn redis_policy(facts: &RedisFacts) -> Check {
 
 /// Section 18: the servers.
 pub fn servers(database: &Database, redis: &Redis) -> Vec<Check> {
-    vec![cached(database), redis_used(redis)]
+    let name = "postgres-cache";
+    let cached = match database {
+        Database::Answered(answered) => match answered.inventory.cached {
+            Some(counts) => cached(counts),
+            None => skipped(name, "the warehouse is no PostgreSQL"),
+        },
+        Database::Failed(..) => skipped(name, "the warehouse did not answer"),
+        Database::Absent => skipped(name, "there is no warehouse yet"),
+    };
+    let name = "redis-memory";
+    let used = match redis {
+        None => skipped(name, "TIKI_REDIS_URL is not set"),
+        Some(Err(_)) => skipped(name, "Redis did not answer"),
+        Some(Ok(facts)) => used(facts),
+    };
+    vec![cached, used]
 }
 
-fn cached(seen: &Database) -> Check {
+/// Of PostgreSQL: pages that it found in its memory, and pages that it had to read.
+pub(crate) fn cached((hits, reads): (i64, i64)) -> Check {
     let name = "postgres-cache";
-    let (hits, reads) = match seen {
-        Database::Answered(answered) => match answered.inventory.cached {
-            Some(counts) => counts,
-            None => return skipped(name, "the warehouse is no PostgreSQL"),
-        },
-        Database::Failed(..) => return skipped(name, "the warehouse did not answer"),
-        Database::Absent => return skipped(name, "there is no warehouse yet"),
-    };
     if hits + reads < LEAST_PAGES {
         return skipped(
             name,
@@ -252,14 +260,10 @@ fn cached(seen: &Database) -> Check {
     check.limit(format!("more than {LEAST_CACHED:.0} %"))
 }
 
-fn redis_used(seen: &Redis) -> Check {
+/// Of Redis: its memory.
+pub(crate) fn used(facts: &RedisFacts) -> Check {
     let name = "redis-memory";
-    let used = match seen {
-        None => return skipped(name, "TIKI_REDIS_URL is not set"),
-        Some(Err(_)) => return skipped(name, "Redis did not answer"),
-        Some(Ok(facts)) => facts.used,
-    };
-    let check = match used {
+    let check = match facts.used {
         None => return skipped(name, "it does not tell"),
         Some(used) if used < MOST_REDIS => passed(name, format!("{} MB", used >> 20)),
         Some(used) => failed(name, format!("{} MB", used >> 20))

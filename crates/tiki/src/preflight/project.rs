@@ -8,16 +8,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pipeline::outside;
 use pipeline::preflight::environment::{Environment, Said, Service, services_in};
 use pipeline::preflight::figures;
 use pipeline::preflight::project::{EnvFile, FILES, ROLLBACK_FILE, Repository};
 use rustix::fs::{Access, access};
 use tokio::time::timeout;
 
-use super::outside::ask;
+use crate::setting::secrets;
 
 /// How long the folder's disk may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long another program may take.
+const PROGRAM_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -109,6 +113,10 @@ pub(super) async fn look(folder: &Path, sections: &[u8]) -> Project {
 
 async fn only<T>(wanted: bool, look: impl Future<Output = T>) -> Option<T> {
     if wanted { Some(look.await) } else { None }
+}
+
+async fn ask(program: &str, arguments: &[&str], folder: &Path) -> Said {
+    outside::ask(program, arguments, folder, PROGRAM_PATIENCE, &secrets()).await
 }
 
 async fn docker(folder: &Path) -> Said {

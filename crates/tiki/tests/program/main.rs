@@ -28,6 +28,8 @@ mod hostile_texts;
 mod interruption;
 mod logs;
 mod mail;
+mod metrics;
+mod monitoring;
 mod outage;
 mod postgres;
 mod preflight;

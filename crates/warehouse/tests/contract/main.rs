@@ -46,6 +46,7 @@ mod postgres;
 mod prices;
 mod probing;
 mod products;
+mod progress;
 mod quarantine;
 mod reading;
 mod retention;

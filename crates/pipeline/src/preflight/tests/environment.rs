@@ -76,7 +76,15 @@ fn the_machine_is_compared_with_the_limits_themselves() {
 
 #[test]
 fn a_busy_machine_is_a_warning() {
-    let seen = |cpu, memory| busy(Some(&Busy { cpu, memory }));
+    let seen = |cpu, memory| {
+        let busy_so = Busy {
+            cpu,
+            memory,
+            cpus: 2,
+            memory_available: 1 << 30,
+        };
+        busy(Some(&busy_so))
+    };
     for (name, checks, expected) in [
         ("cpu", seen(79.9, 0.0), Fine),
         ("cpu", seen(MOST_BUSY, 0.0), Warning),

@@ -92,6 +92,7 @@ fn facts(change: impl FnOnce(&mut RedisFacts)) -> Redis {
         used: Some(MOST_REDIS - 1),
         limit: Some(400 << 20),
         policy: "volatile-lru".into(),
+        ..RedisFacts::default()
     };
     change(&mut facts);
     Some(Ok(facts))

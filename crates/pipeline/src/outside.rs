@@ -1,6 +1,6 @@
 //! Other programs: asked with a limit of time and of what they may say.
 //!
-//! Not here: what is asked (`project`).
+//! Not here: what is asked.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,34 +11,36 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::setting::SETTINGS;
-
-/// How long a program may take.
-const PATIENCE: Duration = Duration::from_secs(15);
-
 /// The most that is read of what it says.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What a program said that ended well; else why it did not, in a line.
-pub(super) async fn ask(
+/// What a program said that ended well within `patience`; else why it did not, in a line. It is looked for
+/// on `PATH` and runs in `folder`, without a shell and without the variables `hidden`, which are not its business.
+pub async fn ask(
     program: &str,
     arguments: &[&str],
     folder: &Path,
+    patience: Duration,
+    hidden: &[&str],
 ) -> Result<String, String> {
-    let asked = timeout(PATIENCE, run(program, arguments, folder));
-    let silent = |_| Err(format!("{program} did not answer in {PATIENCE:?}"));
+    let asked = timeout(patience, run(program, arguments, folder, hidden));
+    let silent = |_| Err(format!("{program} did not answer in {patience:?}"));
     asked.await.unwrap_or_else(silent)
 }
 
-async fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<String, String> {
+async fn run(
+    program: &str,
+    arguments: &[&str],
+    folder: &Path,
+    hidden: &[&str],
+) -> Result<String, String> {
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => format!("{program} is not installed"),
         _ => format!("cannot run {program}: {error}"),
     };
     let mut command = Command::new(program);
-    for setting in SETTINGS.iter().filter(|setting| setting.secret) {
-        // It is not its business.
-        command.env_remove(setting.name);
+    for name in hidden {
+        command.env_remove(name);
     }
     let mut child = command
         .args(arguments)
@@ -88,16 +90,21 @@ mod tests {
     #[tokio::test]
     async fn a_program_answers_fails_or_is_not_there() {
         let folder = tempfile::tempdir().expect("a folder");
-        let shell = async |text: &str| ask("sh", &["-c", text], folder.path()).await;
+        let hour = Duration::from_hours(1);
+        let shell =
+            async |text: &str| ask("sh", &["-c", text], folder.path(), hour, &["PWD"]).await;
         assert_eq!(shell("echo 1.2").await.as_deref(), Ok("1.2\n"));
         let failed = shell("echo; echo no >&2; exit 3").await;
         assert_eq!(failed, Err("sh failed: no".into()));
-        let absent = ask("tiki-is-no-such-program", &[], folder.path()).await;
+        let absent = ask("tiki-is-no-such-program", &[], folder.path(), hour, &[]).await;
         assert_eq!(
             absent,
             Err("tiki-is-no-such-program is not installed".into())
         );
         let much = shell("head -c 5000000 /dev/zero").await;
         assert!(much.is_err(), "more than is read is no answer");
+        let short = Duration::from_millis(50);
+        let slow = ask("sh", &["-c", "exec sleep 60"], folder.path(), short, &[]).await;
+        assert_eq!(slow, Err("sh did not answer in 50ms".into()));
     }
 }
