@@ -30,6 +30,7 @@ pub use channel::{Channel, Sender, SendersError};
 pub use judge::{Command, command_failed};
 pub(crate) use judge::{Ended, Failed, PAST_RUNS, ended, failed, held};
 pub use kind::KINDS;
+pub(crate) use kind::REPORT;
 pub use mail::{Mail, mailboxes, smtp_server};
 pub use post::{PAUSES, Posted};
 pub use spool::{MAX_SPOOLED, Spool};

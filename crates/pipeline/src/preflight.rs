@@ -85,7 +85,7 @@ pub const PEOPLE: [(&str, &str); 8] = [
     ("§24", "the team has read docs/DEPLOYMENT.md"),
     (
         "§24",
-        "the team has read docs/BENCHMARKS.md and docs/adr, in place of OPTIMIZATIONS.md",
+        "the team has read docs/OPTIMIZATIONS.md, and docs/adr for why it is so",
     ),
     (
         "§24",

@@ -2,7 +2,7 @@
 
 macro_rules! kinds {
     ($($name:ident = $word:literal;)*) => {
-        $(pub(super) const $name: &str = $word;)*
+        $(pub(crate) const $name: &str = $word;)*
         /// All of them.
         pub const KINDS: &[&str] = &[$($word),*];
     };

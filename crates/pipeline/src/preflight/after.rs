@@ -5,16 +5,19 @@
 use std::time::Duration;
 
 use catalog::Instant;
-use warehouse::{Run, RunState};
+use warehouse::{AlertRow, DeliveryState, Run, RunState};
 
 use super::{failed, passed, skipped, warning};
 use crate::Check;
+use crate::alerts::REPORT;
 use crate::check::words;
 
 /// How far back is looked.
 pub const WATCHED: Duration = Duration::from_hours(24);
 /// Runs that are looked at, at most.
 pub const MOST_RUNS: i64 = 1_000;
+/// Alerts that are looked at, at most.
+pub const MOST_ALERTS: i64 = 1_000;
 /// Runs that a line names.
 const NAMED: usize = 5;
 
@@ -25,6 +28,10 @@ pub struct Ledger {
     pub now: Instant,
     /// The newest runs.
     pub runs: Vec<Run>,
+    /// Unfinished runs that nobody works on, with the step and the exit code at which they stopped.
+    pub stopped: Vec<(String, String, i64)>,
+    /// The newest alerts.
+    pub alerts: Vec<AlertRow>,
     /// When the last run that ended with 0 did.
     pub last_good: Option<Instant>,
 }
@@ -46,7 +53,8 @@ pub fn after(seen: &Result<Ledger, String>, oldest: Duration) -> Vec<Check> {
     vec![
         ran(&recent),
         on_time(&recent),
-        failures(&recent),
+        failures(&recent, &ledger.stopped),
+        alerts(ledger),
         freshness(ledger, oldest),
     ]
 }
@@ -81,18 +89,18 @@ fn on_time(recent: &[&Run]) -> Check {
         .help("is the DAG unpaused, or TIKI_SCHEDULE set and `tiki serve` at work?")
 }
 
-fn failures(recent: &[&Run]) -> Check {
+fn failures(recent: &[&Run], stopped: &[(String, String, i64)]) -> Check {
     let name = "failures";
+    let stopped = stopped
+        .iter()
+        .filter(|(id, ..)| recent.iter().any(|run| run.id == *id))
+        .map(|(id, step, code)| format!("{id} (stopped at {step}, exit code {code})"));
     let trouble = |run: &&&Run| match run.state {
         RunState::Held | RunState::Abandoned => true,
         RunState::Open => false,
         RunState::Done => run.exit_code != Some(0),
     };
-    let bad: Vec<&&Run> = recent.iter().filter(trouble).collect();
-    if bad.is_empty() {
-        return passed(name, "none");
-    }
-    let named = bad.iter().take(NAMED).map(|run| {
+    let ended = recent.iter().filter(trouble).map(|run| {
         let code = run.exit_code.map(|code| format!(", exit code {code}"));
         format!(
             "{} ({}{})",
@@ -101,9 +109,36 @@ fn failures(recent: &[&Run]) -> Check {
             code.unwrap_or_default()
         )
     });
-    let seen = named.collect::<Vec<_>>().join("; ");
+    let bad: Vec<String> = ended.chain(stopped).collect();
+    if bad.is_empty() {
+        return passed(name, "none");
+    }
+    let seen = bad[..bad.len().min(NAMED)].join("; ");
     failed(name, format!("{} of {}: {seen}", bad.len(), recent.len()))
         .help("`tiki runs show <id>` says why; docs/RUNBOOK.md what to do")
+}
+
+/// What was told, and whether it arrived.
+fn alerts(ledger: &Ledger) -> Check {
+    let name = "alerts";
+    let recent = ledger.alerts.iter();
+    let recent: Vec<&AlertRow> = recent
+        .filter(|alert| alert.kind != REPORT && age(ledger.now, alert.last_at) <= WATCHED)
+        .collect();
+    let Some(newest) = recent.first() else {
+        return passed(name, "none");
+    };
+    let lost = recent
+        .iter()
+        .flat_map(|alert| &alert.deliveries)
+        .filter(|told| told.state != DeliveryState::Sent && told.tries > 0)
+        .count();
+    let arrived = match lost {
+        0 => String::new(),
+        lost => format!("; {lost} did not arrive where they should"),
+    };
+    let seen = format!("{}, the newest: {}{arrived}", recent.len(), newest.title);
+    warning(name, seen).help("`tiki alerts` shows them; docs/RUNBOOK.md, On call, has each kind")
 }
 
 fn freshness(ledger: &Ledger, oldest: Duration) -> Check {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use catalog::Instant;
 use pipeline::health::PATIENCE;
-use pipeline::preflight::after::{Ledger, MOST_RUNS};
+use pipeline::preflight::after::{Ledger, MOST_ALERTS, MOST_RUNS};
 use pipeline::preflight::servers::{Answered, Backups, Database, Redis};
 use pipeline::{Clock, chain};
 use tokio::time::timeout;
-use warehouse::{SchemaState, Warehouse};
+use warehouse::{RunState, SchemaState, Warehouse};
 
 use crate::failure::warehouse_help;
 use crate::{Context, open};
@@ -67,9 +67,21 @@ pub(super) async fn ledger(context: &Context) -> Result<Ledger, String> {
         if !matches!(probe.schema, SchemaState::Current(_)) {
             return Ok(None);
         }
+        let mut stopped = Vec::new();
+        for run in warehouse.unfinished_runs().await? {
+            if run.leased || run.state != RunState::Open {
+                continue;
+            }
+            let steps = warehouse.steps(&run.id).await?;
+            let failed = steps.into_iter().rev().find(|step| !step.closed);
+            let failed = failed.and_then(|step| Some((run.id, step.step, step.exit_code?)));
+            stopped.extend(failed);
+        }
         Ok(Some(Ledger {
             now: probe.time,
             runs: warehouse.runs(MOST_RUNS).await?,
+            stopped,
+            alerts: warehouse.alerts(MOST_ALERTS).await?,
             last_good: probe.last_good.map(|run| run.finished_at),
         }))
     });

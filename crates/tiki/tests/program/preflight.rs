@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{Postgres, Redis};
 
 use crate::tiki::{Shop, Tiki};
@@ -392,6 +392,19 @@ fn after_a_deployment_the_ledger_tells() {
         &[("failures", "failed"), ("freshness", "failed")],
     );
     tiki.ends(2, &["preflight", "--after-deploy", "--section", "8"]);
+    assert_states(&after(&tiki, 3), &[("alerts", "ok")]);
+    let rule = json!({ "route": "any", "when": "always", "what": { "status": { "code": 403 } } });
+    shop.control("POST", "faults", &json!({ "rules": [rule] }).to_string());
+    for (step, code) in [("crawl-categories", 0), ("extract-product-urls", 20)] {
+        tiki.ends(code, &["step", step, "--run", "r", "--owner", "serve"]);
+    }
+    let told = after(&tiki, 3);
+    assert_states(&told, &[("alerts", "warning"), ("failures", "failed")]);
+    let seen = line(&told, "failures")["seen"].to_string();
+    assert!(
+        seen.contains("stopped at extract-product-urls, exit code 20"),
+        "{seen}"
+    );
 }
 
 #[test]

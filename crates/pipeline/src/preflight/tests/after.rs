@@ -1,6 +1,6 @@
 use catalog::Instant;
 use std::time::Duration;
-use warehouse::{Run, RunState};
+use warehouse::{AlertRow, DeliveryRow, DeliveryState, Run, RunState};
 
 use super::*;
 use crate::preflight::after::*;
@@ -40,6 +40,8 @@ fn ledger(runs: Vec<Run>, last_good: Option<i64>) -> Result<Ledger, String> {
     Ok(Ledger {
         now: now(),
         runs,
+        stopped: Vec::new(),
+        alerts: Vec::new(),
         last_good: last_good.map(|hours| now().plus_millis(-hours * HOUR)),
     })
 }
@@ -85,6 +87,83 @@ fn the_last_day_is_told_up_to_the_limits_themselves() {
             &format!("{name} {seen:?}"),
         );
     }
+}
+
+/// An alert of so many hours ago, and where its one delivery stands.
+fn alert(hours: i64, kind: &str, state: DeliveryState, tries: i64) -> AlertRow {
+    let at = now().plus_millis(-hours * HOUR);
+    AlertRow {
+        id: "a".into(),
+        kind: kind.into(),
+        severity: "warning".into(),
+        run: None,
+        title: "the site refuses".into(),
+        details: "{}".into(),
+        seen: 1,
+        first_at: at,
+        last_at: at,
+        deliveries: vec![DeliveryRow {
+            channel: "slack".into(),
+            state,
+            tries,
+            next_at: at,
+            sent_at: None,
+            error: None,
+        }],
+    }
+}
+
+#[test]
+fn alerts_of_the_last_day_are_told_and_whether_they_arrived() {
+    use DeliveryState as D;
+    for (alerts, expected, said) in [
+        (vec![], Fine, "none"),
+        (vec![alert(25, "exit-20", D::Sent, 1)], Fine, "none"),
+        (vec![alert(1, "report", D::Sent, 1)], Fine, "none"),
+        (
+            vec![
+                alert(24, "exit-20", D::Sent, 1),
+                alert(1, "disk", D::Sent, 1),
+            ],
+            Warning,
+            "2, the newest: the site refuses",
+        ),
+        (
+            vec![
+                alert(1, "exit-20", D::Failed, 9),
+                alert(1, "disk", D::Waiting, 0),
+            ],
+            Warning,
+            "2, the newest: the site refuses; 1 did not arrive where they should",
+        ),
+    ] {
+        let mut seen = ledger(vec![run(1, |_| {})], Some(1));
+        if let Ok(ledger) = &mut seen {
+            ledger.alerts = alerts;
+        }
+        let checks = after(&seen, OLDEST);
+        let found = line(&checks, "alerts");
+        assert_state(found, expected, said);
+        assert_eq!(found.seen, said);
+    }
+}
+
+#[test]
+fn a_run_that_stopped_half_way_is_a_failure() {
+    let mut seen = ledger(vec![run(1, |run| run.state = RunState::Open)], Some(1));
+    if let Ok(ledger) = &mut seen {
+        ledger.stopped = vec![
+            ("r1".into(), "crawl-categories".into(), 2),
+            ("of-last-week".into(), "load-products".into(), 30),
+        ];
+    }
+    let checks = after(&seen, OLDEST);
+    let found = line(&checks, "failures");
+    assert_state(found, Failed, "stopped");
+    assert_eq!(
+        found.seen,
+        "1 of 1: r1 (stopped at crawl-categories, exit code 2)"
+    );
 }
 
 #[test]
