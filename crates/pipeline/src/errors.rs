@@ -10,6 +10,59 @@ use warehouse::{ErrorKind, ErrorRow};
 /// Characters of a class at most.
 const CLASS_CHARS: usize = 160;
 
+/// How the text of a request begins that failed, and a word for that: few, and of ours, for a label.
+const FAILURES: [(&str, &str); 13] = [
+    ("the site refuses", "refused"),
+    ("the site asks for fewer", "throttled"),
+    ("the site is in trouble", "server"),
+    ("the site sends us elsewhere", "redirect"),
+    ("the site answers with status", "status"),
+    ("no whole answer within", "timeout"),
+    ("cannot connect", "connect"),
+    ("the answer broke off", "interrupted"),
+    ("the body cannot be read", "body"),
+    ("the body is encoded", "encoding"),
+    ("the answer is no JSON", "not-json"),
+    ("the page does not hold", "no-state"),
+    ("nothing may be asked", "robots"),
+];
+
+/// What was given up without being asked, and what failed in a way that has no word.
+const UNASKED: &str = "unasked";
+const OTHER: &str = "other";
+
+/// Every word of [`failures`].
+pub(crate) fn failure_words() -> Vec<&'static str> {
+    let words = FAILURES.iter().map(|(_, word)| *word);
+    words.chain([UNASKED, OTHER]).collect()
+}
+
+/// How many categories, pages and details were given up, by the word for why.
+pub(crate) fn failures(rows: &[ErrorRow]) -> Vec<(&'static str, i64)> {
+    let of_requests = |row: &&ErrorRow| {
+        matches!(
+            row.kind,
+            ErrorKind::Category | ErrorKind::Page | ErrorKind::Detail
+        )
+    };
+    let mut counts: Vec<(&'static str, i64)> =
+        failure_words().into_iter().map(|word| (word, 0)).collect();
+    for row in rows.iter().filter(of_requests) {
+        let word = failure_word(row.text.as_deref());
+        if let Some((_, count)) = counts.iter_mut().find(|(other, _)| *other == word) {
+            *count += row.count;
+        }
+    }
+    counts
+}
+
+fn failure_word(text: Option<&str>) -> &'static str {
+    let Some(text) = text else { return UNASKED };
+    let text = text.trim_start();
+    let found = FAILURES.iter().find(|(begin, _)| text.starts_with(begin));
+    found.map_or(OTHER, |(_, word)| word)
+}
+
 /// Errors that are the same trouble.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorClass {
@@ -155,6 +208,43 @@ mod tests {
             class(Some(&"a".repeat(500))).chars().count(),
             CLASS_CHARS + 1
         );
+    }
+
+    #[test]
+    fn every_way_to_fail_has_a_word() {
+        let source = || Box::<dyn std::error::Error + Send + Sync>::from("x");
+        let rejection = catalog::Rejection::new(catalog::RejectionReason::NotJson, None, "x");
+        for (kind, word) in [
+            (
+                K::Refused {
+                    status: None,
+                    marker: "x".into(),
+                    challenge: true,
+                },
+                "refused",
+            ),
+            (K::Throttled { retry_after: None }, "throttled"),
+            (
+                K::Server {
+                    status: 503,
+                    retry_after: None,
+                },
+                "server",
+            ),
+            (K::Redirect { to: "x".into() }, "redirect"),
+            (K::Status(418), "status"),
+            (K::Timeout(std::time::Duration::from_secs(1)), "timeout"),
+            (K::Connect(source()), "connect"),
+            (K::Interrupted(source()), "interrupted"),
+            (K::Encoding("br".into()), "encoding"),
+            (K::NotJson { content_type: None }, "not-json"),
+            (K::NoState(rejection), "no-state"),
+        ] {
+            assert_eq!(failure_word(Some(&format!(" {kind}"))), word, "{kind}");
+            assert!(failure_words().contains(&word));
+        }
+        assert_eq!(failure_word(None), UNASKED);
+        assert_eq!(failure_word(Some("the moon is full")), OTHER);
     }
 
     #[test]

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant as Moment};
 use catalog::{FindingKind, Instant};
 use crawl::{Breaker, FULL_SHARE, Pace};
 use serde_json::Value;
-use warehouse::{DriftRow, Frontier, Progress, Run, RunState, SchemaState, Warehouse};
+use warehouse::{DriftRow, ErrorRow, Frontier, Progress, Run, RunState, SchemaState, Warehouse};
 
 use self::exposition::Exposition;
 pub use self::table::{Kind, METRICS, Metric, markdown};
+use crate::errors::{failure_words, failures};
 use crate::health::{in_time, least_free};
 use crate::infrastructure::FIGURES;
 use crate::permits::pace_of;
@@ -91,6 +92,7 @@ struct Newest {
     /// Tier, hits, misses.
     cache: Vec<(String, i64, i64)>,
     drift: Vec<DriftRow>,
+    errors: Vec<ErrorRow>,
 }
 
 struct StepSeen {
@@ -194,6 +196,7 @@ async fn see_run(
         progress: warehouse.progress(&run.id, since).await?,
         cache: warehouse.cache_counts(&run.id).await?,
         drift: warehouse.drift(&run.id).await?,
+        errors: warehouse.errors(Some(&run.id), None, 1).await?,
         run,
     })
 }
@@ -284,6 +287,8 @@ fn of_work(made: &mut Exposition, newest: &Newest) {
         let retries: i64 = parts.iter().map(|part| part.retries).sum();
         made.put("tiki_run_retries", &[name], retries as f64);
     }
+    let failed = failures(&newest.errors);
+    made.put_counts("tiki_run_failures", &failure_words(), failed);
     made.put_counts("tiki_run_products", &OUTCOMES, borrowed(&progress.outcomes));
     made.put_counts("tiki_run_rejections", &[], borrowed(&progress.rejections));
     let kinds = FindingKind::ALL.map(FindingKind::as_str);

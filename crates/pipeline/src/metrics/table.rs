@@ -170,6 +170,11 @@ pub const METRICS: &[Metric] = &[
         "how often these were asked in vain",
     ),
     gauge(
+        "tiki_run_failures",
+        &["class"],
+        "categories, pages and details that were given up, by what their last request failed of; unasked: none was made",
+    ),
+    gauge(
         "tiki_run_products",
         &["outcome"],
         "what became of products, counted up to 100,000: rows that were loaded, and those that were not",

@@ -443,6 +443,9 @@ fn retries_refusals_and_rejections_are_told_by_class() {
         "{:?}",
         scrape.0
     );
+    let failed = |class| scrape.get(&format!("tiki_run_failures{{class=\"{class}\"}}"));
+    let given_up = [failed("unasked"), failed("refused"), failed("timeout")];
+    assert!(given_up[..2].iter().flatten().sum::<f64>() > 0.0 && given_up[2] == Some(0.0));
     assert_eq!(scrape.get("tiki_last_good_run_timestamp_seconds"), None);
     let priceless = json!({ "drop_field": { "field": "price" } });
     spoil(&shop, "listing", &json!("always"), &priceless);
