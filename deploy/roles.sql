@@ -1,7 +1,7 @@
--- Lets people and tools read the warehouse and write nothing. Run it with psql as the role that runs tiki (it owns the
--- tables and may create roles), or as a superuser with -v owner=<that role>; again whenever you like:
+-- Lets people and tools read the warehouse and write nothing. Run it with psql as a superuser, who names the role that
+-- runs tiki and owns the tables, or as that role itself where it may create roles; again whenever you like:
 --
---   psql -d crawl_data -v ON_ERROR_STOP=1 -f deploy/roles.sql
+--   psql -d crawl_data -v ON_ERROR_STOP=1 -v owner=tiki -f deploy/roles.sql
 --
 -- It makes a group, tiki_reader. Everybody who reads gets a login of their own in it, and sets its password
 -- without it being seen (\password):

@@ -1,4 +1,5 @@
 #!/bin/sh
 # Puts a backup in the warehouse's place: give its id, and --force (docs/CHECKLIST.md, section 20, says what to stop first).
-# TIKI says another way to the program than the stack's, such as TIKI=tiki.
-cd "$(dirname "$0")/.." && exec ${TIKI:-docker compose run --rm -T airflow-worker tiki} backup restore "$@"
+# TIKI says another way to the program than the stack's, such as TIKI=tiki, which begins in the current folder.
+[ -n "$TIKI" ] || cd "$(dirname "$0")/.." || exit 1
+exec ${TIKI:-docker compose run --rm -T airflow-worker tiki} backup restore "$@"

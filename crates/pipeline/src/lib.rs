@@ -61,6 +61,7 @@ pub use scope::Scope;
 pub use second_way::SourceChoice;
 pub use settings::{Keep, Settings};
 pub use site::{Site, chain};
+pub use spans::TO_FILES;
 pub use step::Step;
 pub use steps::{Pipeline, StepRequest};
 pub use stop::Stop;

@@ -5,7 +5,10 @@
 use tracing::Instrument;
 
 use crate::site::chain;
-use crate::{Result, StepReport, StepRequest};
+use crate::{Error, Result, StepReport, StepRequest};
+
+/// The target of what only log files have: people are told of it in other words.
+pub const TO_FILES: &str = "tiki";
 
 /// Work on a run.
 pub(crate) async fn of_run<T>(run: &str, work: impl Future<Output = T>) -> T {
@@ -27,9 +30,10 @@ pub(crate) async fn of_step(
                 tracing::info!(seconds, exit_code, "ended");
             }
             // Whoever called handles it: this is for whoever reads what a step did.
+            Err(Error::Interrupted) => tracing::info!("interrupted"),
             Err(error) => {
                 let exit_code = error.exit().code();
-                tracing::info!(error = chain(error), exit_code, "not ended");
+                tracing::error!(target: TO_FILES, error = chain(error), exit_code, "not ended");
             }
         }
         outcome

@@ -322,7 +322,7 @@ pub(crate) enum RunsCommand {
 
 const SERVE_AFTER: &str = "\
 Routes: / for people; /healthz (the process lives), /readyz (200, or 503 when something failed), /api/v1/health, \
-/api/v1/schedule, /api/v1/runs and /api/v1/runs/ID for machines. Nothing can be changed by them.
+/api/v1/schedule, /api/v1/runs and /api/v1/runs/ID for machines, /metrics for Prometheus. Nothing can be changed by them.
 
 Its clock begins runs (TIKI_SCHEDULE) and backups (TIKI_BACKUP_SCHEDULE); off: beside Airflow or cron.
 
@@ -342,12 +342,15 @@ Looks at the warehouse, its schema and clock, Redis, free disk, the age of the l
 which the site is asked. Asks the site nothing and leaves no trace.
 
 Exit codes: 0 nothing failed (there may be warnings), 1 too little disk, 2 schema or clock, 30 warehouse or \
-Redis not reached; that of the first line that failed.";
+Redis not reached; that of the first line that failed. With --strict 3, if there is a warning and nothing failed.";
 
 /// Of `tiki health`.
 #[derive(Debug, Args)]
 #[command(after_help = HEALTH_AFTER)]
 pub(crate) struct HealthArguments {
+    /// End with 3 where there is a warning, such as a last good run that is too old
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Whose and how
     #[command(flatten)]
     pub(crate) output: Output,

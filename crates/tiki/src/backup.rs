@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use warehouse::{Backup, Backups, KeepBackups, Manifest, Verdict};
 
 use crate::arguments::{BackupArguments, BackupCommand, Output};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::telling::Doing;
 use crate::{Context, open, print};
 
@@ -38,6 +38,14 @@ async fn obey(context: &Context, command: BackupCommand) -> Outcome {
             output,
         } => {
             let backups = of(output)?;
+            let there = open::ledger(context, output.demo).await?.is_some();
+            if !there && backups.list()?.backups.is_empty() {
+                return Err(
+                    Failure::new(Exit::Nothing, "there is nothing to back up yet").help(
+                        "`tiki run` fills the warehouse; `tiki config show` says which one it is",
+                    ),
+                );
+            }
             let made = backups.create().await?;
             if !proven {
                 tell_made(&made, output)?;

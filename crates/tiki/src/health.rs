@@ -5,17 +5,18 @@
 use std::path::{Path, PathBuf};
 
 use pipeline::Exit;
-use pipeline::health::{self, Asked, Health, PATIENCE};
+use pipeline::health::{self, Asked, Health, PATIENCE, State};
 use serde_json::{Value, json};
 use warehouse::Warehouse;
 
-use crate::arguments::Output;
+use crate::arguments::HealthArguments;
 use crate::failure::{Outcome, warehouse_help};
 use crate::secret::masked;
 use crate::{Context, open, print, way};
 
 /// `tiki health`.
-pub(crate) async fn health(context: &Context, output: Output) -> Outcome {
+pub(crate) async fn health(context: &Context, arguments: &HealthArguments) -> Outcome {
+    let output = arguments.output;
     let open = open::to_look(context, output.demo, PATIENCE);
     let health = report(context, output.demo, open).await;
     if output.json {
@@ -23,7 +24,14 @@ pub(crate) async fn health(context: &Context, output: Output) -> Outcome {
     } else {
         print::text(&as_text(&health))?;
     }
-    Ok(health.exit())
+    let warned = health
+        .checks
+        .iter()
+        .any(|check| check.state == State::Warning);
+    Ok(match health.exit() {
+        Exit::Done if arguments.strict && warned => Exit::NeedsFixes,
+        exit => exit,
+    })
 }
 
 /// Looks at everything once; `open` opens the warehouse. Its texts hold no secrets.

@@ -18,6 +18,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt as lines, registry};
 
+pub(crate) use self::files::FOLDER;
 use self::files::Files;
 use crate::arguments::{
     AlertsCommand, BackupCommand, Command, DriftCommand, RejectionsCommand, RunsCommand,
@@ -26,8 +27,7 @@ use crate::config::Config;
 use crate::screen::{LogLine, Screen};
 use crate::secret::masked;
 
-/// The target of what only files have: people are told of it in other words.
-pub(crate) const TO_FILES: &str = "tiki";
+pub(crate) use pipeline::TO_FILES;
 
 /// Characters of a text in a line at most.
 const TEXT_CHARS: usize = 4_000;

@@ -218,7 +218,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Alerts(arguments) => alerts::alerts(context, arguments).await,
         Command::Backup(arguments) => backup::backup(context, arguments).await,
         Command::Rollback(arguments) => rollback::rollback(context, arguments.command).await,
-        Command::Health(arguments) => health::health(context, arguments.output).await,
+        Command::Health(arguments) => health::health(context, &arguments).await,
         Command::Preflight(arguments) => preflight::preflight(context, &arguments).await,
         Command::Schema(arguments) => schema::show(&arguments),
         Command::Migrate(reading) => open::migrate(context, reading.demo).await,

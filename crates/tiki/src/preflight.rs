@@ -170,7 +170,7 @@ async fn look(context: &Context, wanted: &[u8]) -> Outcome<Facts> {
 
 fn judge(context: &Context, section: u8, facts: &Facts) -> Vec<Check> {
     if let Some(project) = &facts.project
-        && let Some(mut checks) = of_project(section, project)
+        && let Some(mut checks) = of_project(context, section, project)
     {
         match section {
             6 => checks.push(from_airflow::tasks(&facts.airflow)),
@@ -236,7 +236,7 @@ fn of_tests(section: u8, tried: &test_run::Tried) -> Option<Vec<Check>> {
     })
 }
 
-fn of_project(section: u8, project: &project::Project) -> Option<Vec<Check>> {
+fn of_project(context: &Context, section: u8, project: &project::Project) -> Option<Vec<Check>> {
     Some(match section {
         1 => machine::environment(&project.environment),
         2 => files::env_file(&project.env),
@@ -248,7 +248,10 @@ fn of_project(section: u8, project: &project::Project) -> Option<Vec<Check>> {
         5 => vec![files::files(project.missing.as_deref())],
         6 => vec![files::dag_steps(project.steps.as_deref())],
         7 => vec![machine::services(project.services.as_ref())],
-        21 => vec![machine::log_folder(project.logs.as_ref())],
+        21 => vec![
+            machine::log_folder(project.logs.as_ref()),
+            settings::log_files(context),
+        ],
         _ => return None,
     })
 }

@@ -89,7 +89,7 @@ impl<'a> Doing<'a> {
             Err(_) => "the warehouse did not answer in time".to_owned(),
         };
         tracing::info!(alert = alert.id, why, "an alert is kept in the data folder");
-        keep(context, &alert).await;
+        keep(context, &alert, Some(self.since)).await;
     }
 }
 
@@ -198,7 +198,7 @@ async fn round(context: &Context, sender: &Sender, absence: &mut Absence) {
     let window = i64::try_from(rules.window.as_millis()).unwrap_or(i64::MAX);
     let due = absence.is_due(now, window);
     if let Some(alert) = due.and_then(|since| away(&seen, since, rules)) {
-        return keep(context, &alert).await;
+        return keep(context, &alert, None).await;
     }
     match Spool::open_filled(&folder(context)).await {
         Ok(Some(spool)) => post(context, &spool, sender).await,
@@ -234,7 +234,7 @@ async fn write(context: &Context, alert: &NewAlert, since: Instant) -> Outcome<O
 }
 
 /// Keeps an alert in the data folder and sends it from there; where it cannot be kept, it is sent once.
-async fn keep(context: &Context, alert: &NewAlert) {
+async fn keep(context: &Context, alert: &NewAlert, since: Option<Instant>) {
     let sender = match sender(context) {
         Ok(sender) => sender,
         Err(failure) => return context.screen.warn(&failure.line()),
@@ -242,7 +242,7 @@ async fn keep(context: &Context, alert: &NewAlert) {
     let folder = folder(context);
     let now = Clock::System.now();
     let kept = match Spool::open(&folder).await {
-        Ok(spool) => spool.keep(alert, now).map(|()| spool),
+        Ok(spool) => spool.keep(alert, since, now).map(|()| spool),
         Err(error) => Err(error),
     };
     match kept {

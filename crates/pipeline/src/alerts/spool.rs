@@ -104,14 +104,18 @@ impl Spool {
         }
     }
 
-    /// Keeps an alert, or counts it where the same trouble was kept a short time ago.
-    pub fn keep(&self, alert: &NewAlert, now: Instant) -> io::Result<()> {
+    /// Keeps an alert, or counts it where the same trouble was kept a short time ago; at `since` or later it
+    /// is this one, kept by whoever failed.
+    pub fn keep(&self, alert: &NewAlert, since: Option<Instant>, now: Instant) -> io::Result<()> {
         let all = self.all()?;
         let earliest = now.plus_millis(alert.window_seconds.saturating_mul(-1000));
         let same = |(spooled, row): &&(Spooled, AlertRow)| {
             spooled.key == alert.key && row.first_at > earliest
         };
-        if let Some((spooled, _)) = all.iter().find(same) {
+        if let Some((spooled, row)) = all.iter().find(same) {
+            if since.is_some_and(|since| row.last_at >= since) {
+                return Ok(());
+            }
             let mut spooled = spooled.clone();
             spooled.seen += 1;
             spooled.last_at = now.to_string();
@@ -328,8 +332,13 @@ mod tests {
         assert!(!place.exists(), "looking makes nothing");
         let spool = Spool::open(&place).await.expect("a spool");
         for (id, key, seconds) in [(1, "k", 0), (2, "k", 59), (3, "l", 59), (4, "k", 60)] {
-            spool.keep(&alert(id, key), at(seconds)).expect("kept");
+            spool
+                .keep(&alert(id, key), None, at(seconds))
+                .expect("kept");
         }
+        // What began before the last one is the last one, told once more.
+        let again = spool.keep(&alert(5, "l"), Some(at(59)), at(61));
+        again.expect("an answer");
         let all = spool.all().expect("alerts");
         let seen: Vec<_> = all
             .iter()
@@ -350,14 +359,14 @@ mod tests {
         for number in 0..MAX_SPOOLED {
             let id = u8::try_from(number).expect("few");
             spool
-                .keep(&alert(id, &number.to_string()), at(0))
+                .keep(&alert(id, &number.to_string()), None, at(0))
                 .expect("kept");
         }
         assert_eq!(spool.all().expect("alerts").len(), MAX_SPOOLED);
-        let one_more = spool.keep(&alert(250, "more"), at(0));
+        let one_more = spool.keep(&alert(250, "more"), None, at(0));
         assert!(one_more.is_err());
         spool
-            .keep(&alert(251, "7"), at(1))
+            .keep(&alert(251, "7"), None, at(1))
             .expect("counted all the same");
         assert!(torn.exists());
     }

@@ -221,11 +221,26 @@ pub fn log_folder(seen: Option<&Result<(), String>>) -> Check {
     match seen {
         None => skipped(
             name,
-            "there is no docker-compose.yml here: `tiki` logs to standard error",
+            "there is no docker-compose.yml here, so no log of Airflow",
         ),
         Some(Ok(())) => passed(name, "airflow/logs can be written"),
         Some(Err(why)) => failed(name, format!("airflow/logs: {why}"))
             .help("make it, and give it to the user that AIRFLOW_UID in .env names"),
+    }
+}
+
+/// Section 21: the folder of the program's own log files. `None`: they are switched off.
+pub fn log_files(folder: &str, seen: Option<&Result<(), String>>) -> Check {
+    let name = "log-files";
+    match seen {
+        None => warning(
+            name,
+            "TIKI_LOG_FILES is off: only standard error tells what happened",
+        )
+        .help("is that kept? Else let TIKI_LOG_FILES be info"),
+        Some(Ok(())) => passed(name, format!("{folder} can be written")),
+        Some(Err(why)) => failed(name, format!("{folder}: {why}"))
+            .help("a run goes on without them; give the folder to the user of `tiki`"),
     }
 }
 

@@ -314,7 +314,7 @@ pub fn rollback_backup(backups: &Backups, database: &Database) -> Check {
         Ok(Some(age)) => passed(
             name,
             format!(
-                "one that is proven, {} old: `tiki rollback data` goes back to it",
+                "one that is proven, {} old: after a next run that goes wrong, `tiki rollback data` goes back to it",
                 words(*age)
             ),
         ),

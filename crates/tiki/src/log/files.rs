@@ -26,7 +26,7 @@ use crate::config::{Config, Logs};
 use crate::screen::Screen;
 
 /// The folder below the data folder.
-const FOLDER: &str = "logs";
+pub(crate) const FOLDER: &str = "logs";
 
 /// What every name of a file ends with; no other file is ever removed.
 const ENDING: &str = ".jsonl";

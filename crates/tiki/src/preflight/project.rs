@@ -193,7 +193,7 @@ fn read(folder: &Path) -> OnDisk {
             .take(MAX_MODULES)
             .collect(),
         steps: self::text(&at("airflow/dags/tiki_pipeline/steps.py")).ok(),
-        logs: Some(writable(&at("airflow/logs"))),
+        logs: Some(can_be_written(&at("airflow/logs"))),
         rollback: at(ROLLBACK_FILE).is_file(),
     }
 }
@@ -219,7 +219,7 @@ fn python_files(folder: &Path, below: &str) -> Vec<String> {
     names
 }
 
-fn writable(folder: &Path) -> Result<(), String> {
+pub(super) fn can_be_written(folder: &Path) -> Result<(), String> {
     let found = std::fs::metadata(folder).map_err(|error| error.to_string())?;
     if !found.is_dir() {
         return Err("it is no folder".into());

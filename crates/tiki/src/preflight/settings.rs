@@ -1,9 +1,14 @@
-//! Sections 19 and 20 as far as they are settings.
+//! Sections 19 to 21 as far as they are settings.
 
+use std::path::Path;
+
+use pipeline::preflight::environment;
 use pipeline::preflight::trial::{CATEGORIES, PRODUCTS};
 use pipeline::{Check, State};
 
+use super::project::can_be_written;
 use crate::Context;
+use crate::log::FOLDER;
 
 /// Section 19: what a run takes, as the settings say. A setting that stayed at the test run's is told.
 pub(super) fn scale(context: &Context) -> Check {
@@ -43,4 +48,20 @@ pub(super) fn backup_schedule(context: &Context) -> Check {
         _ => Check::new(name, State::Warning, "TIKI_BACKUP_SCHEDULE is off")
             .help("does the DAG tiki_backup or cron make backups? Else set TIKI_BACKUP_SCHEDULE"),
     }
+}
+
+/// Section 21: the folder of the program's own log files, which the first of them makes.
+pub(super) fn log_files(context: &Context) -> Check {
+    let config = &context.config;
+    let folder = config.data_dir.join(FOLDER);
+    let seen = (config.logs.filter != "off").then(|| writable(&folder));
+    environment::log_files(&folder.display().to_string(), seen.as_ref())
+}
+
+/// Whether this user may write in a folder, or make it.
+fn writable(folder: &Path) -> Result<(), String> {
+    let there = folder.ancestors().find(|path| path.exists());
+    // A relative path of which nothing is there begins at the current folder.
+    let there = there.filter(|path| !path.as_os_str().is_empty());
+    can_be_written(there.unwrap_or(Path::new(".")))
 }

@@ -4,7 +4,7 @@
 
 use pipeline::Exit;
 use serde_json::{Value, json};
-use warehouse::{Backup, Backups, Both, Differences, Restored, Run, RunState};
+use warehouse::{Backup, Backups, Both, Differences, Restored, Run, RunState, Warehouse};
 
 use crate::arguments::RollbackData;
 use crate::failure::{Failure, Outcome};
@@ -13,20 +13,28 @@ use crate::{Context, open, print, run};
 /// Runs that are looked through for the newest that changed anything.
 const RUNS: i64 = 1_000;
 
+/// Characters of an id in an error.
+const SHOWN_CHARS: usize = 128;
+
 /// `tiki rollback data`.
 pub(super) async fn back(context: &Context, arguments: &RollbackData) -> Outcome {
     let backups = open::backups(context, false)?;
     let swap = arguments.force;
-    let (id, before) = chosen(context, &backups, arguments).await?;
+    if swap {
+        refuse_leases(context).await?;
+    }
+    let (id, before) = if let Some(id) = &arguments.backup {
+        (known(&backups, id)?, None)
+    } else {
+        let (id, run) = from_before(context, &backups, arguments.before.as_deref()).await?;
+        (id, Some(run))
+    };
     let mut told = Told {
         json: arguments.json,
         value: json!({ "backup": id, "before_run": before, "swapped": false }),
     };
-    if swap {
-        refuse_leases(context).await?;
-        if !arguments.no_backup {
-            told.kept_as(&present(context, &backups).await?)?;
-        }
+    if swap && !arguments.no_backup {
+        told.kept_as(&present(context, &backups).await?)?;
     }
     context
         .screen
@@ -47,28 +55,34 @@ pub(super) async fn back(context: &Context, arguments: &RollbackData) -> Outcome
         .help("the same command with --force puts the backup in its place; --dry-run only looks"))
 }
 
-/// The backup to go back to, and the run that it is from before.
-async fn chosen(
+/// The id of a backup, if it is there: before the work of one of the present.
+fn known(backups: &Backups, id: &str) -> Outcome<String> {
+    let mut listed = backups.list()?.backups.into_iter();
+    if listed.any(|backup| backup.manifest.id == id) {
+        return Ok(id.to_owned());
+    }
+    let shown = catalog::one_line(id, SHOWN_CHARS);
+    Err(Failure::usage(format!("there is no backup {shown:?}"))
+        .help("`tiki backup list` shows those there are"))
+}
+
+/// The newest proven backup from before a run (none named: the newest that changed anything), and that run.
+async fn from_before(
     context: &Context,
     backups: &Backups,
-    arguments: &RollbackData,
-) -> Outcome<(String, Option<String>)> {
-    if let Some(id) = &arguments.backup {
-        return Ok((id.clone(), None));
-    }
+    before: Option<&str>,
+) -> Outcome<(String, String)> {
     let Some(warehouse) = open::ledger(context, false).await? else {
         return Err(open::empty(context, false, false).await);
     };
-    let run = if let Some(id) = &arguments.before {
-        run::find(&warehouse, id).await?
-    } else {
-        let runs = warehouse.runs(RUNS).await?;
-        runs.into_iter().find(changed_anything).ok_or_else(|| {
+    let run = match before {
+        Some(id) => run::find(&warehouse, id).await?,
+        None => newest_change(&warehouse).await?.ok_or_else(|| {
             let what = "no run changed anything, so there is nothing to go back from";
             Failure::new(Exit::Nothing, what).help(
                 "name a run (--before) or a backup (--backup): `tiki runs`, `tiki backup list`",
             )
-        })?
+        })?,
     };
     let found = backups.newest_proven_before(run.created_at)?;
     let backup = found.ok_or_else(|| {
@@ -78,22 +92,30 @@ async fn chosen(
         ))
         .help("`tiki backup list` shows those there are, and `tiki backup verify <id>` proves one; or name an older run")
     })?;
-    Ok((backup.manifest.id, Some(run.id)))
+    Ok((backup.manifest.id, run.id))
 }
 
-/// Whether a run may have changed a record.
-fn changed_anything(run: &Run) -> bool {
-    let totals: Option<Value> = run
-        .totals
-        .as_deref()
-        .and_then(|text| serde_json::from_str(text).ok());
-    match (run.state, totals) {
-        (RunState::Held, _) => false,
-        (_, None) => true,
-        (_, Some(totals)) => ["new", "changed", "late", "gone"]
-            .iter()
-            .any(|field| totals["products"][field].as_i64() != Some(0)),
+/// The newest run that changed a record.
+async fn newest_change(warehouse: &Warehouse) -> Outcome<Option<Run>> {
+    for run in warehouse.runs(RUNS).await? {
+        if run.state == RunState::Held {
+            continue;
+        }
+        let frozen = run.totals.as_deref();
+        let counts = frozen.and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let changed = if let Some(counts) = counts {
+            let of = |field| counts["products"][field].as_i64() != Some(0);
+            ["new", "changed", "late", "gone"].into_iter().any(of)
+        } else {
+            // It has not ended; what it loaded is there all the same.
+            let products = warehouse.identities(&run.id).await?.products;
+            products.new + products.changed + products.late + products.gone > 0
+        };
+        if changed {
+            return Ok(Some(run));
+        }
     }
+    Ok(None)
 }
 
 /// Early, before the work of a backup; the swap itself asks again when nobody can begin any more.

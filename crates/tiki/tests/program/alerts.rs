@@ -47,7 +47,7 @@ pub(crate) enum Answer {
 /// Something that webhooks are posted to.
 #[derive(Clone)]
 pub(crate) struct Receiver {
-    url: String,
+    pub(crate) url: String,
     got: Arc<Mutex<Vec<Got>>>,
     answer: Arc<Mutex<Answer>>,
 }

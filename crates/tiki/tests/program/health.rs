@@ -73,6 +73,7 @@ fn a_run_that_ended_well_makes_it_well_until_it_is_too_old() {
         assert_eq!(state(&report, name), "ok", "{report:#}");
     }
     let run = tiki.json(&["runs", "--json"])[0]["id"].clone();
+    tiki.ends(0, &["health", "--strict"]);
     let seen = line(&report, "last-run")["seen"].as_str().expect("text");
     assert!(seen.starts_with(run.as_str().expect("an id")), "{seen}");
     assert_eq!(std::fs::read(&file).expect("the warehouse"), before);
@@ -81,6 +82,7 @@ fn a_run_that_ended_well_makes_it_well_until_it_is_too_old() {
     let tiki = tiki.with("TIKI_MAX_RUN_AGE", "1ms");
     let old = health(&tiki, 0);
     assert_eq!(state(&old, "last-run"), "warning", "{old:#}");
+    tiki.ends(3, &["health", "--strict"]);
     let tiki = tiki.with("TIKI_MIN_FREE_DISK", "1000000000");
     assert_eq!(state(&health(&tiki, 1), "disk"), "failed");
 }

@@ -128,6 +128,11 @@ fn what_goes_wrong_is_logged_and_each_process_has_a_file_of_its_own() {
             (&json!("ERROR"), &json!(20))
         );
         assert!(last["message"].to_string().contains("403"), "{last}");
+        // What the runbook looks for.
+        let why = lines.iter().find(|line| line["message"] == "not ended");
+        let why = why.expect("why the step did not end");
+        assert_eq!(why["level"], "ERROR", "{why}");
+        assert!(why["error"].to_string().contains("403"), "{why}");
         for line in &lines {
             assert_eq!(
                 (&line["run"], &line["step"]),

@@ -220,6 +220,18 @@ fn logs_of_docker_have_their_folder() {
 }
 
 #[test]
+fn the_programs_own_logs_have_their_folder() {
+    let tiki = Tiki::new();
+    assert_states(&report(&tiki, 0, &[21]), &[("log-files", "ok")]);
+    assert!(!tiki.path("data").exists(), "a look makes nothing");
+    std::fs::create_dir(tiki.path("data")).expect("a folder");
+    tiki.write("data/logs", "a file where the folder would be");
+    assert_states(&report(&tiki, 3, &[21]), &[("log-files", "failed")]);
+    let off = tiki.with("TIKI_LOG_FILES", "off");
+    assert_states(&report(&off, 0, &[21]), &[("log-files", "warning")]);
+}
+
+#[test]
 fn postgresql_has_tables_and_indexes_or_is_blocked() {
     let server = Postgres::shared();
     let database = server.fresh_database();

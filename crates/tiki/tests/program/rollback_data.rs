@@ -192,6 +192,10 @@ fn without_a_backup_or_a_run_to_go_back_from_it_says_what_to_do() {
         let done = tiki.ends(2, &with(&words));
         assert!(done.err.contains(said), "{done:?}");
     }
+    // Nothing was made of the present before that was known.
+    tiki.ends(2, &with(&["--backup", "x", "--force"]));
+    let listed = tiki.json(&["backup", "list", "--json"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
     let before = tiki.out(&["digest"]);
     let folder = text(&made["folder"]);
     let data = Path::new(&folder).join("warehouse.db.gz");

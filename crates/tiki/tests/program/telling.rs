@@ -164,6 +164,15 @@ fn a_backup_that_cannot_be_made_is_told() {
 }
 
 #[test]
+fn an_installation_that_is_new_has_nothing_to_back_up_and_nobody_is_told() {
+    let receiver = Receiver::open();
+    let tiki = Tiki::new().with("TIKI_ALERT_WEBHOOK_URL", &receiver.url);
+    let done = tiki.ends(99, &["backup", "create", "--verify"]);
+    assert!(done.err.contains("nothing to back up yet"), "{done:?}");
+    assert_eq!(told(&receiver), []);
+}
+
+#[test]
 fn a_run_that_was_killed_is_told_by_tiki_serve() {
     let (shop, receiver) = (Shop::open(&Tiki::new(), &SLOW), Receiver::open());
     let tiki = home(&shop, &receiver)
