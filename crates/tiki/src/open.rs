@@ -174,15 +174,33 @@ pub(crate) async fn empty(context: &Context, demo: bool, has_tables: bool) -> Fa
     if demo {
         return failure.help("fill it with: tiki run --demo");
     }
-    match try_read(context, true).await {
-        Ok((Some(demo), Some(true))) => match demo.totals_in_brief().await {
-            Ok((products, ..)) => failure.help(format!(
-                "the demo's has {products} products: add --demo to read it, or fill this one with: tiki run"
-            )),
-            Err(error) => error.into(),
-        },
-        _ => failure.help("fill it with: tiki run (the real site), or try: tiki run --demo"),
+    match demo_hint(context).await {
+        Ok(Some(hint)) => failure.help(format!("{hint}, or fill this one with: tiki run")),
+        Ok(None) => failure.help("fill it with: tiki run (the real site), or try: tiki run --demo"),
+        Err(failure) => failure,
     }
+}
+
+/// What to say where the ledger has no runs.
+pub(crate) async fn no_runs(context: &Context, demo: bool) -> Outcome<String> {
+    if demo {
+        return Ok("no runs yet; `tiki run --demo` begins one".into());
+    }
+    let hint = demo_hint(context).await?;
+    let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+    Ok(format!("no runs yet; `tiki run` begins one{hint}"))
+}
+
+/// What the demo's warehouse has, if it was filled.
+async fn demo_hint(context: &Context) -> Outcome<Option<String>> {
+    // Where it cannot be read it is no hint.
+    let Ok((Some(demo), Some(true))) = try_read(context, true).await else {
+        return Ok(None);
+    };
+    let (products, ..) = demo.totals_in_brief().await?;
+    Ok(Some(format!(
+        "the demo's has {products} products: add --demo to read it"
+    )))
 }
 
 /// The backups of the warehouse, or of the demo's. Opens nothing.
