@@ -174,14 +174,20 @@ impl Demo<'_> {
 
 fn line(id: &str, report: &RunReport) -> String {
     let products = report.totals.products;
+    // A day that comes after later ones, and no other, has any.
+    let late = if products.late == 0 {
+        String::new()
+    } else {
+        format!(" {:>4} late,", products.late)
+    };
     format!(
-        "{:<12} {:>5} products: {:>4} new, {:>4} changed, {:>4} unchanged, {:>3} gone; {:>4} details \
+        "{:<12} {:>5} products: {:>4} new, {:>4} changed, {:>4} unchanged,{late} {:>3} gone; {:>4} details \
          asked; {:>4.1} s",
         id.trim_start_matches("demo-"),
         products.listed + products.rechecked,
         products.new,
         products.changed,
-        products.unchanged + products.late,
+        products.unchanged,
         products.gone,
         report.totals.details.due - report.totals.details.deferred,
         report.seconds

@@ -1,6 +1,6 @@
 //! `tiki run --demo`, and what one can do after it.
 
-use crate::tiki::Tiki;
+use crate::tiki::{Done, Tiki};
 
 #[test]
 fn a_demo_leaves_days_of_history_and_three_commands_that_return_rows() {
@@ -69,6 +69,27 @@ fn a_second_demo_goes_on_where_the_first_one_ended() {
         "{}",
         other.err
     );
+}
+
+#[test]
+fn a_day_that_is_run_after_later_ones_says_what_came_late() {
+    let tiki = Tiki::new().with("TIKI_CLOCK", "2026-11-20T05:00:00.000Z");
+    let line = |done: Done| done.err.lines().last().expect("the day's line").to_owned();
+    let said = line(tiki.fill_demo(60, 1));
+    assert!(!said.contains(" late,"), "{said}");
+    let tiki = tiki.with("TIKI_CLOCK", "2026-11-19T05:00:00.000Z");
+    let said = line(tiki.fill_demo(60, 1));
+    let run = tiki.json(&["runs", "show", "demo-2026-11-19", "--demo", "--json"]);
+    let products = &run["totals"]["products"];
+    let of = |word: &str| products[word].as_i64().expect("a count");
+    assert!(of("late") > 0, "{products}");
+    let told = format!(
+        "{:>4} unchanged, {:>4} late, {:>3} gone",
+        of("unchanged"),
+        of("late"),
+        of("gone")
+    );
+    assert!(said.contains(&told), "{told}: {said}");
 }
 
 #[test]
