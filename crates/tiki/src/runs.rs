@@ -48,6 +48,9 @@ async fn list(context: &Context, limit: i64, output: Output) -> Outcome {
         "id", "owner", "state", "exit", "clock", "seconds", "products",
     ];
     print::text(&print::table(&columns, &rows))?;
+    context
+        .screen
+        .say_if_cut(rows.len(), limit, "`tiki runs list --limit`");
     Ok(Exit::Done)
 }
 
