@@ -35,6 +35,15 @@ fn place(context: &Context, demo: bool) -> (String, Options) {
     )
 }
 
+/// What to do so that the demo begins anew.
+pub(crate) fn to_begin_demo_anew(context: &Context) -> String {
+    let (url, _) = place(context, true);
+    match url.strip_prefix("sqlite:") {
+        Some(path) => format!("remove {path}"),
+        None => format!("drop the schema {DEMO_SCHEMA} of the database"),
+    }
+}
+
 /// Opens it for a command that writes: the schema is brought up to date.
 pub(crate) async fn to_write(context: &Context, demo: bool) -> Outcome<Warehouse> {
     let folder = &context.config.data_dir;
