@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Exit;
+use crate::site::side;
 
 /// A run or step that did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +31,12 @@ pub enum Error {
     #[error("{0}")]
     Held(String),
     /// The clocks of this machine and of the database or the site differ too much.
-    #[error("the clock of this machine is {minutes} minutes away from the {whose}'s: set it right")]
+    #[error(
+        "the clock of this machine is {} minutes {} the {whose}'s: set it right",
+        minutes.abs(), side(*.minutes)
+    )]
     Clock {
-        /// How far.
+        /// How far ahead of it; behind it: below 0.
         minutes: i64,
         /// `database` or `site`.
         whose: &'static str,

@@ -16,7 +16,7 @@ use crate::check::words;
 pub use crate::check::{Check, State};
 use crate::error::warehouse_exit;
 use crate::permits::pace_of;
-use crate::site::{CLOCK_MINUTES, chain, check_distance};
+use crate::site::{CLOCK_MINUTES, chain, check_distance, side};
 use crate::{Clock, Exit, disk};
 
 /// How long a probe waits for each thing that it looks at; they are looked at together.
@@ -271,8 +271,7 @@ fn clock(ahead_millis: Option<i64>) -> Check {
     let check = if check_distance(ahead, CLOCK_MINUTES, "database").is_ok() {
         Check::new(name, State::Ok, format!("{away} away from the database's"))
     } else {
-        let side = if ahead > 0 { "ahead of" } else { "behind" };
-        let seen = format!("this machine is {away} {side} the database");
+        let seen = format!("this machine is {away} {} the database", side(ahead));
         Check::failed(name, Exit::Usage, seen)
             .help("set the clocks right (timedatectl, an NTP client): no run begins before")
     };

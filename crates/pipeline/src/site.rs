@@ -373,6 +373,11 @@ pub(crate) fn check_distance(
     Err(Error::Clock { minutes, whose })
 }
 
+/// On which side of another clock one is that is so far ahead of it.
+pub(crate) fn side(ahead: i64) -> &'static str {
+    if ahead > 0 { "ahead of" } else { "behind" }
+}
+
 /// An error and its causes in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -402,6 +407,18 @@ mod tests {
         ] {
             let checked = check_distance(away, CLOCK_MINUTES, "site");
             assert_eq!(checked.is_ok(), fits, "{away}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_says_to_which_side() {
+        for (minutes, said) in [
+            (1292, "1292 minutes ahead of the database's"),
+            (-1292, "1292 minutes behind the database's"),
+        ] {
+            let checked = check_distance(minutes * 60_000, CLOCK_MINUTES, "database");
+            let error = checked.expect_err("far").to_string();
+            assert!(error.contains(said), "{error}");
         }
     }
 }

@@ -45,6 +45,9 @@ async fn list(context: &Context, limit: i64, output: Output) -> Outcome {
         context.screen.say("no alerts");
     } else {
         print::text(&as_text(&rows))?;
+        context
+            .screen
+            .say_if_cut(rows.len(), limit, "`tiki alerts list --limit`");
     }
     Ok(Exit::Done)
 }

@@ -90,7 +90,9 @@ pub(crate) async fn products(context: &Context, command: ProductsCommand) -> Out
                 &records,
                 output.json,
                 "no product has these words in its name",
-            )
+            )?;
+            say_if_cut(context, &records, limit, output);
+            Ok(Exit::Done)
         }
         ProductsCommand::Show { id, output } => {
             let warehouse = open::to_read(context, output.demo).await?;
@@ -114,7 +116,9 @@ pub(crate) async fn products(context: &Context, command: ProductsCommand) -> Out
                 &records,
                 output.json,
                 "nothing has been loaded of it yet",
-            )
+            )?;
+            say_if_cut(context, &records, limit, output);
+            Ok(Exit::Done)
         }
     }
 }
@@ -139,6 +143,15 @@ fn found(context: &Context, records: &Records, json: bool, none: &str) -> Outcom
     }
     print::records(records, json)?;
     Ok(Exit::Done)
+}
+
+/// Says to people that there may be more than the limit lets through.
+fn say_if_cut(context: &Context, records: &Records, limit: i64, output: Output) {
+    if !output.json {
+        context
+            .screen
+            .say_if_cut(records.rows.len(), limit, "--limit");
+    }
 }
 
 fn unknown(id: i64, output: Output) -> Failure {

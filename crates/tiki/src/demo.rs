@@ -39,7 +39,7 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Outcome 
         .at_hour(HOUR, zone);
     let way = Way::to_demo(context, &warehouse, arguments.demo_products, first).await?;
     let scope = way::scope(context, &way.origin_id);
-    let tasks = tasks(context, &warehouse, today, arguments.demo_days).await?;
+    let (tasks, left_out) = tasks(context, &warehouse, today, arguments.demo_days).await?;
     let days = arguments.demo_days;
     let left = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
     let more = if left > days {
@@ -52,6 +52,13 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Outcome 
         arguments.demo_products,
         left.min(days)
     ));
+    if left_out > 0 {
+        context.screen.say(&format!(
+            "note:        earlier days ({left_out}) are left out, as the demo has later ones; to have all \
+             {days} begin anew: {}, or choose another --data-dir",
+            open::to_begin_demo_anew(context)
+        ));
+    }
     let progress = Progress::new(context.screen.clone(), Follow::Days);
     let clock = Clock::simulated(first);
     let (pipeline, shop) = way.pipeline(context, &warehouse, clock, progress.listener());
@@ -85,14 +92,14 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Outcome 
     Ok(demo.exit)
 }
 
-/// The days that have no finished run yet, those left unfinished first; when there are none, today
-/// again.
+/// The days to run, those left unfinished first; when there are none, today again. And how many days are
+/// left out: those before one that was run, on which that day's products would be found gone.
 async fn tasks(
     context: &Context,
     warehouse: &Warehouse,
     today: Day,
     days: i64,
-) -> Outcome<Vec<Task>> {
+) -> Outcome<(Vec<Task>, usize)> {
     let zone = context.config.zone();
     let mut tasks: Vec<Task> = Vec::new();
     for run in warehouse.unfinished_runs().await? {
@@ -100,13 +107,18 @@ async fn tasks(
             tasks.push((run.id, run.clock_at));
         }
     }
+    let (mut new, mut left_out) = (Vec::new(), 0);
     for back in (0..days).rev() {
         let day = today.minus_days(back);
         let id = format!("demo-{day}");
         if warehouse.run(&id).await?.is_none() {
-            tasks.push((id, day.at_hour(HOUR, zone)));
+            new.push((id, day.at_hour(HOUR, zone)));
+        } else {
+            left_out += new.len();
+            new.clear();
         }
     }
+    tasks.extend(new);
     let mut again = 2;
     while tasks.is_empty() {
         let id = format!("demo-{today}-{again}");
@@ -118,7 +130,7 @@ async fn tasks(
         }
         again += 1;
     }
-    Ok(tasks)
+    Ok((tasks, left_out))
 }
 
 struct Demo<'a> {
@@ -174,14 +186,20 @@ impl Demo<'_> {
 
 fn line(id: &str, report: &RunReport) -> String {
     let products = report.totals.products;
+    // A day that comes after later ones, and no other, has any.
+    let late = if products.late == 0 {
+        String::new()
+    } else {
+        format!(" {:>4} late,", products.late)
+    };
     format!(
-        "{:<12} {:>5} products: {:>4} new, {:>4} changed, {:>4} unchanged, {:>3} gone; {:>4} details \
+        "{:<12} {:>5} products: {:>4} new, {:>4} changed, {:>4} unchanged,{late} {:>3} gone; {:>4} details \
          asked; {:>4.1} s",
         id.trim_start_matches("demo-"),
         products.listed + products.rechecked,
         products.new,
         products.changed,
-        products.unchanged + products.late,
+        products.unchanged,
         products.gone,
         report.totals.details.due - report.totals.details.deferred,
         report.seconds

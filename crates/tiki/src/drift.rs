@@ -33,7 +33,8 @@ async fn show(context: &Context, id: Option<&str>, output: Output) -> Outcome {
         return Err(open::empty(context, output.demo, false).await);
     };
     let Some(run) = wanted(&warehouse, id).await? else {
-        context.screen.say("no runs yet; `tiki run` begins one");
+        let text = open::no_runs(context, output.demo).await?;
+        context.screen.say(&text);
         return Ok(Exit::Done);
     };
     let rows = warehouse.drift(&run.id).await?;

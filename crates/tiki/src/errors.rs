@@ -2,10 +2,10 @@
 //!
 //! Not here: which texts are one class (`pipeline`), rejections one by one (`rejections`).
 
-use catalog::one_line;
+use catalog::{Instant, one_line};
 use pipeline::{ErrorClass, Exit};
 use serde_json::{Value, json};
-use warehouse::{ErrorKind, ErrorRow, MOST_GROUPS};
+use warehouse::{ErrorKind, ErrorRow, MOST_GROUPS, Warehouse};
 
 use crate::arguments::ErrorsArguments;
 use crate::export::instant;
@@ -30,14 +30,15 @@ pub(crate) async fn errors(context: &Context, arguments: &ErrorsArguments) -> Ou
     let since = arguments.since.as_deref();
     let since = since.map(|text| instant(context, text)).transpose()?;
     let runs = if since.is_some() { MOST_RUNS } else { RUNS };
-    let rows = match open::ledger(context, output.demo).await? {
-        None => Vec::new(),
+    let run = arguments.run.as_deref();
+    let (rows, looked_at) = match open::ledger(context, output.demo).await? {
+        None => (Vec::new(), LookedAt::NoRuns),
         Some(warehouse) => {
-            if let Some(id) = &arguments.run {
+            if let Some(id) = run {
                 run::find(&warehouse, id).await?;
             }
-            let run = arguments.run.as_deref();
-            warehouse.errors(run, since, runs).await?
+            let rows = warehouse.errors(run, since, runs).await?;
+            (rows, looked_at(&warehouse, run, since, runs).await?)
         }
     };
     if let Some(kind) = cut(&rows) {
@@ -57,9 +58,18 @@ pub(crate) async fn errors(context: &Context, arguments: &ErrorsArguments) -> Ou
             .collect();
         print::json(&rows)?;
     } else if classes.is_empty() {
-        context.screen.say("nothing went wrong in these runs");
+        let text = match looked_at {
+            LookedAt::NoRuns => open::no_runs(context, output.demo).await?,
+            LookedAt::All(which) => format!("nothing went wrong in {which}"),
+            LookedAt::Newest(_) => format!("nothing went wrong in the newest {runs} runs"),
+        };
+        context.screen.say(&text);
     } else {
         print::text(&as_text(&classes, output.demo))?;
+        if let LookedAt::Newest(more) = looked_at {
+            let text = format!("in the newest {runs} runs; {more}");
+            context.screen.say(&text);
+        }
     }
     if all > limit {
         context.screen.warn(&format!(
@@ -67,6 +77,38 @@ pub(crate) async fn errors(context: &Context, arguments: &ErrorsArguments) -> Ou
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Which runs were looked at.
+enum LookedAt {
+    /// There are none.
+    NoRuns,
+    /// All that were asked for.
+    All(&'static str),
+    /// The newest of more; how to see others.
+    Newest(&'static str),
+}
+
+async fn looked_at(
+    warehouse: &Warehouse,
+    run: Option<&str>,
+    since: Option<Instant>,
+    most: i64,
+) -> Outcome<LookedAt> {
+    if run.is_some() {
+        return Ok(LookedAt::All("this run"));
+    }
+    let newest = warehouse.runs(most + 1).await?;
+    let asked = newest
+        .iter()
+        .filter(|run| since.is_none_or(|since| run.created_at >= since));
+    let is_cut = asked.count() as i64 > most;
+    Ok(match (newest.is_empty(), is_cut, since) {
+        (true, ..) => LookedAt::NoRuns,
+        (_, false, _) => LookedAt::All("these runs"),
+        (_, true, None) => LookedAt::Newest("--since counts those since a day, --run one"),
+        (_, true, Some(_)) => LookedAt::Newest("--run counts one"),
+    })
 }
 
 /// A kind of which there may be more than was read.

@@ -90,7 +90,7 @@ impl Failure {
 
     /// Standard output cannot be written; a reader that has gone away is no failure.
     pub(crate) fn output(error: &std::io::Error) -> Self {
-        if error.kind() == std::io::ErrorKind::BrokenPipe {
+        if is_broken_pipe(error) {
             return Self::new(Exit::Done, "");
         }
         Self::new(Exit::Machine, "cannot write the result")
@@ -282,6 +282,17 @@ pub(crate) fn warehouse_help(error: &W) -> Option<&'static str> {
             "this is a bug of tiki or a warehouse that was changed by hand: please report it with \
              the lines above"
         }
+    })
+}
+
+/// Whether the reader has gone away; who writes CSV or Parquet wraps the error that says so.
+fn is_broken_pipe(error: &std::io::Error) -> bool {
+    let mut causes = std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| {
+        (*error).source()
+    });
+    causes.any(|cause| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
     })
 }
 

@@ -187,10 +187,13 @@ fn begin(arguments: Arguments, screen: &Screen) -> Outcome {
     outcome
 }
 
-/// The last line of the log; a failure is told to people besides.
+/// The last line of the log; a failure is told to people besides, unless there is nothing to tell.
 fn log_end(outcome: &Outcome) {
     match outcome {
         Ok(exit) => tracing::info!(target: TO_FILES, exit_code = exit.code(), "ended"),
+        Err(failure) if failure.is_silent() => {
+            tracing::info!(target: TO_FILES, exit_code = failure.exit.code(), "ended");
+        }
         Err(failure) => {
             tracing::error!(target: TO_FILES, exit_code = failure.exit.code(), "{}", failure.line());
         }

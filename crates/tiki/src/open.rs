@@ -35,6 +35,15 @@ fn place(context: &Context, demo: bool) -> (String, Options) {
     )
 }
 
+/// What to do so that the demo begins anew.
+pub(crate) fn to_begin_demo_anew(context: &Context) -> String {
+    let (url, _) = place(context, true);
+    match url.strip_prefix("sqlite:") {
+        Some(path) => format!("remove {path}"),
+        None => format!("drop the schema {DEMO_SCHEMA} of the database"),
+    }
+}
+
 /// Opens it for a command that writes: the schema is brought up to date.
 pub(crate) async fn to_write(context: &Context, demo: bool) -> Outcome<Warehouse> {
     let folder = &context.config.data_dir;
@@ -174,15 +183,33 @@ pub(crate) async fn empty(context: &Context, demo: bool, has_tables: bool) -> Fa
     if demo {
         return failure.help("fill it with: tiki run --demo");
     }
-    match try_read(context, true).await {
-        Ok((Some(demo), Some(true))) => match demo.totals_in_brief().await {
-            Ok((products, ..)) => failure.help(format!(
-                "the demo's has {products} products: add --demo to read it, or fill this one with: tiki run"
-            )),
-            Err(error) => error.into(),
-        },
-        _ => failure.help("fill it with: tiki run (the real site), or try: tiki run --demo"),
+    match demo_hint(context).await {
+        Ok(Some(hint)) => failure.help(format!("{hint}, or fill this one with: tiki run")),
+        Ok(None) => failure.help("fill it with: tiki run (the real site), or try: tiki run --demo"),
+        Err(failure) => failure,
     }
+}
+
+/// What to say where the ledger has no runs.
+pub(crate) async fn no_runs(context: &Context, demo: bool) -> Outcome<String> {
+    if demo {
+        return Ok("no runs yet; `tiki run --demo` begins one".into());
+    }
+    let hint = demo_hint(context).await?;
+    let hint = hint.map_or(String::new(), |hint| format!("; {hint}"));
+    Ok(format!("no runs yet; `tiki run` begins one{hint}"))
+}
+
+/// What the demo's warehouse has, if it was filled.
+async fn demo_hint(context: &Context) -> Outcome<Option<String>> {
+    // Where it cannot be read it is no hint.
+    let Ok((Some(demo), Some(true))) = try_read(context, true).await else {
+        return Ok(None);
+    };
+    let (products, ..) = demo.totals_in_brief().await?;
+    Ok(Some(format!(
+        "the demo's has {products} products: add --demo to read it"
+    )))
 }
 
 /// The backups of the warehouse, or of the demo's. Opens nothing.

@@ -39,7 +39,8 @@ async fn list(context: &Context, limit: i64, output: Output) -> Outcome {
         return Ok(Exit::Done);
     }
     if runs.is_empty() {
-        context.screen.say("no runs yet; `tiki run` begins one");
+        let text = open::no_runs(context, output.demo).await?;
+        context.screen.say(&text);
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
@@ -47,6 +48,9 @@ async fn list(context: &Context, limit: i64, output: Output) -> Outcome {
         "id", "owner", "state", "exit", "clock", "seconds", "products",
     ];
     print::text(&print::table(&columns, &rows))?;
+    context
+        .screen
+        .say_if_cut(rows.len(), limit, "`tiki runs list --limit`");
     Ok(Exit::Done)
 }
 

@@ -58,6 +58,13 @@ impl Screen {
         }
     }
 
+    /// After a table for people: as many rows came as may, so there may be more; `how` shows them.
+    pub(crate) fn say_if_cut(&self, rows: usize, limit: i64, how: &str) {
+        if i64::try_from(rows) == Ok(limit) {
+            self.say(&format!("the first {limit}; {how} shows more"));
+        }
+    }
+
     /// A line.
     pub(crate) fn always(&self, line: &str) {
         tracing::info!(target: TO_FILES, "{line}");

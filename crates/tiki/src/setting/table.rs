@@ -49,7 +49,7 @@ const GENERAL: &[Setting] = &[
             "TIKI_DATA_DIR",
             Kind::Text,
             "./data",
-            "files of this program: SQLite warehouse, logs, exports, temporary files; a relative path \
+            "files of this program: SQLite warehouse, backups, logs, alerts that wait; a relative path \
              begins at the folder of tiki.toml, else at the current folder",
         ),
     ),

@@ -201,6 +201,12 @@ fn a_run_that_is_refused_is_told_to_every_channel_and_one_that_is_well_to_none()
     assert!(listed[0]["seen"].as_i64() >= Some(2), "{listed}");
     let text = tiki.out(&["alerts"]);
     assert!(text.contains("webhook sent"), "{text}");
+    let cut = |limit| tiki.ends(0, &["alerts", "list", "--limit", limit]).err;
+    assert_eq!(
+        cut("1"),
+        "the first 1; `tiki alerts list --limit` shows more\n"
+    );
+    assert_eq!(cut("2"), "", "there is one");
 }
 
 #[test]

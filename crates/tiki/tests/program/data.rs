@@ -10,6 +10,26 @@ fn everything_can_be_read_and_taken_out() {
     sql_only_reads(&tiki);
     products_are_found(&tiki);
     a_ledger_is_shown(&tiki);
+    a_table_that_is_cut_says_so(&tiki);
+}
+
+fn a_table_that_is_cut_says_so(tiki: &Tiki) {
+    let said = |command: &[&str], limit: i64, more: &[&str]| {
+        let limit = limit.to_string();
+        let arguments = [command, &["--demo", "--limit", &limit], more].concat();
+        tiki.ends(0, &arguments).err
+    };
+    let search = ["products", "search"];
+    let told = said(&search, 5, &[]);
+    assert_eq!(told, "the first 5; --limit shows more\n");
+    assert_eq!(said(&search, 5, &["--json"]), "");
+    assert_eq!(said(&search, 5, &["--quiet"]), "");
+    assert_eq!(said(&search, 1000, &[]), "");
+    let runs = ["runs", "list"];
+    let told = said(&runs, 2, &[]);
+    assert_eq!(told, "the first 2; `tiki runs list --limit` shows more\n");
+    assert_eq!(said(&runs, 2, &["--json"]), "");
+    assert_eq!(said(&runs, 3, &[]), "", "there are two");
 }
 
 fn exports_are_whole(tiki: &Tiki) {

@@ -1,6 +1,6 @@
 //! `tiki run --demo`, and what one can do after it.
 
-use crate::tiki::Tiki;
+use crate::tiki::{Done, Tiki};
 
 #[test]
 fn a_demo_leaves_days_of_history_and_three_commands_that_return_rows() {
@@ -69,6 +69,72 @@ fn a_second_demo_goes_on_where_the_first_one_ended() {
         "{}",
         other.err
     );
+}
+
+#[test]
+fn a_day_that_is_run_after_later_ones_says_what_came_late() {
+    let tiki = Tiki::new().with("TIKI_CLOCK", &clock(20));
+    let line = |done: Done| done.err.lines().last().expect("the day's line").to_owned();
+    let said = line(tiki.fill_demo(60, 1));
+    assert!(!said.contains(" late,"), "{said}");
+    let tiki = tiki.with("TIKI_CLOCK", &clock(19));
+    let said = line(tiki.fill_demo(60, 1));
+    let run = tiki.json(&["runs", "show", "demo-2026-11-19", "--demo", "--json"]);
+    let products = &run["totals"]["products"];
+    let of = |word: &str| products[word].as_i64().expect("a count");
+    assert!(of("late") > 0, "{products}");
+    let told = format!(
+        "{:>4} unchanged, {:>4} late, {:>3} gone",
+        of("unchanged"),
+        of("late"),
+        of("gone")
+    );
+    assert!(said.contains(&told), "{told}: {said}");
+}
+
+#[test]
+fn days_before_those_that_the_demo_has_are_not_run() {
+    let tiki = Tiki::new().with("TIKI_CLOCK", &clock(20));
+    tiki.fill_demo(60, 2);
+    let said = tiki.fill_demo(60, 5).err;
+    assert!(said.contains("1 of 5 days to run"), "{said}");
+    let file = tiki.path("data/demo.db").display().to_string();
+    assert!(
+        said.contains("earlier days (3) are left out") && said.contains(&format!("remove {file}")),
+        "{said}"
+    );
+    let days = |tiki: &Tiki| {
+        let runs = tiki.json(&["runs", "--demo", "--json"]);
+        let runs = runs.as_array().expect("a list").iter().rev();
+        let ids = runs.map(|run| {
+            run["id"]
+                .as_str()
+                .expect("an id")
+                .replace("demo-2026-11-", "")
+        });
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(days(&tiki), "19 20 20-2");
+    // Neither are those of a gap; the days after it are.
+    let tiki = tiki.with("TIKI_CLOCK", &clock(23));
+    tiki.fill_demo(60, 1);
+    let tiki = tiki.with("TIKI_CLOCK", &clock(24));
+    let said = tiki.fill_demo(60, 6).err;
+    assert!(
+        said.contains("1 of 6 days to run") && said.contains("earlier days (2) are left out"),
+        "{said}"
+    );
+    assert_eq!(days(&tiki), "19 20 20-2 23 24");
+    // What it says to do makes all of them.
+    std::fs::remove_file(file).expect("the demo");
+    let said = tiki.fill_demo(60, 3).err;
+    assert!(!said.contains("left out"), "{said}");
+    assert_eq!(days(&tiki), "22 23 24");
+}
+
+/// Noon of a day of November.
+fn clock(day: u32) -> String {
+    format!("2026-11-{day}T05:00:00.000Z")
 }
 
 #[test]

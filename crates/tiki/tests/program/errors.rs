@@ -21,11 +21,21 @@ fn of<'a>(errors: &'a Value, kind: &str) -> Vec<&'a Value> {
 fn nothing_is_an_answer_too() {
     let tiki = Tiki::new();
     assert_eq!(tiki.json(&["errors", "--json"]), json!([]));
-    let done = tiki.ends(0, &["errors"]);
-    assert!(done.err.contains("nothing went wrong"), "{}", done.err);
+    let told = || tiki.ends(0, &["errors"]).err;
+    let none = "no runs yet; `tiki run` begins one\n";
+    assert_eq!(told(), none);
     assert!(!tiki.path("data").exists(), "it only reads");
     tiki.ends(0, &["migrate"]);
     assert_eq!(tiki.json(&["errors", "--json"]), json!([]));
+    assert_eq!(told(), none);
+    tiki.fill_demo(20, 1);
+    for command in ["errors", "runs", "drift"] {
+        let said = tiki.ends(0, &[command]).err;
+        assert!(
+            said.starts_with(none.trim_end()) && said.contains("products: add --demo to read it"),
+            "{command}: {said}"
+        );
+    }
     let done = tiki.ends(2, &["errors", "--run", "nope"]);
     assert!(done.err.contains("there is no run"), "{}", done.err);
     let done = tiki.ends(2, &["errors", "--since", "never"]);
@@ -206,6 +216,40 @@ fn no_more_than_a_thousand_of_a_kind_are_counted_and_that_is_said() {
     let (count, said) = told();
     assert_eq!(count, Some(1000));
     assert!(said.contains("only the newest 1000"), "{said}");
+}
+
+#[test]
+fn it_says_when_there_are_more_runs_than_it_looks_at() {
+    let tiki = Tiki::new();
+    tiki.ends(0, &["migrate"]);
+    let file = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the warehouse");
+    let add = |from: i64, to: i64| {
+        let sql = "WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+            INSERT INTO runs (id, number, owner, state, scope, scope_key, clock_at, created_at, exit_code)
+            SELECT 'r' || i, i, 'cli', 'done', '{}', '', '2026-11-01T00:00:00.000Z', \
+                '2026-11-01T00:00:00.000Z', 0 FROM n";
+        file.execute(sql, [from, to]).expect("a statement");
+    };
+    let told = |arguments: &[&str]| tiki.ends(0, arguments).err;
+    add(1, 20);
+    assert_eq!(told(&["errors"]), "nothing went wrong in these runs\n");
+    add(21, 21);
+    assert_eq!(
+        told(&["errors"]),
+        "nothing went wrong in the newest 20 runs\n"
+    );
+    let one = told(&["errors", "--run", "r1"]);
+    assert_eq!(one, "nothing went wrong in this run\n");
+    let since = ["errors", "--since", "2026-01-01"];
+    assert_eq!(told(&since), "nothing went wrong in these runs\n");
+    add(22, 1001);
+    assert_eq!(told(&since), "nothing went wrong in the newest 1000 runs\n");
+    let sql = "INSERT INTO rejections (run_id, step, reason, field, seen, created_at)
+        VALUES ('r1001', 'transform-products', 'no-price', '', '', '2026-11-01T00:00:00.000Z')";
+    file.execute(sql, []).expect("a statement");
+    let cut = told(&["errors"]);
+    assert!(cut.starts_with("in the newest 20 runs; --since"), "{cut}");
+    assert_eq!(told(&["errors", "--json"]), "");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs::{File, read_dir};
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
 
+use serde_json::Value;
 use testkit::{ChildGuard, Postgres, wait_until};
 
 use crate::analysts::{psycopg, python};
@@ -215,4 +216,32 @@ fn slow_memory_does_not_grow_with_an_export() {
     );
     memory_stays(&tiki, "PostgreSQL");
     Postgres::shared().drop_database(&database);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let tiki = Tiki::new();
+    let deaf = |arguments: &[&str]| {
+        let mut command = tiki.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program");
+        drop(child.stdout.take());
+        Done::from(child.wait_with_output().expect("its end"))
+    };
+    let run = deaf(&["run", "--demo", "--demo-products", "20", "--demo-days", "1"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let mut logs = read_dir(tiki.path("data/logs")).expect("logs");
+    let log = logs.next().expect("a log").expect("a log").path();
+    let log = std::fs::read_to_string(log).expect("a log");
+    let last: Value = serde_json::from_str(log.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(
+        (&last["level"], &last["message"], &last["exit_code"]),
+        (&"INFO".into(), &"ended".into(), &0.into()),
+        "{last}"
+    );
+    for format in ["csv", "jsonl", "parquet"] {
+        let table = ["--table", "history", "--demo"];
+        let done = deaf(&[&["export", "-", "--format", format], &table[..]].concat());
+        assert_eq!((done.code, done.err.as_str()), (0, ""), "{format}");
+    }
 }

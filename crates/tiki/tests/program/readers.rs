@@ -96,6 +96,8 @@ fn slow_a_reader_reads_everything_and_writes_nothing() {
         assert!(done.err.contains("another user"), "{}", done.err);
         assert!(!done.err.contains("annas"), "{}", done.err);
     }
+    let backup = reader.ends(1, &["backup", "create", "--demo"]);
+    assert!(backup.err.contains("permission denied"), "{}", backup.err);
     server.drop_database(&database);
     server.admin(&format!("DROP ROLE {login}"));
     server.admin(&format!("DROP ROLE {name}"));
