@@ -168,6 +168,17 @@ pub(crate) async fn tell(tx: &mut Tx, alert: &NewAlert) -> Result<()> {
     Ok(())
 }
 
+/// The same for the end of a run, unless a step of it has told the same since it began.
+pub(crate) async fn tell_end(tx: &mut Tx, alert: &NewAlert, run: &str) -> Result<()> {
+    lease::lock(tx, ALERTS_LOCK).await?;
+    let sql = "SELECT 1 FROM alerts a JOIN runs r ON r.id = $2
+         WHERE a.dedup_key = $1 AND a.last_at > r.created_at LIMIT 1";
+    if tx.row(sql, params![&alert.key, run]).await?.is_some() {
+        return Ok(());
+    }
+    tell(tx, alert).await
+}
+
 async fn ask_to_send(tx: &mut Tx, id: &str, channels: &[String]) -> Result<()> {
     for channel in channels {
         tx.execute(

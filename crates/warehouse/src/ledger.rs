@@ -229,7 +229,7 @@ impl Warehouse {
             )
             .await?;
         if let Some(alert) = alert.filter(|_| ended == 1) {
-            alerts::tell(&mut tx, alert).await?;
+            alerts::tell_end(&mut tx, alert, id).await?;
         }
         tx.commit().await
     }

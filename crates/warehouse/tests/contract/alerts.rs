@@ -15,6 +15,7 @@ on_both!(
     a_failed_delivery_waits_is_given_up_and_is_sent_again_by_hand,
     a_restore_holds_what_was_not_sent,
     what_somebody_has_told_since_is_not_told_again,
+    the_end_of_a_run_repeats_no_step_of_it,
     what_was_kept_elsewhere_is_taken_over_once,
 );
 
@@ -251,6 +252,27 @@ async fn what_somebody_has_told_since_is_not_told_again(store: Store) {
     let counted = warehouse.tell_alert(&alert("e", "new"), None).await;
     counted.expect("an answer");
     assert_eq!(store.rows(shown).await, ["a|2", "d|2"]);
+}
+
+async fn the_end_of_a_run_repeats_no_step_of_it(store: Store) {
+    let shown = "SELECT id, seen FROM alerts ORDER BY id";
+    for (run, expected) in [("r", ["r-step|1"]), ("s", ["r-step|2"])] {
+        store.create_run(run).await;
+        // Times are of a millisecond.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        let worker = store.attempt(run, "load-products").await;
+        let told = alert(&format!("{run}-step"), "k");
+        let failed = Some((20, "refused"));
+        let ended = store.warehouse.end_attempt(&worker, failed, Some(&told));
+        ended.await.expect("an end");
+        finish(&store, run, &alert(&format!("{run}-end"), "k")).await;
+        assert_eq!(store.rows(shown).await, expected);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    // What no step has told is told.
+    store.create_run("t").await;
+    finish(&store, "t", &alert("t-end", "other")).await;
+    assert_eq!(store.rows(shown).await, ["r-step|2", "t-end|1"]);
 }
 
 async fn what_was_kept_elsewhere_is_taken_over_once(store: Store) {
