@@ -27,7 +27,7 @@ pub struct Progress {
     pub outcomes: Vec<(String, i64)>,
     /// Why something was refused, and how often.
     pub rejections: Vec<(String, i64)>,
-    /// Bodies that were received since the moment that was asked for; up to [`YOUNG_PAGES`].
+    /// Bodies that were received since the moment that was asked for; up to `YOUNG_PAGES`.
     pub young_pages: i64,
 }
 
