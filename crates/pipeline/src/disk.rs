@@ -15,13 +15,18 @@ pub(crate) struct Space {
 
 /// The file system on which a folder is, or would be made.
 pub(crate) fn space(folder: &Path) -> io::Result<Space> {
-    let there = folder.ancestors().find(|folder| folder.exists());
-    // A relative path of which nothing is there begins at the current folder.
-    let stat = rustix::fs::statvfs(there.unwrap_or(Path::new(".")))?;
+    let stat = rustix::fs::statvfs(nearest(folder))?;
     Ok(Space {
         free: stat.f_bavail.saturating_mul(stat.f_frsize),
         total: stat.f_blocks.saturating_mul(stat.f_frsize),
     })
+}
+
+/// The folder itself, or the one that is there in which it would be made.
+pub fn nearest(folder: &Path) -> &Path {
+    let there = folder.ancestors().find(|folder| folder.exists());
+    // A relative path of which nothing is there begins at the current folder.
+    there.unwrap_or(Path::new("."))
 }
 
 /// Writes a file so that whoever reads it, also after a crash, finds all of this or what was there before.

@@ -47,7 +47,7 @@ mod transform_products;
 
 pub use check::{Check, State};
 pub use clock::Clock;
-pub use disk::write_whole;
+pub use disk::{nearest, write_whole};
 pub use error::{Error, Result};
 pub use errors::{ErrorClass, classes as error_classes};
 pub use exit::Exit;

@@ -120,7 +120,7 @@ pub(crate) fn to_look(
     }
 }
 
-/// Opens it, if it was made, to write an alert into it: its schema is left as it is, and no wait is longer
+/// Opens it, if it has tables, to write an alert or ask for a permit: its schema is left as it is, and no wait is longer
 /// than `patience`.
 pub(crate) async fn to_tell(
     context: &Context,
@@ -130,7 +130,9 @@ pub(crate) async fn to_tell(
     if is_unmade(&url) {
         return Ok(None);
     }
-    Warehouse::open(&url, &options).await.map(Some)
+    let warehouse = Warehouse::open(&url, &options).await?;
+    let has_tables = warehouse.check_schema().await?;
+    Ok(has_tables.then_some(warehouse))
 }
 
 /// Where it is, with waits no longer than `patience`.

@@ -109,15 +109,19 @@ pub(crate) fn sender(context: &Context) -> Outcome<Sender> {
         .map_err(|error| Failure::new(Exit::Bug, "alerts cannot be sent").because(&error))
 }
 
+/// The same where there are any; that none can be made is warned of.
+fn any_sender(context: &Context) -> Option<Sender> {
+    let made = sender(context).map_err(|failure| context.screen.warn(&failure.line()));
+    made.ok().filter(|sender| !sender.channels().is_empty())
+}
+
 /// Sends what is due, within a few seconds and whatever becomes of it: nothing of a run depends on it.
 pub(crate) async fn send(context: &Context, warehouse: &Warehouse) {
     if context.stop.is_said() {
         return;
     }
-    let sender = match sender(context) {
-        Ok(sender) if sender.channels().is_empty() => return,
-        Ok(sender) => sender,
-        Err(failure) => return context.screen.warn(&failure.line()),
+    let Some(sender) = any_sender(context) else {
+        return;
     };
     let sending = async {
         hand_over(context, warehouse).await?;
@@ -134,10 +138,8 @@ pub(crate) async fn send(context: &Context, warehouse: &Warehouse) {
 
 /// Looks and sends until the wish to stop is heard.
 pub(crate) async fn keep_telling(context: &Context) {
-    let sender = match sender(context) {
-        Ok(sender) if sender.channels().is_empty() => return,
-        Ok(sender) => sender,
-        Err(failure) => return context.screen.warn(&failure.line()),
+    let Some(sender) = any_sender(context) else {
+        return;
     };
     let mut absence = Absence::default();
     while !context.stop.is_said() {
@@ -174,13 +176,7 @@ impl Absence {
 
 async fn round(context: &Context, sender: &Sender, absence: &mut Absence) {
     let rules = &context.config.pipeline.alerts;
-    let opening = async {
-        match open::to_tell(context, PATIENCE).await? {
-            Some(warehouse) if warehouse.check_schema().await? => Ok(Some(warehouse)),
-            _ => Ok::<_, Failure>(None),
-        }
-    };
-    let seen = match timeout(PATIENCE, opening).await {
+    let seen = match timeout(PATIENCE, open::to_tell(context, PATIENCE)).await {
         Ok(Ok(Some(warehouse))) => {
             *absence = Absence::default();
             return match look(context, &warehouse, sender).await {
@@ -191,7 +187,7 @@ async fn round(context: &Context, sender: &Sender, absence: &mut Absence) {
             };
         }
         Ok(Ok(None)) => return,
-        Ok(Err(failure)) => failure.line(),
+        Ok(Err(error)) => Failure::from(error).line(),
         Err(_) => format!("no answer in {PATIENCE:?}"),
     };
     let now = Clock::System.now();
@@ -226,18 +222,14 @@ async fn write(context: &Context, alert: &NewAlert, since: Instant) -> Outcome<O
     let Some(warehouse) = open::to_tell(context, PATIENCE).await? else {
         return Ok(None);
     };
-    if !warehouse.check_schema().await? {
-        return Ok(None);
-    }
     warehouse.tell_alert(alert, Some(since)).await?;
     Ok(Some(warehouse))
 }
 
 /// Keeps an alert in the data folder and sends it from there; where it cannot be kept, it is sent once.
 async fn keep(context: &Context, alert: &NewAlert, since: Option<Instant>) {
-    let sender = match sender(context) {
-        Ok(sender) => sender,
-        Err(failure) => return context.screen.warn(&failure.line()),
+    let Some(sender) = any_sender(context) else {
+        return;
     };
     let folder = folder(context);
     let now = Clock::System.now();

@@ -21,14 +21,15 @@ pub async fn watch(warehouse: &Warehouse, rules: &Rules, folder: &Path) -> Resul
         return Ok(Vec::new());
     }
     let mut seen = Vec::new();
-    let now = warehouse.time().await?;
+    let probe = warehouse.probe().await?;
+    let now = probe.time;
     if !rules.stall.is_zero() {
         for run in warehouse.unfinished_runs().await? {
             let steps = warehouse.steps(&run.id).await?;
             seen.extend(stalled(&run, &steps, now, rules));
         }
     }
-    if let Some(good) = warehouse.probe().await?.last_good {
+    if let Some(good) = probe.last_good {
         seen.extend(stale(&good.id, good.finished_at, now, rules));
     }
     if let Ok(space) = disk::space(folder) {

@@ -1,10 +1,8 @@
 //! Sections 19 to 21 as far as they are settings.
 
-use std::path::Path;
-
 use pipeline::preflight::environment;
 use pipeline::preflight::trial::{CATEGORIES, PRODUCTS};
-use pipeline::{Check, State};
+use pipeline::{Check, State, nearest};
 
 use super::project::can_be_written;
 use crate::Context;
@@ -54,14 +52,6 @@ pub(super) fn backup_schedule(context: &Context) -> Check {
 pub(super) fn log_files(context: &Context) -> Check {
     let config = &context.config;
     let folder = config.data_dir.join(FOLDER);
-    let seen = (config.logs.filter != "off").then(|| writable(&folder));
+    let seen = (config.logs.filter != "off").then(|| can_be_written(nearest(&folder)));
     environment::log_files(&folder.display().to_string(), seen.as_ref())
-}
-
-/// Whether this user may write in a folder, or make it.
-fn writable(folder: &Path) -> Result<(), String> {
-    let there = folder.ancestors().find(|path| path.exists());
-    // A relative path of which nothing is there begins at the current folder.
-    let there = there.filter(|path| !path.as_os_str().is_empty());
-    can_be_written(there.unwrap_or(Path::new(".")))
 }

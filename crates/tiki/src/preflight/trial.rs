@@ -149,10 +149,8 @@ async fn against_the_site(context: &Context, own: &Context) -> Tried {
     let scratch = open::to_write(&own, false).await.map_err(said)?;
     // All workers of the site have one rate: the permits are those of the real warehouse, where there is one.
     let real = open::to_tell(context, PATIENCE).await;
-    let real = match real.map_err(|error| chain(&error))? {
-        Some(real) if real.check_schema().await.map_err(|error| chain(&error))? => real,
-        _ => scratch.clone(),
-    };
+    let real = real.map_err(|error| chain(&error))?;
+    let real = real.unwrap_or_else(|| scratch.clone());
     let way = Way::to_site_alone(&own, &scratch, &real).await;
     let way = way.map_err(said)?;
     let origin = way.origin_id.clone();
