@@ -199,16 +199,7 @@ fn outcomes(totals: Option<&str>) -> String {
     let totals: Option<Value> = totals.and_then(|text| serde_json::from_str(text).ok());
     let products = totals.as_ref().and_then(|totals| totals.get("products"));
     let count = |name: &str| products?.get(name)?.as_i64();
-    let words = [
-        "new",
-        "changed",
-        "unchanged",
-        "late",
-        "gone",
-        "rejected",
-        "unobserved",
-    ];
-    let counts = words
+    let counts = warehouse::OUTCOMES
         .into_iter()
         .filter_map(|word| Some((word, count(word)?)));
     let always = ["new", "changed", "unchanged"];

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant as Moment};
 use catalog::{FindingKind, Instant};
 use crawl::{Breaker, FULL_SHARE, Pace};
 use serde_json::Value;
-use warehouse::{DriftRow, ErrorRow, Frontier, Progress, Run, RunState, SchemaState, Warehouse};
+use warehouse::{
+    DriftRow, ErrorRow, Frontier, OUTCOMES, Progress, Run, RunState, SchemaState, Warehouse,
+};
 
 use self::exposition::Exposition;
 pub use self::table::{Kind, METRICS, Metric, markdown};
@@ -33,17 +35,6 @@ const YOUNG: Duration = Duration::from_mins(1);
 
 /// Held runs that are counted, at most.
 const MOST_HELD: i64 = 100;
-
-/// What a product can become.
-const OUTCOMES: [&str; 7] = [
-    "new",
-    "changed",
-    "unchanged",
-    "late",
-    "gone",
-    "rejected",
-    "unobserved",
-];
 
 /// What is looked at.
 #[derive(Clone, Debug)]

@@ -41,6 +41,17 @@ pub struct Items {
     pub malformed: i64,
 }
 
+/// What can become of a product, in the words of the stored counts.
+pub const OUTCOMES: [&str; 7] = [
+    "new",
+    "changed",
+    "unchanged",
+    "late",
+    "gone",
+    "rejected",
+    "unobserved",
+];
+
 /// listed + rechecked = new + changed + unchanged + late + gone + rejected + unobserved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Products {

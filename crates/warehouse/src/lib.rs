@@ -80,7 +80,7 @@ pub use drift::DriftRow;
 pub use error::{Error, Result};
 pub use errors::{ErrorKind, ErrorRow, MOST_GROUPS};
 pub use export::{Field, Relation, Selection};
-pub use freeze::{Details, Identities, Items, Pages, Products};
+pub use freeze::{Details, Identities, Items, OUTCOMES, Pages, Products};
 pub use inventory::Inventory;
 pub use lease::{Attempt, AttemptRequest, Host};
 pub use ledger::{NewRun, Run, RunState, StepRow};
