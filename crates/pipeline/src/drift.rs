@@ -51,8 +51,14 @@ impl Work<'_> {
         if stops && self.settings().drift_stops {
             let rules = &self.settings().alerts;
             let alert = alerts::held(self.run, &seen, rules).map(|notice| rules.alert(notice));
+            // Without the run's id, in which cases of one trouble differ.
+            let why = format!(
+                "what the site sends has changed its shape ({})",
+                seen.join("; ")
+            );
+            let failed = (Exit::Drift.code().into(), why.as_str());
             warehouse
-                .hold_run(&self.attempt, Exit::Drift.code().into(), alert.as_ref())
+                .hold_run(&self.attempt, failed, alert.as_ref())
                 .await?;
             let run = self.run.id.clone();
             return Err(Error::Drift { run, seen });

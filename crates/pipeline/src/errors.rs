@@ -84,18 +84,22 @@ pub struct ErrorClass {
 
 /// Puts together what is the same trouble, the most frequent first. `rows` are the newest run's first.
 pub fn classes(rows: Vec<ErrorRow>) -> Vec<ErrorClass> {
-    let mut places: HashMap<(ErrorKind, String), usize> = HashMap::new();
+    // Where each class is, and the run in which it was met last.
+    let mut places: HashMap<(ErrorKind, String), (usize, String)> = HashMap::new();
     let mut found: Vec<ErrorClass> = Vec::new();
     for row in rows {
         let class = class(row.text.as_deref());
-        let place = *places
+        let (place, run) = places
             .entry((row.kind, class.clone()))
-            .or_insert(found.len());
-        if let Some(known) = found.get_mut(place) {
+            .or_insert_with(|| (found.len(), row.run.clone()));
+        if let Some(known) = found.get_mut(*place) {
             known.count += row.count;
             known.first = known.first.min(row.first);
             known.last = known.last.max(row.last);
-            known.runs += 1;
+            if *run != row.run {
+                known.runs += 1;
+                run.clone_from(&row.run);
+            }
         } else {
             found.push(ErrorClass {
                 kind: row.kind,
@@ -262,7 +266,8 @@ mod tests {
         let found = classes(vec![
             row("b", "status 503", 2, 50),
             row("a", "status 503", 3, 10),
-            row("a", "cannot connect", 9, 10),
+            row("a", "no answer within 10 ms", 4, 10),
+            row("a", "no answer within 20 ms", 5, 10),
         ]);
         let brief: Vec<_> = found
             .iter()
@@ -277,7 +282,10 @@ mod tests {
             .collect();
         assert_eq!(
             brief,
-            [("cannot connect", 9, 1, "a"), ("status 503", 5, 2, "b")]
+            [
+                ("no answer within N ms", 9, 1, "a"),
+                ("status 503", 5, 2, "b")
+            ]
         );
         assert_eq!((found[1].first.millis(), found[1].last.millis()), (10, 51));
     }

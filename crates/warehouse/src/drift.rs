@@ -96,12 +96,12 @@ impl Warehouse {
     }
 
     /// Holds the attempt's run: nothing more is written to it until a person has decided. All
-    /// attempts of the run end, this one too. [`Error::RunState`] when the run is not open. What is to be
-    /// told of it is written with it.
+    /// attempts of the run end, this one too, which keeps the exit code and the words of why.
+    /// [`Error::RunState`] when the run is not open. What is to be told of it is written with it.
     pub async fn hold_run(
         &self,
         attempt: &Attempt,
-        exit_code: i64,
+        (exit_code, why): (i64, &str),
         alert: Option<&NewAlert>,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
@@ -120,9 +120,10 @@ impl Warehouse {
         .await?;
         let count = tx
             .execute(
-                "UPDATE attempts SET state = 'ended', ended_at = {now}, last_commit_at = {now}
+                "UPDATE attempts SET state = 'ended', ended_at = {now}, last_commit_at = {now},
+                    exit_code = $2, error = $3
                  WHERE epoch = $1 AND state = 'live'",
-                params![attempt.epoch],
+                params![attempt.epoch, exit_code, why],
             )
             .await?;
         if count != 1 {

@@ -13,10 +13,29 @@ use crate::value::Row;
 /// Groups of one kind that are read at most; the newest runs come first.
 pub const MOST_GROUPS: i64 = 1000;
 
+/// A step tells only what no attempt at it tells: its own end, or what failed before attempts kept that. Where a
+/// run was redone, attempts from before do not speak for the step's new end.
+const OF_STEPS: &str =
+    "'exit ' || COALESCE(u.exit_code, 0) || COALESCE(': ' || u.error, '') || ' (' || u.step || ')',
+        COUNT(*), MIN(u.first_at), MAX(u.last_at), CAST(NULL AS BIGINT), MIN(u.error)
+     FROM (
+        SELECT c.id AS id, c.number AS number, a.step AS step, a.exit_code AS exit_code, a.error AS error,
+            COALESCE(a.ended_at, a.started_at) AS first_at, COALESCE(a.ended_at, a.started_at) AS last_at
+        FROM chosen c JOIN attempts a ON a.run_id = c.id
+        WHERE a.error IS NOT NULL OR COALESCE(a.exit_code, 0) <> 0
+        UNION ALL
+        SELECT c.id, c.number, s.step, s.exit_code, s.error, s.started_at,
+            COALESCE(s.finished_at, s.started_at)
+        FROM chosen c JOIN run_steps s ON s.run_id = c.id
+        WHERE (s.error IS NOT NULL OR COALESCE(s.exit_code, 0) <> 0)
+            AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = s.run_id AND a.step = s.step
+                AND a.exit_code = s.exit_code AND a.started_at >= s.started_at)) u
+     GROUP BY u.id, u.number, u.step, u.exit_code, u.error";
+
 /// What went wrong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ErrorKind {
-    /// A step ended otherwise than with 0, or has not ended since.
+    /// An attempt at a step failed, also where the step was done later; or a step ended otherwise than with 0.
     Step,
     /// An attempt was ended by others: its process was killed, lost or outdone.
     Attempt,
@@ -56,14 +75,7 @@ impl ErrorKind {
     /// Per run `u` and text: how many, when first and last, an id to begin with, and one text as it is.
     fn sql(self) -> &'static str {
         match self {
-            Self::Step => {
-                "'exit ' || COALESCE(s.exit_code, 0) || COALESCE(': ' || s.error, '') || ' (' || s.step || ')',
-                    COUNT(*), MIN(s.started_at), MAX(COALESCE(s.finished_at, s.started_at)),
-                    CAST(NULL AS BIGINT), MIN(s.error)
-                 FROM chosen u JOIN run_steps s ON s.run_id = u.id
-                 WHERE s.error IS NOT NULL OR COALESCE(s.exit_code, 0) <> 0
-                 GROUP BY u.id, u.number, s.step, s.exit_code, s.error"
-            }
+            Self::Step => OF_STEPS,
             Self::Attempt => {
                 "'its process was killed or lost, or another took over (' || a.step || ')',
                     COUNT(*), MIN(a.started_at), MAX(COALESCE(a.ended_at, a.started_at)), MAX(a.epoch),

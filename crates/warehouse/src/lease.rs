@@ -150,7 +150,7 @@ impl Warehouse {
     }
 
     /// Ends an attempt and gives back what it had claimed; with the exit code and the words of what failed,
-    /// and what is to be told of that.
+    /// and what is to be told of that. The attempt keeps them; its step only until another has ended.
     pub async fn end_attempt(
         &self,
         attempt: &Attempt,
@@ -161,9 +161,9 @@ impl Warehouse {
         let mut tx = self.begin().await?;
         let was_live = tx
             .execute(
-                "UPDATE attempts SET state = 'ended', ended_at = {now}
+                "UPDATE attempts SET state = 'ended', ended_at = {now}, exit_code = $2, error = $3
                  WHERE epoch = $1 AND state = 'live'",
-                params![attempt.epoch],
+                params![attempt.epoch, exit_code, error],
             )
             .await?;
         // Who was fenced has nothing to say about the step any more.

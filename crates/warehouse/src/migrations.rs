@@ -15,7 +15,7 @@ use crate::tx::Tx;
 /// A file, and the database that it is for; `None`: both.
 type Migration = (&'static str, &'static str, Option<Dialect>);
 
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     (
         "0001_catalogue",
         include_str!("../migrations/0001_catalogue.sql"),
@@ -49,6 +49,11 @@ const MIGRATIONS: [Migration; 7] = [
     (
         "0007_alerts",
         include_str!("../migrations/0007_alerts.sql"),
+        None,
+    ),
+    (
+        "0008_failures",
+        include_str!("../migrations/0008_failures.sql"),
         None,
     ),
 ];

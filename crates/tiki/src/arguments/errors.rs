@@ -8,9 +8,9 @@ const ERRORS_AFTER: &str = "\
 Example:
   tiki errors --since 2026-11-24              what went wrong since that day
 
-What is counted: steps that ended otherwise than with 0 or have not ended since an error, attempts that were cut \
-off, categories, pages and details that were given up, and rejections. Categories, pages and details have the \
-time at which their run began.";
+What is counted: failures at work on a step, also where the step was done later, and steps that ended otherwise than \
+with 0; attempts that were cut off; categories, pages and details that were given up; and rejections. Categories, \
+pages and details have the time at which their run began.";
 
 /// Of `tiki errors`.
 #[derive(Debug, Args)]

@@ -192,6 +192,52 @@ fn a_process_that_was_killed_is_counted() {
     );
 }
 
+/// A run whose listing runs out of time twice before it is done, and what is told of that.
+fn check_done_later(tiki: &Tiki) {
+    let step = |name: &'static str| ["step", name, "--run", "r1"];
+    tiki.ends(0, &step("crawl-categories"));
+    let listing = step("extract-product-urls");
+    for _ in 0..2 {
+        let done = tiki.ends(1, &[&listing[..], &["--timeout", "1ms"]].concat());
+        assert!(done.err.contains("time limit"), "{}", done.err);
+    }
+    let told = || tiki.json(&["errors", "--run", "r1", "--json"]);
+    let before = told();
+    tiki.ends(0, &listing);
+    tiki.ends(0, &step("crawl-product-details"));
+    tiki.ends(0, &step("send-notification"));
+    let after = told();
+    assert_eq!(of(&after, "step"), of(&before, "step"), "not forgotten");
+    let steps = of(&after, "step");
+    assert_eq!(steps.len(), 1, "{after}");
+    assert_eq!(
+        (&steps[0]["count"], &steps[0]["runs"]),
+        (&json!(2), &json!(1))
+    );
+    let class = steps[0]["class"].as_str().expect("a class");
+    assert!(
+        class.starts_with("exit 1: ") && class.ends_with("(extract-product-urls)"),
+        "{after}"
+    );
+    let runs = tiki.json(&["runs", "show", "r1", "--json"]);
+    assert_eq!(runs["exit_code"], 0, "{runs}");
+    let text = tiki.out(&["errors"]);
+    assert!(text.contains("took longer than its time limit"), "{text}");
+}
+
+#[test]
+fn a_failure_is_told_also_once_its_step_was_done() {
+    let shop = Shop::open(&Tiki::new(), &["--products", "120", "--day", "2026-11-01"]);
+    check_done_later(&shop.home());
+}
+
+#[test]
+fn slow_a_failure_is_told_by_postgresql_also_once_its_step_was_done() {
+    let shop = Shop::open(&Tiki::new(), &["--products", "120", "--day", "2026-11-01"]);
+    let database = Postgres::shared().fresh_database();
+    check_done_later(&shop.home().with("TIKI_DATABASE_URL", &database));
+}
+
 #[test]
 fn no_more_than_a_thousand_of_a_kind_are_counted_and_that_is_said() {
     let tiki = Tiki::new();

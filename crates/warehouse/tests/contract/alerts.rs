@@ -78,14 +78,14 @@ async fn an_alert_is_written_with_what_it_tells_of_or_not_at_all(store: Store) {
     assert!(
         store
             .warehouse
-            .hold_run(&slept, 11, Some(&told("d")))
+            .hold_run(&slept, (11, "drift"), Some(&told("d")))
             .await
             .is_err()
     );
     assert_eq!(ids(&store).await, ["a"]);
     let held = store
         .warehouse
-        .hold_run(&worker, 11, Some(&told("e")))
+        .hold_run(&worker, (11, "drift"), Some(&told("e")))
         .await;
     held.expect("held");
     assert_eq!(

@@ -72,7 +72,10 @@ async fn hold(store: &Store, id: &str) -> Attempt {
     let rows = [finding("price", "vanished", true)];
     let stored = store.warehouse.store_drift(&attempt, &rows).await;
     stored.expect("stored");
-    let held = store.warehouse.hold_run(&attempt, STOPPED, None).await;
+    let held = store
+        .warehouse
+        .hold_run(&attempt, (STOPPED, "drift"), None)
+        .await;
     held.expect("held");
     attempt
 }
@@ -149,7 +152,10 @@ async fn nobody_works_on_a_held_run(store: Store) {
     joined.shard = 0;
     let attempt = store.warehouse.begin_attempt(&joined, |_| false).await;
     let attempt = attempt.expect("an answer").expect("joined");
-    let held = store.warehouse.hold_run(&attempt, STOPPED, None).await;
+    let held = store
+        .warehouse
+        .hold_run(&attempt, (STOPPED, "drift"), None)
+        .await;
     held.expect("held");
     let found = run(&store, "r").await;
     assert_eq!(
@@ -160,7 +166,10 @@ async fn nobody_works_on_a_held_run(store: Store) {
     for worker in [&attempt, &beside] {
         let fenced = store.warehouse.load_batch(worker, &merge()).await;
         assert!(matches!(fenced, Err(Error::Fenced(_))), "{fenced:?}");
-        let again = store.warehouse.hold_run(worker, STOPPED, None).await;
+        let again = store
+            .warehouse
+            .hold_run(worker, (STOPPED, "drift"), None)
+            .await;
         assert!(is_refused(&again, "r", "open"), "{again:?}");
         store.end(worker).await;
     }
@@ -184,7 +193,10 @@ async fn a_fenced_worker_holds_nothing(store: Store) {
     store.create_run("r").await;
     let first = store.attempt("r", LOAD).await;
     let second = store.take_over("r", LOAD).await;
-    let fenced = store.warehouse.hold_run(&first, STOPPED, None).await;
+    let fenced = store
+        .warehouse
+        .hold_run(&first, (STOPPED, "drift"), None)
+        .await;
     assert!(matches!(fenced, Err(Error::Fenced(_))), "{fenced:?}");
     assert_eq!(run(&store, "r").await.state, RunState::Open);
     let lives = store.warehouse.heartbeat(&second).await;

@@ -30,6 +30,7 @@ mod counting;
 mod deriving;
 mod details;
 mod drift;
+mod errors;
 mod growth;
 mod limits;
 mod listings;

@@ -141,7 +141,7 @@ async fn a_held_run_is_not_cleaned(store: Store) {
     let attempt = store.attempt("held", "load-products").await;
     store
         .warehouse
-        .hold_run(&attempt, 11, None)
+        .hold_run(&attempt, (11, "drift"), None)
         .await
         .expect("held");
     let pages = store.rows("SELECT id FROM pages ORDER BY id").await;

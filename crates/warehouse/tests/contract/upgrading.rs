@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
-use warehouse::{Error, Host, Options, Outcome, SchemaStep, Warehouse, schema_steps};
+use warehouse::{Error, ErrorKind, Host, Options, Outcome, SchemaStep, Warehouse, schema_steps};
 
 use crate::store::{Store, at, merge};
 
 on_both!(
     every_earlier_schema_comes_whole_to_this_one,
     a_kill_at_any_statement_leaves_the_old_or_the_new,
+    what_had_failed_is_told_by_its_step_alone,
     nobody_migrates_while_somebody_works,
     who_slept_through_a_migration_commits_nothing,
     a_running_worker_stops_at_its_next_batch_under_a_newer_schema,
@@ -306,6 +307,26 @@ async fn cut_off(url: &str, begun: &[String]) {
     let done = client.batch_execute(&text).await;
     done.unwrap_or_else(|error| panic!("{text}: {error:?}"));
     driver.abort();
+}
+
+async fn what_had_failed_is_told_by_its_step_alone(new: Store) {
+    let steps = schema_steps(new.warehouse.is_postgres());
+    let before = steps.iter().position(|step| step.name == "0008_failures");
+    let store = old(&new, before.expect("a step of the schema")).await;
+    let migrated = store.warehouse.migrate("public").await;
+    migrated.expect("a migration");
+    let all = store.warehouse.errors(Some("r2"), None, 1).await;
+    let all = all.expect("errors");
+    let brief: Vec<_> = all
+        .iter()
+        .map(|row| (row.kind, row.text.as_deref().unwrap_or(""), row.count))
+        .collect();
+    let failed = "exit 30: cannot ask the warehouse: the connection is closed (load-products)";
+    let lost = "its process was killed or lost, or another took over (load-products)";
+    assert_eq!(
+        brief,
+        [(ErrorKind::Step, failed, 1), (ErrorKind::Attempt, lost, 1)]
+    );
 }
 
 /// As before the newest step.

@@ -1,0 +1,163 @@
+//! What is told of steps at which something failed.
+
+use warehouse::{Attempt, ErrorKind, ErrorRow};
+
+use crate::store::Store;
+
+on_both!(
+    a_failure_is_told_also_once_its_step_was_done,
+    failures_of_the_same_words_are_counted_together,
+    a_step_tells_what_no_attempt_at_it_tells,
+    nothing_is_told_twice,
+    a_run_that_is_redone_keeps_its_failures,
+    a_held_run_tells_why,
+    who_was_fenced_tells_nothing_of_the_step,
+);
+
+const STEP: &str = "get-cache-stats";
+
+async fn told(store: &Store) -> Vec<ErrorRow> {
+    let all = store.warehouse.errors(Some("r"), None, 1).await;
+    let all = all.expect("errors");
+    assert_eq!(
+        store.warehouse.errors(None, None, 20).await.expect("all"),
+        all
+    );
+    let of_steps = |row: &ErrorRow| row.kind == ErrorKind::Step;
+    all.into_iter().filter(of_steps).collect()
+}
+
+/// The texts in their order, each with its count.
+async fn texts(store: &Store) -> Vec<(String, i64)> {
+    let rows = told(store).await.into_iter();
+    let brief = |row: ErrorRow| (row.text.expect("a text"), row.count);
+    let mut all: Vec<_> = rows.map(brief).collect();
+    all.sort();
+    all
+}
+
+fn once(text: &str) -> (String, i64) {
+    (text.to_owned(), 1)
+}
+
+async fn end(store: &Store, attempt: &Attempt, failed: (i64, &str)) {
+    let ended = store.warehouse.end_attempt(attempt, Some(failed), None);
+    ended.await.expect("an end");
+}
+
+async fn fail(store: &Store, failed: (i64, &str)) {
+    let attempt = store.attempt("r", STEP).await;
+    end(store, &attempt, failed).await;
+}
+
+/// Does the step, with an exit code of its own.
+async fn close(store: &Store, exit_code: i64) {
+    let attempt = store.attempt("r", STEP).await;
+    let closed = store.warehouse.close_step(&attempt, exit_code, "{}").await;
+    assert!(closed.expect("an answer"));
+    store.end(&attempt).await;
+}
+
+async fn now(store: &Store) -> catalog::Instant {
+    store.warehouse.time().await.expect("a time")
+}
+
+async fn a_failure_is_told_also_once_its_step_was_done(store: Store) {
+    store.create_run("r").await;
+    let attempt = store.attempt("r", STEP).await;
+    let before = now(&store).await;
+    end(&store, &attempt, (30, "the server is away")).await;
+    let after = now(&store).await;
+    let at_once = told(&store).await;
+    close(&store, 0).await;
+    let rows = told(&store).await;
+    assert_eq!(rows, at_once);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let text = "exit 30: the server is away (get-cache-stats)";
+    assert_eq!((rows[0].text.as_deref(), rows[0].count), (Some(text), 1));
+    assert_eq!(rows[0].example.as_deref(), Some("the server is away"));
+    assert_eq!(rows[0].first, rows[0].last);
+    assert!(before <= rows[0].first && rows[0].last <= after, "{rows:?}");
+    let step = store.warehouse.step("r", STEP).await.expect("an answer");
+    let step = step.expect("a step");
+    assert_eq!((step.exit_code, step.error), (Some(0), None));
+}
+
+async fn failures_of_the_same_words_are_counted_together(store: Store) {
+    store.create_run("r").await;
+    fail(&store, (30, "away")).await;
+    let between = now(&store).await;
+    fail(&store, (30, "away")).await;
+    fail(&store, (20, "refused")).await;
+    close(&store, 0).await;
+    let twice = ("exit 30: away (get-cache-stats)".to_owned(), 2);
+    let once = once("exit 20: refused (get-cache-stats)");
+    assert_eq!(texts(&store).await, [once, twice]);
+    let rows = told(&store).await;
+    assert_eq!(rows[0].count, 2, "the most frequent first");
+    assert!(
+        rows[0].first <= between && between <= rows[0].last,
+        "{rows:?}"
+    );
+}
+
+async fn a_step_tells_what_no_attempt_at_it_tells(store: Store) {
+    store.create_run("r").await;
+    fail(&store, (30, "away")).await;
+    // As a program left it whose attempts did not keep why they failed.
+    let forget = "UPDATE attempts SET exit_code = NULL, error = NULL";
+    store.seed(forget).await;
+    let known = once("exit 30: away (get-cache-stats)");
+    assert_eq!(texts(&store).await, [known]);
+    close(&store, 10).await;
+    assert_eq!(texts(&store).await, [once("exit 10 (get-cache-stats)")]);
+}
+
+async fn nothing_is_told_twice(store: Store) {
+    store.create_run("r").await;
+    let refused = [once("exit 20: refused (get-cache-stats)")];
+    fail(&store, (20, "refused")).await;
+    assert_eq!(texts(&store).await, refused, "of a step that is open");
+    close(&store, 20).await;
+    assert_eq!(texts(&store).await, refused, "of one that nobody asked for");
+}
+
+async fn a_run_that_is_redone_keeps_its_failures(store: Store) {
+    store.create_run("r").await;
+    fail(&store, (20, "refused")).await;
+    close(&store, 20).await;
+    let begun = now(&store).await;
+    while now(&store).await <= begun {}
+    let redone = store.warehouse.redo("r", STEP, &[STEP]).await;
+    redone.expect("redone");
+    let before = once("exit 20: refused (get-cache-stats)");
+    assert_eq!(texts(&store).await, std::slice::from_ref(&before));
+    close(&store, 20).await;
+    let anew = once("exit 20 (get-cache-stats)");
+    assert_eq!(texts(&store).await, [anew, before]);
+}
+
+async fn a_held_run_tells_why(store: Store) {
+    store.create_run("r").await;
+    let attempt = store.attempt("r", "load-products").await;
+    let held = store.warehouse.hold_run(&attempt, (11, "drift"), None);
+    held.await.expect("held");
+    // Its worker ends it too, and it is no more its own.
+    end(&store, &attempt, (11, "run r is held")).await;
+    let why = [once("exit 11: drift (load-products)")];
+    assert_eq!(texts(&store).await, why);
+    store.warehouse.accept_drift("r").await.expect("accepted");
+    let redone = store.warehouse.redo("r", "load-products", &[]).await;
+    redone.expect("redone");
+    assert_eq!(texts(&store).await, why);
+}
+
+async fn who_was_fenced_tells_nothing_of_the_step(store: Store) {
+    store.create_run("r").await;
+    let slept = store.attempt("r", STEP).await;
+    store.take_over("r", STEP).await;
+    end(&store, &slept, (30, "away")).await;
+    assert!(texts(&store).await.is_empty());
+    let kept = "SELECT exit_code, error FROM attempts WHERE state = 'fenced'";
+    assert_eq!(store.cell(kept).await, "~|~");
+}
