@@ -70,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) schedule: Option<Cron>,
     /// When it makes backups; `None`: never.
     pub(crate) backup_schedule: Option<Cron>,
+    /// When it cleans up; `None`: never.
+    pub(crate) cleanup_schedule: Option<Cron>,
     /// What `tiki health` calls too much.
     pub(crate) health: pipeline::health::Limits,
     /// Where alerts go.
@@ -182,6 +184,7 @@ impl Config {
             hosts: read.words("TIKI_HOSTS")?,
             schedule: read.schedule("TIKI_SCHEDULE")?,
             backup_schedule: read.schedule("TIKI_BACKUP_SCHEDULE")?,
+            cleanup_schedule: read.cleanup_schedule()?,
             health: pipeline::health::Limits {
                 run_age: read.span("TIKI_MAX_RUN_AGE")?,
                 free_bytes: read.whole("TIKI_MIN_FREE_DISK")?.unsigned_abs() << 20,
@@ -349,6 +352,15 @@ impl Read<'_> {
         })
     }
 
+    /// A `tiki serve` that was told to begin nothing else goes on to begin nothing.
+    fn cleanup_schedule(&self) -> Result<Option<Cron>, Failure> {
+        let name = "TIKI_CLEANUP_SCHEDULE";
+        let begins = self.schedule("TIKI_SCHEDULE")?.is_some()
+            || self.schedule("TIKI_BACKUP_SCHEDULE")?.is_some();
+        let schedule = self.schedule(name)?;
+        Ok(schedule.filter(|_| begins || !self.is_default(name)))
+    }
+
     /// Words with commas between them.
     fn words(&self, name: &str) -> Result<Vec<String>, Failure> {
         let text = self.text(name)?;
@@ -433,7 +445,7 @@ mod tests {
                 "TIKI_CATEGORIES" | "TIKI_EXCLUDE_CATEGORIES" => "1846",
                 "TIKI_DETAILS" | "TIKI_ALERT_REPORT" => "always",
                 "TIKI_TIME_ZONE" => "UTC",
-                "TIKI_SCHEDULE" | "TIKI_BACKUP_SCHEDULE" => "off",
+                "TIKI_SCHEDULE" | "TIKI_BACKUP_SCHEDULE" | "TIKI_CLEANUP_SCHEDULE" => "off",
                 "TIKI_LISTEN" => "[::1]:0",
                 "TIKI_ALERT_WINDOW" | "TIKI_ALERT_STALL" => "11s",
                 "TIKI_ALERT_SMTP_URL" => "smtps://other",

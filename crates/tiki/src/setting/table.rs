@@ -337,6 +337,13 @@ const GENERAL: &[Setting] = &[
          off: never. The DAGs read the same name",
     ),
     setting(
+        "TIKI_CLEANUP_SCHEDULE",
+        Kind::Schedule,
+        "30 4 * * 0",
+        "when `tiki serve` takes away what is too old (TIKI_KEEP_PAGES and its like), as `tiki cleanup` does, in \
+         TIKI_TIME_ZONE; off: never. Where the two schedules above are off, as beside Airflow, so is the default",
+    ),
+    setting(
         "TIKI_MAX_RUN_AGE",
         span(1, 3650 * DAY),
         "36h",

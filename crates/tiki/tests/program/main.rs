@@ -10,6 +10,7 @@ mod bad_days;
 mod barrier;
 mod bench;
 mod boundaries;
+mod cleanup;
 mod commits;
 mod data;
 mod demo;
