@@ -77,6 +77,13 @@ const GENERAL: &[Setting] = &[
         "https://tiki.vn",
         "the site, the only host ever asked",
     ),
+    secret(setting(
+        "TIKI_PROXY",
+        Kind::Proxy,
+        "",
+        "through which proxy the site is asked, a password percent-encoded; none: without one. A site on this \
+         machine is asked without, and proxies of the environment are not used",
+    )),
     setting(
         "TIKI_MAX_CATEGORIES",
         whole(0, MANY),

@@ -36,6 +36,7 @@ mod postgres;
 mod preflight;
 mod preflight_airflow;
 mod preflight_trial;
+mod proxy;
 mod readers;
 mod rejections;
 mod rollback_airflow;
