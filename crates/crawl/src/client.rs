@@ -16,8 +16,8 @@ use crate::receive::{self, Head};
 use crate::robots::ROBOTS_MAX_BYTES;
 use crate::signals::Signals;
 use crate::{
-    Answer, Ask, FetchError, FetchErrorKind, Gate, HostPermit, PageSource, PermitError, RateError,
-    Robots, Settings, judge, tls,
+    Answer, Ask, FetchError, FetchErrorKind, Gate, HostPermit, PageSource, PermitError, Proxy,
+    RateError, Robots, Settings, judge, tls,
 };
 
 /// How much is read of the body of an answer that is an error anyway.
@@ -31,8 +31,9 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// The way to the site; clones share its connections.
 ///
-/// Keep-alive over HTTP/1.1 (`http`) or HTTP/2 (`https`), no redirect followed, no proxy, no cookie, no
-/// second try; a site that has a name is asked at public addresses only.
+/// Keep-alive over HTTP/1.1 (`http`) or HTTP/2 (`https`), no redirect followed, no proxy but that of the
+/// settings, no cookie, no second try; a site that has a name is asked at public addresses only, or by the
+/// proxy.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -237,7 +238,7 @@ impl Client {
         let request = self.inner.http.get(ask.url(&self.inner.settings.origin));
         let request = request.header(ACCEPT, accept);
         let response = request.header(ACCEPT_ENCODING, encodings).send().await;
-        let response = response.map_err(receive::transport)?;
+        let response = response.map_err(|error| self.by_proxy(receive::transport(error)))?;
         let head = Head::of(&response);
         let most = self.inner.settings.limits.max_stored_bytes;
         let (body, over) = match (ask, head.status) {
@@ -258,6 +259,16 @@ impl Client {
             over,
             took: begun.elapsed(),
         })
+    }
+
+    /// What says that there is no connection says by which way.
+    fn by_proxy(&self, kind: FetchErrorKind) -> FetchErrorKind {
+        match (kind, self.inner.settings.proxy_used()) {
+            (FetchErrorKind::Connect(error), Some(proxy)) => {
+                FetchErrorKind::Connect(proxy.named(error))
+            }
+            (kind, _) => kind,
+        }
     }
 
     fn error(&self, ask: &Ask, kind: FetchErrorKind) -> FetchError {
@@ -300,6 +311,10 @@ fn http_client(settings: &Settings) -> Result<reqwest::Client, ClientError> {
     let agent = agent.filter(|agent| named && agent.to_str().is_ok());
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("vi-VN,vi"));
+    let proxy = settings.proxy_used();
+    let addresses = PublicAddresses {
+        proxy: proxy.and_then(Proxy::name).map(str::to_owned),
+    };
     let mut builder = reqwest::Client::builder()
         .user_agent(agent.ok_or(ClientError::UserAgent)?)
         .default_headers(headers)
@@ -308,7 +323,7 @@ fn http_client(settings: &Settings) -> Result<reqwest::Client, ClientError> {
         .retry(reqwest::retry::never())
         .referer(false)
         .no_proxy()
-        .dns_resolver(PublicAddresses)
+        .dns_resolver(addresses)
         .connect_timeout(settings.connect_timeout)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(settings.max_in_flight)
@@ -321,6 +336,9 @@ fn http_client(settings: &Settings) -> Result<reqwest::Client, ClientError> {
                 SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
             ],
         );
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(proxy.for_everything()?);
+    }
     if !settings.origin.is_secure() {
         builder = builder.http1_only();
     }

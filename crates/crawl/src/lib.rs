@@ -22,6 +22,7 @@ mod pace;
 mod page;
 mod page_cache;
 mod permit;
+mod proxy;
 mod rate;
 mod receive;
 mod redis_facts;
@@ -38,7 +39,7 @@ pub use backoff::Backoff;
 pub use client::{Client, ClientError};
 pub use error::{FetchError, FetchErrorKind, Retry};
 pub use gate::Gate;
-pub use origin::{Origin, OriginError};
+pub use origin::{Origin, OriginError, is_loopback};
 pub use pace::{Breaker, FULL_SHARE, LEAST_SHARE, MOST_PAUSE, PROBE_TIME, Pace};
 pub use page::{Answer, Page, PageSource};
 pub use page_cache::{CACHED_BODY_MAX_BYTES, CacheTtl, Cached, CachedKind, CachedPage, PageKey};
@@ -46,6 +47,7 @@ pub use permit::{
     Grant, HostPermit, PERMIT_VALID, PermitError, PermitSource, Report, Reporting, SCHEDULE_AHEAD,
     Taking,
 };
+pub use proxy::{Proxy, ProxyError};
 pub use rate::{LEAST_SPACING, MOST_SPACING, Rate, RateError};
 pub use redis_facts::{RedisFacts, redis_facts};
 pub use redis_pages::{CACHE_PATIENCE, CACHE_PAUSE, CacheError, Lookup, RedisPages, own_database};

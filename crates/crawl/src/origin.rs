@@ -1,7 +1,6 @@
 //! Where requests go. Which requests they are is in `ask`.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use url::{Host, Url};
@@ -37,6 +36,15 @@ pub enum OriginError {
     Beyond,
 }
 
+/// Whether a URL is one of this machine: its host is `localhost` or an address of the loopback network.
+pub fn is_loopback(url: &Url) -> bool {
+    url.host().is_some_and(|host| match host {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    })
+}
+
 impl Origin {
     /// Reads `scheme://host[:port]`; a single `/` may follow.
     pub fn parse(text: &str) -> Result<Self, OriginError> {
@@ -51,11 +59,7 @@ impl Origin {
             return Err(OriginError::Beyond);
         }
         let host = url.host().ok_or(url::ParseError::EmptyHost)?;
-        let loopback = match &host {
-            Host::Domain(name) => *name == "localhost",
-            Host::Ipv4(address) => Ipv4Addr::is_loopback(address),
-            Host::Ipv6(address) => Ipv6Addr::is_loopback(address),
-        };
+        let loopback = is_loopback(&url);
         let secure = url.scheme() == "https";
         if !secure && !loopback {
             return Err(OriginError::Insecure(host.to_string()));

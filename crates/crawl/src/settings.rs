@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use catalog::BodyLimits;
 
-use crate::Origin;
+use crate::{Origin, Proxy};
 
 /// What a [`crate::Client`] is made from.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The only host that is asked.
     pub origin: Origin,
+    /// Through which proxy; a loopback origin is asked without.
+    pub proxy: Option<Proxy>,
     /// Who asks, honestly: see [`Settings::honest_user_agent`].
     pub user_agent: String,
     /// How long a connection may take to stand, TLS included.
@@ -27,11 +29,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Defaults: an honest user agent, 10 s to connect, 30 s a request, the default limits of bodies,
+    /// Defaults: no proxy, an honest user agent, 10 s to connect, 30 s a request, the default limits of bodies,
     /// 5 requests in flight, 30 s of silence after the site was overdone.
     pub fn new(origin: Origin) -> Self {
         Self {
             origin,
+            proxy: None,
             user_agent: Self::honest_user_agent(None),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
@@ -39,6 +42,11 @@ impl Settings {
             max_in_flight: 5,
             breaker_pause: Duration::from_secs(30),
         }
+    }
+
+    /// The proxy, if the origin is asked through it.
+    pub(crate) fn proxy_used(&self) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|_| !self.origin.is_loopback())
     }
 
     /// `tiki-data-pipeline/<version>`, with the address or URL of somebody to talk to behind it.

@@ -108,7 +108,7 @@ pub struct Listed {
 /// Something that begins by itself.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// `run` or `backup`.
+    /// `run`, `backup` or `cleanup`.
     pub what: &'static str,
     /// When it begins.
     pub when: When,

@@ -8,6 +8,7 @@
 
 pub mod alerts;
 mod check;
+mod cleanup;
 mod clock;
 mod containers;
 mod crawl_categories;
@@ -46,6 +47,7 @@ mod stop;
 mod transform_products;
 
 pub use check::{Check, State};
+pub use cleanup::{Cleaned, CleanedKind};
 pub use clock::Clock;
 pub use disk::{nearest, write_whole};
 pub use error::{Error, Result};

@@ -17,6 +17,12 @@ pub(crate) fn this_host() -> Host {
     }
 }
 
+/// A process for people: its id and its machine.
+pub(crate) fn shown(host: &Host) -> String {
+    let first = |text: &str| text.split(' ').next().unwrap_or("").to_owned();
+    format!("{} on {}", first(&host.process), first(&host.name))
+}
+
 /// Whether it is known that a process is gone: it was one of this machine.
 pub fn is_gone(host: &Host) -> bool {
     host.name == this_host().name && is_dead(&host.process)

@@ -285,9 +285,8 @@ impl Pipeline {
                 moved: AtomicBool::default(),
             }),
             Err(host) => Err(Error::Held(format!(
-                "another process ({} on {}) works on {} of run {}: wait for its end, or end it",
-                host.process.split(' ').next().unwrap_or(""),
-                host.name.split(' ').next().unwrap_or(""),
+                "another process ({}) works on {} of run {}: wait for its end, or end it",
+                process::shown(&host),
                 request.step.name(),
                 run.id
             ))),
@@ -419,7 +418,7 @@ impl Pipeline {
     }
 
     /// Prolongs the lease until it is aborted. When another has taken over, the next commit says so.
-    fn keep_lease(&self, attempt: &Attempt) -> tokio::task::JoinHandle<()> {
+    pub(crate) fn keep_lease(&self, attempt: &Attempt) -> tokio::task::JoinHandle<()> {
         let (warehouse, attempt) = (self.warehouse.clone(), attempt.clone());
         let keep = async move {
             loop {

@@ -17,6 +17,7 @@
 mod child;
 mod commits;
 mod error;
+mod http_proxy;
 mod postgres;
 mod proxy;
 mod python;
@@ -27,6 +28,7 @@ mod wait;
 pub use child::ChildGuard;
 pub use commits::Fate;
 pub use error::ServerError;
+pub use http_proxy::HttpProxy;
 pub use postgres::{POSTGRES_VARIABLE, Postgres};
 pub use proxy::Proxy;
 pub use python::{PYTHON_VARIABLE, Python};

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod backup;
+mod cleanup;
 mod errors;
 mod preflight;
 mod reading;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::alerts::*;
 pub(crate) use self::backup::*;
+pub(crate) use self::cleanup::*;
 pub(crate) use self::errors::*;
 pub(crate) use self::preflight::*;
 pub(crate) use self::reading::*;
@@ -102,9 +104,11 @@ pub(crate) enum Command {
     Alerts(AlertsArguments),
     /// Backups: make, list, prove, restore and thin them out
     Backup(BackupArguments),
+    /// Take away what is older than it may be, as every run does at its end
+    Cleanup(CleanupArguments),
     /// The way back: to the conservative DAG of Airflow, to the data before a run
     Rollback(RollbackArguments),
-    /// Serve the dashboard and its API, and begin runs and backups on time, until Ctrl-C
+    /// Serve the dashboard and its API, and begin runs, backups and clean-ups on time, until Ctrl-C
     Serve(ServeArguments),
     /// Whether all is well: a probe for machines and people, which changes nothing
     Health(HealthArguments),
@@ -324,7 +328,8 @@ const SERVE_AFTER: &str = "\
 Routes: / for people; /healthz (the process lives), /readyz (200, or 503 when something failed), /api/v1/health, \
 /api/v1/schedule, /api/v1/runs and /api/v1/runs/ID for machines, /metrics for Prometheus. Nothing can be changed by them.
 
-Its clock begins runs (TIKI_SCHEDULE) and backups (TIKI_BACKUP_SCHEDULE); off: beside Airflow or cron.
+Its clock begins runs (TIKI_SCHEDULE), backups (TIKI_BACKUP_SCHEDULE) and clean-ups (TIKI_CLEANUP_SCHEDULE); beside \
+Airflow or cron the first two are off, and so is the third unless it is set.
 
 There is no login: on another address than the loopback one, put a proxy with a login before it.";
 

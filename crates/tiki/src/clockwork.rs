@@ -1,5 +1,5 @@
-//! The clock of `tiki serve`: starts runs and backups when they are due, as processes of their own that
-//! end with this one, and remembers over a restart what it started.
+//! The clock of `tiki serve`: starts runs, backups and clean-ups when they are due, as processes of their own
+//! that end with this one, and remembers over a restart what it started.
 //!
 //! Not here: when something is due (`pipeline::Schedule`), what a run does (`run`).
 
@@ -26,6 +26,9 @@ use crate::{Context, way};
 /// Who owns the runs that are begun here.
 pub(crate) const OWNER: &str = "serve";
 
+/// All that it may start.
+const JOBS: [&str; 3] = ["run", "backup", "cleanup"];
+
 /// How soon a clock that was set is noticed.
 const TICK: Duration = Duration::from_secs(30);
 
@@ -35,7 +38,7 @@ const CHILD_PATIENCE: Duration = Duration::from_secs(8);
 /// Something that is started again and again.
 #[derive(Debug)]
 pub(crate) struct Job {
-    /// `run` or `backup`.
+    /// One of [`JOBS`].
     name: &'static str,
     schedule: Schedule,
     /// What is started, one after the other while each ends with 0.
@@ -68,17 +71,23 @@ impl Clockwork {
     /// nothing where no schedule is set.
     pub(crate) fn new(context: &Context, began: Option<Instant>) -> Outcome<Self> {
         let (config, clock) = (&context.config, way::clock(context));
-        let run: &'static [&'static [&'static str]] = &[&["run", "--owner", OWNER]];
-        let backup: &'static [&'static [&'static str]] =
-            &[&["backup", "create", "--verify"], &["backup", "prune"]];
+        let commands: [&'static [&'static [&'static str]]; JOBS.len()] = [
+            &[&["run", "--owner", OWNER]],
+            &[&["backup", "create", "--verify"], &["backup", "prune"]],
+            &[&["cleanup"]],
+        ];
+        let crons = [
+            &config.schedule,
+            &config.backup_schedule,
+            &config.cleanup_schedule,
+        ];
         let folder = config.data_dir.join(OWNER);
         let mut jobs = Vec::new();
         let mut alone = None;
-        for (name, cron, commands, began) in [
-            ("run", &config.schedule, run, began),
-            ("backup", &config.backup_schedule, backup, None),
-        ] {
+        for ((name, cron), commands) in JOBS.into_iter().zip(crons).zip(commands) {
             let Some(cron) = cron.clone() else { continue };
+            // The ledger tells of runs alone.
+            let began = began.filter(|_| name == "run");
             if alone.is_none() {
                 alone = Some(take(&folder)?);
             }
@@ -111,7 +120,7 @@ impl Clockwork {
     pub(crate) fn plans(&self) -> impl Fn() -> Vec<Planned> + Send + Sync + use<> {
         let (jobs, clock) = (self.jobs.clone(), self.clock.clone());
         move || {
-            let planned = ["run", "backup"].map(|name| {
+            let planned = JOBS.map(|name| {
                 let job = jobs.iter().find(|job| job.name == name);
                 job.map_or(Planned::off(name), |job| job.planned(clock.now()))
             });
@@ -127,7 +136,7 @@ impl Clockwork {
                 self.keep(job).await;
             }
         };
-        tokio::join!(job(0), job(1));
+        tokio::join!(job(0), job(1), job(2));
     }
 
     async fn keep(&self, job: &Job) {
@@ -320,9 +329,12 @@ fn take(folder: &Path) -> Outcome<File> {
         Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
         Err(std::fs::TryLockError::WouldBlock) => Err(Failure::new(
             Exit::Warehouse,
-            "another `tiki serve` of this data folder starts runs and backups already",
+            "another `tiki serve` of this data folder starts runs, backups and clean-ups already",
         )
-        .help("end it, or let this one only show: TIKI_SCHEDULE=off and TIKI_BACKUP_SCHEDULE=off")),
+        .help(
+            "end it, or let this one only show: TIKI_SCHEDULE=off, TIKI_BACKUP_SCHEDULE=off, and no \
+             TIKI_CLEANUP_SCHEDULE",
+        )),
     }
 }
 

@@ -3,10 +3,11 @@
 //! Not here: where they come from (`layers`), which there are (`setting`).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use catalog::Instant;
+use crawl::Proxy;
 use jiff::tz::TimeZone;
 use pipeline::alerts::{Channel, Mail, Rules, mailboxes};
 use pipeline::{Cron, Exit, Keep, Settings};
@@ -28,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) redis_url: Option<String>,
     /// The site.
     pub(crate) origin: crawl::Origin,
+    /// Through which proxy it is asked, unless it is on this machine.
+    pub(crate) proxy: Option<Proxy>,
     /// Seconds between two requests.
     pub(crate) rate: f64,
     /// Nobody asked for the rate, so the demo may go without.
@@ -70,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) schedule: Option<Cron>,
     /// When it makes backups; `None`: never.
     pub(crate) backup_schedule: Option<Cron>,
+    /// When it cleans up; `None`: never.
+    pub(crate) cleanup_schedule: Option<Cron>,
     /// What `tiki health` calls too much.
     pub(crate) health: pipeline::health::Limits,
     /// Where alerts go.
@@ -78,7 +83,9 @@ pub(crate) struct Config {
     pub(crate) airflow_url: Option<String>,
     /// Who logs in there, and the password.
     pub(crate) airflow_login: (String, String),
-    /// Certificates of more authorities, for them.
+    /// Through which proxy receivers of alerts are told.
+    pub(crate) alert_proxy: Option<Proxy>,
+    /// Certificates of more authorities, for them as well.
     pub(crate) alert_ca: Option<PathBuf>,
     /// A filter of log lines.
     pub(crate) log: String,
@@ -140,23 +147,14 @@ impl Config {
     pub(crate) fn new(resolved: &Resolved) -> Result<Self, Failure> {
         let read = Read(resolved);
         let data_dir = clean(&resolved.anchor.join(read.text("TIKI_DATA_DIR")?));
-        let database_url = match read.text("TIKI_DATABASE_URL")?.as_str() {
-            "" => format!("sqlite:{}", data_dir.join("tiki.db").display()),
-            url => match url.strip_prefix("sqlite:") {
-                Some(path) if !path.is_empty() => {
-                    let path = path.strip_prefix("//").unwrap_or(path);
-                    format!("sqlite:{}", clean(&resolved.anchor.join(path)).display())
-                }
-                _ => url.to_owned(),
-            },
-        };
         Ok(Self {
-            database_url,
+            database_url: read.database_url(&data_dir)?,
             redis_url: match read.text("TIKI_REDIS_URL")?.as_str() {
                 "" | "none" => None,
                 url => Some(own_redis(url)?),
             },
             origin: read.origin("TIKI_ORIGIN")?,
+            proxy: read.proxy("TIKI_PROXY")?,
             rate: read.number("TIKI_RATE_LIMIT")?,
             rate_is_default: read.is_default("TIKI_RATE_LIMIT"),
             categories: read.ids("TIKI_CATEGORIES")?,
@@ -182,6 +180,7 @@ impl Config {
             hosts: read.words("TIKI_HOSTS")?,
             schedule: read.schedule("TIKI_SCHEDULE")?,
             backup_schedule: read.schedule("TIKI_BACKUP_SCHEDULE")?,
+            cleanup_schedule: read.cleanup_schedule()?,
             health: pipeline::health::Limits {
                 run_age: read.span("TIKI_MAX_RUN_AGE")?,
                 free_bytes: read.whole("TIKI_MIN_FREE_DISK")?.unsigned_abs() << 20,
@@ -195,6 +194,7 @@ impl Config {
                 read.text("TIKI_AIRFLOW_USER")?,
                 read.text("TIKI_AIRFLOW_PASSWORD")?,
             ),
+            alert_proxy: read.proxy("TIKI_ALERT_PROXY")?,
             alert_ca: match read.text("TIKI_ALERT_CA")?.as_str() {
                 "" => None,
                 path => Some(clean(&resolved.anchor.join(path))),
@@ -251,7 +251,7 @@ fn web_address(text: &str) -> Result<String, Failure> {
 }
 
 /// A path without `.` in it, as people would write it.
-fn clean(path: &std::path::Path) -> PathBuf {
+fn clean(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
@@ -270,6 +270,19 @@ impl Read<'_> {
 
     fn is_default(&self, name: &str) -> bool {
         self.value(name).is_ok_and(|(_, default)| default)
+    }
+
+    fn database_url(&self, data_dir: &Path) -> Result<String, Failure> {
+        Ok(match self.text("TIKI_DATABASE_URL")?.as_str() {
+            "" => format!("sqlite:{}", data_dir.join("tiki.db").display()),
+            url => match url.strip_prefix("sqlite:") {
+                Some(path) if !path.is_empty() => {
+                    let path = path.strip_prefix("//").unwrap_or(path);
+                    format!("sqlite:{}", clean(&self.0.anchor.join(path)).display())
+                }
+                _ => url.to_owned(),
+            },
+        })
     }
 
     fn pipeline(&self, data_dir: PathBuf) -> Result<Settings, Failure> {
@@ -349,6 +362,15 @@ impl Read<'_> {
         })
     }
 
+    /// A `tiki serve` that was told to begin nothing else goes on to begin nothing.
+    fn cleanup_schedule(&self) -> Result<Option<Cron>, Failure> {
+        let name = "TIKI_CLEANUP_SCHEDULE";
+        let begins = self.schedule("TIKI_SCHEDULE")?.is_some()
+            || self.schedule("TIKI_BACKUP_SCHEDULE")?.is_some();
+        let schedule = self.schedule(name)?;
+        Ok(schedule.filter(|_| begins || !self.is_default(name)))
+    }
+
     /// Words with commas between them.
     fn words(&self, name: &str) -> Result<Vec<String>, Failure> {
         let text = self.text(name)?;
@@ -377,106 +399,8 @@ macro_rules! readers {
 readers!(text: Text => String, whole: Whole => i64, number: Number => f64, span: Span => Duration,
     ids: Ids => Vec<i64>, zone: Zone => TimeZone, clock: Clock => Option<Instant>,
     origin: Origin => crawl::Origin, listen: Listen => SocketAddr,
-    schedule: Schedule => Option<Cron>, hook: Hook => Option<Url>);
+    schedule: Schedule => Option<Cron>, hook: Hook => Option<Url>,
+    proxy: Proxy => Option<Proxy>);
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::layers::Layers;
-    use crate::setting::SETTINGS;
-
-    fn config(folder: &Path, variables: &[(&str, &str)]) -> Result<Config, Failure> {
-        let environment = variables
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-        let layers = Layers {
-            environment: environment.collect(),
-            folder: folder.to_owned(),
-            ..Layers::default()
-        };
-        Config::new(&layers.resolve()?)
-    }
-
-    #[test]
-    fn none_is_no_redis_whatever_stands_elsewhere() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(
-            folder.path().join("tiki.toml"),
-            "redis_url = \"redis://h/3\"\n",
-        )
-        .unwrap();
-        let url = |variables: &[(&str, &str)]| config(folder.path(), variables).unwrap().redis_url;
-        assert_eq!(url(&[]).as_deref(), Some("redis://h/3"));
-        assert_eq!(url(&[("TIKI_REDIS_URL", "none")]), None);
-    }
-
-    #[test]
-    fn every_setting_changes_what_the_program_works_with() {
-        let folder = tempfile::tempdir().unwrap();
-        let shown =
-            |variables: &[(&str, &str)]| format!("{:?}", config(folder.path(), variables).unwrap());
-        let here = ("TIKI_ORIGIN", "http://127.0.0.1:1");
-        let mail = [
-            ("TIKI_ALERT_SMTP_URL", "smtps://h"),
-            ("TIKI_ALERT_MAIL_TO", "a@b.c"),
-        ];
-        let before = shown(&[here, mail[0], mail[1]]);
-        for setting in SETTINGS {
-            let other = match setting.name {
-                "TIKI_SOURCE" => "html",
-                "TIKI_DRIFT" => "warn",
-                "TIKI_ORIGIN" | "TIKI_AIRFLOW_URL" => "http://127.0.0.1:2",
-                "TIKI_DATABASE_URL" => "postgres://h/d",
-                "TIKI_REDIS_URL" => "redis://h/3",
-                "TIKI_CATEGORIES" | "TIKI_EXCLUDE_CATEGORIES" => "1846",
-                "TIKI_DETAILS" | "TIKI_ALERT_REPORT" => "always",
-                "TIKI_TIME_ZONE" => "UTC",
-                "TIKI_SCHEDULE" | "TIKI_BACKUP_SCHEDULE" => "off",
-                "TIKI_LISTEN" => "[::1]:0",
-                "TIKI_ALERT_WINDOW" | "TIKI_ALERT_STALL" => "11s",
-                "TIKI_ALERT_SMTP_URL" => "smtps://other",
-                "TIKI_ALERT_MAIL_TO" | "TIKI_ALERT_MAIL_FROM" => "d@e.f",
-                name if name.starts_with("TIKI_ALERT_") && name.ends_with("_URL") => "https://h/x",
-                "TIKI_LOG" => "debug",
-                "TIKI_LOG_FORMAT" => "json",
-                "TIKI_CLOCK" => "2026-11-24T19:00:00.000Z",
-                name if name.ends_with("TTL") || name.contains("TIMEOUT") => "11s",
-                "TIKI_STALL_LIMIT"
-                | "TIKI_POOL_WAIT"
-                | "TIKI_BREAKER_PAUSE"
-                | "TIKI_MAX_RUN_AGE"
-                | "TIKI_WAREHOUSE_PATIENCE" => "11s",
-                _ => "11",
-            };
-            let after = shown(&[(setting.name, other), here, mail[0], mail[1]]);
-            assert_ne!(before, after, "{} = {other}", setting.name);
-        }
-    }
-
-    #[test]
-    fn relative_paths_begin_at_the_file_of_settings() {
-        let folder = tempfile::tempdir().unwrap();
-        let made = config(folder.path(), &[]).unwrap();
-        assert_eq!(made.data_dir, folder.path().join("data"));
-        assert_eq!(
-            made.database_url,
-            format!("sqlite:{}", folder.path().join("data/tiki.db").display())
-        );
-        let made = config(folder.path(), &[("TIKI_DATABASE_URL", "sqlite:a/b.db")]).unwrap();
-        assert_eq!(
-            made.database_url,
-            format!("sqlite:{}", folder.path().join("a/b.db").display())
-        );
-        let clock = ("TIKI_CLOCK", "2026-11-24T19:00:00.000Z");
-        let frozen = config(folder.path(), &[clock]).unwrap();
-        assert!(
-            frozen
-                .check_clock()
-                .unwrap_err()
-                .to_string()
-                .contains("loopback")
-        );
-    }
-}
+mod tests;

@@ -18,8 +18,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt as lines, registry};
 
-pub(crate) use self::files::FOLDER;
 use self::files::Files;
+pub(crate) use self::files::{FOLDER, remove_old};
 use crate::arguments::{
     AlertsCommand, BackupCommand, Command, DriftCommand, RejectionsCommand, RunsCommand,
 };
@@ -68,6 +68,7 @@ pub(crate) fn word(command: &Command) -> Option<&'static str> {
             }
             Some(_) => "backup",
         },
+        Command::Cleanup(cleanup) if !cleanup.dry_run => "cleanup",
         Command::Runs(runs) => match &runs.command {
             Some(RunsCommand::Resume { .. } | RunsCommand::Close { .. }) => "runs",
             _ => return None,

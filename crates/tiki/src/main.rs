@@ -20,6 +20,7 @@ mod alerts;
 mod arguments;
 mod backup;
 mod browse;
+mod cleanup;
 mod clockwork;
 mod config;
 mod demo;
@@ -201,6 +202,11 @@ fn log_end(outcome: &Outcome) {
 }
 
 async fn obey(context: &Context, command: Command) -> Outcome {
+    // The log of this command begins with its first line, and then the old ones go uncounted.
+    let old_logs = match &command {
+        Command::Cleanup(arguments) => cleanup::old_logs(context, arguments.dry_run),
+        _ => 0,
+    };
     tracing::info!(target: TO_FILES, version = env!("CARGO_PKG_VERSION"), "begun");
     panics::by_a_test();
     match command {
@@ -220,6 +226,7 @@ async fn obey(context: &Context, command: Command) -> Outcome {
         Command::Sql(arguments) => sql::sql(context, &arguments).await,
         Command::Alerts(arguments) => alerts::alerts(context, arguments).await,
         Command::Backup(arguments) => backup::backup(context, arguments).await,
+        Command::Cleanup(arguments) => cleanup::cleanup(context, &arguments, old_logs).await,
         Command::Rollback(arguments) => rollback::rollback(context, arguments.command).await,
         Command::Health(arguments) => health::health(context, &arguments).await,
         Command::Preflight(arguments) => preflight::preflight(context, &arguments).await,

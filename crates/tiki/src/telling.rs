@@ -105,8 +105,12 @@ pub(crate) fn sender(context: &Context) -> Outcome<Sender> {
             Trust::from_pem(&pem).ok_or_else(|| Failure::usage(what).help(help))?
         }
     };
-    Sender::new(context.config.hooks.channels(), trust)
-        .map_err(|error| Failure::new(Exit::Bug, "alerts cannot be sent").because(&error))
+    Sender::new(
+        context.config.hooks.channels(),
+        trust,
+        context.config.alert_proxy.clone(),
+    )
+    .map_err(|error| Failure::new(Exit::Bug, "alerts cannot be sent").because(&error))
 }
 
 /// The same where there are any; that none can be made is warned of.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use catalog::Instant;
-use crawl::Origin;
+use crawl::{Origin, Proxy};
 use jiff::tz::TimeZone;
 use pipeline::Cron;
 use pipeline::alerts::{mailboxes, smtp_server};
@@ -63,6 +63,8 @@ pub(crate) enum Kind {
     },
     /// The address of a server of mail, which is never shown.
     Smtp,
+    /// A proxy, of which user and password are never shown.
+    Proxy,
     /// Addresses of people with commas between them.
     Mailboxes,
     /// Exit codes with commas between them, or `none`.
@@ -92,6 +94,8 @@ pub(crate) enum Value {
     Listen(SocketAddr),
     /// Of `Schedule`; `None` is off.
     Schedule(Option<Cron>),
+    /// Of `Proxy`; `None` is none.
+    Proxy(Option<Proxy>),
     /// Of `Hook` and `Smtp`.
     Hook(Option<Url>),
 }
@@ -107,6 +111,11 @@ impl Kind {
             Self::Smtp => smtp_server(text)
                 .map(|url| Value::Hook(Some(url)))
                 .ok_or_else(wrong),
+            Self::Proxy if text.is_empty() => Ok(Value::Proxy(None)),
+            Self::Proxy => match Proxy::parse(text) {
+                Ok(proxy) => Ok(Value::Proxy(Some(proxy))),
+                Err(error) => Err(format!("is not right: {error}")),
+            },
             Self::Mailboxes if text.is_empty() || mailboxes(text).is_some() => {
                 Ok(Value::Text(text.into()))
             }
@@ -168,6 +177,7 @@ impl Kind {
             Self::Smtp => "smtps://user:password@host, smtp://user:password@host?tls=required, or \
                  smtp://host?tls=opportunistic (with a password, or without tls, on this machine only)"
                 .into(),
+            Self::Proxy => "http://[user:password@]host:port, or the same with https".into(),
             Self::Mailboxes => {
                 "addresses such as ops@example.com or Ops <ops@example.com>, with commas between them".into()
             }
@@ -250,12 +260,8 @@ fn parse_exits(text: &str) -> Option<Vec<i64>> {
 }
 
 fn parse_hook(text: &str, plain: bool) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let here = match url.host()? {
-        url::Host::Domain(name) => name == "localhost",
-        url::Host::Ipv4(ip) => ip.is_loopback(),
-        url::Host::Ipv6(ip) => ip.is_loopback(),
-    };
+    let url = Url::parse(text).ok().filter(Url::has_host)?;
+    let here = crawl::is_loopback(&url);
     let fits = match url.scheme() {
         "https" => true,
         "http" => plain || here,
@@ -354,6 +360,8 @@ mod tests {
             (Kind::Smtp, "https://mail.example.com", "smtps://"),
             (Kind::Mailboxes, "ops@example.com, nobody", "such as"),
             (Kind::Mailboxes, "a@b.c\r\nBcc: d@e.f", "such as"),
+            (Kind::Proxy, "socks5://u:p@h:1080", "http or https"),
+            (Kind::Proxy, "http://h:1/path", "no path"),
             (Kind::Exits, "", "none or"),
             (Kind::Hook { plain: false }, "http://h/x", "https://"),
             (Kind::Hook { plain: false }, "hooks.slack.com/x", "https://"),

@@ -201,6 +201,7 @@ fn site(context: &Context, warehouse: &Warehouse, origin: Origin, rate: Rate) ->
         }
     };
     let settings = crawl::Settings {
+        proxy: config.proxy.clone(),
         user_agent: crawl::Settings::honest_user_agent(config.contact.as_deref()),
         connect_timeout: config.connect_timeout,
         request_timeout: config.request_timeout,

@@ -13,6 +13,7 @@ mod batches;
 mod bulk;
 mod cache_counts;
 mod categories;
+mod cleaner;
 mod cleaning;
 mod comments;
 mod completeness;

@@ -13,6 +13,7 @@
 
 use catalog::Instant;
 
+use crate::cleaner::NO_RUN;
 use crate::error::Result;
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
@@ -102,30 +103,33 @@ pub struct Due {
     pub runs: u64,
     /// The beginning of the youngest of them.
     pub youngest: Instant,
-    /// The run that announced the first purge of this kind; `None`: no run has.
-    pub announced_by: Option<String>,
+    /// Whether the first purge of this kind is still to be announced, or was by the same run.
+    pub is_first: bool,
 }
 
 impl Warehouse {
-    /// What of a kind could be cleaned up now, if anything.
+    /// What of a kind could be cleaned up now, if anything, by an attempt, or by a `tiki cleanup` to come.
     pub async fn due_to_clean(
         &self,
-        attempt: &Attempt,
+        attempt: Option<&Attempt>,
         keep: &Retention,
         kind: Kind,
     ) -> Result<Option<Due>> {
+        let run = attempt.map_or(NO_RUN, |attempt| attempt.run.as_str());
         let mut tx = self.read().await?;
-        let runs = closed_before(&mut tx, kind, keep.before(kind), &attempt.run).await?;
+        let runs = closed_before(&mut tx, kind, keep.before(kind), run).await?;
         let sql = "SELECT value FROM warehouse_info WHERE key = $1";
         let announced = tx.row(sql, params![kind.key()]).await?;
         tx.commit().await?;
         let Some(youngest) = runs.iter().map(|run| run.clock_at).max() else {
             return Ok(None);
         };
+        let announced_by = announced.map(|row| row.text(0)).transpose()?;
         Ok(Some(Due {
             runs: runs.len() as u64,
             youngest,
-            announced_by: announced.map(|row| row.text(0)).transpose()?,
+            // A step that is tried again is the same cleaning, a second `tiki cleanup` is another.
+            is_first: announced_by.is_none_or(|by| by == run && run != NO_RUN),
         }))
     }
 

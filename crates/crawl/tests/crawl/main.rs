@@ -7,6 +7,7 @@ mod cache;
 mod html;
 mod manners;
 mod permits;
+mod proxy;
 mod schedule;
 mod shop;
 mod site;

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crawl::Proxy;
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use serde_json::Value;
 use sha2::Sha256;
@@ -73,6 +75,8 @@ pub enum SendersError {
 #[derive(Clone, Debug)]
 pub struct Sender {
     http: reqwest::Client,
+    /// For receivers that are not on this machine, if there is one.
+    proxied: Option<(reqwest::Client, Proxy)>,
     trust: Trust,
     channels: Arc<[Channel]>,
 }
@@ -96,17 +100,20 @@ impl NotSent {
 }
 
 impl Sender {
-    /// To these channels.
-    pub fn new(channels: Vec<Channel>, trust: Trust) -> Result<Self, SendersError> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(crawl::tls_config(trust.certificates())?)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("tiki-data-pipeline/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .build()?;
+    /// To these channels; those of HTTP that are not on this machine are told through the proxy, if there is
+    /// one.
+    pub fn new(
+        channels: Vec<Channel>,
+        trust: Trust,
+        proxy: Option<Proxy>,
+    ) -> Result<Self, SendersError> {
+        let proxied = match proxy {
+            Some(proxy) => Some((http_client(&trust, Some(&proxy))?, proxy)),
+            None => None,
+        };
         Ok(Self {
-            http,
+            http: http_client(&trust, None)?,
+            proxied,
             trust,
             channels: channels.into(),
         })
@@ -174,10 +181,20 @@ impl Sender {
             let signed = sign(&mut headers, key, &body);
             signed.map_err(|()| NotSent::new("it cannot be signed"))?;
         }
-        let request = self.http.post(url.clone()).headers(headers).body(body);
+        // One on this machine a proxy would look for on its own.
+        let proxied = self.proxied.as_ref();
+        let proxied = proxied.filter(|_| !crawl::is_loopback(url));
+        let http = proxied.map_or(&self.http, |(http, _)| http);
+        let request = http.post(url.clone()).headers(headers).body(body);
         let answer = request.timeout(limit).send().await;
-        let answer = answer.map_err(|error| NotSent::new(said(error)))?;
+        let by = proxied.map_or_else(String::new, |(_, proxy)| format!(" by the proxy {proxy}"));
+        let answer = answer.map_err(|error| NotSent::new(said(error, &by)))?;
         let status = answer.status();
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED && proxied.is_some() {
+            return Err(NotSent::new(format!(
+                "it was not asked{by}, which answered {status}"
+            )));
+        }
         if status.is_success() {
             return Ok(());
         }
@@ -217,15 +234,28 @@ pub(super) fn signature(key: &str, timestamp: &str, body: &str) -> String {
 }
 
 /// An error and its causes without the address.
-fn said(error: reqwest::Error) -> String {
+fn said(error: reqwest::Error, by: &str) -> String {
     let what = if error.is_timeout() {
-        return "it did not answer in time".to_owned();
+        return format!("it did not answer in time{by}");
     } else if error.is_connect() {
         "it cannot be reached"
     } else {
         "the request failed"
     };
-    format!("{what}: {}", crate::site::chain(&error.without_url()))
+    format!("{what}{by}: {}", crate::site::chain(&error.without_url()))
+}
+
+fn http_client(trust: &Trust, proxy: Option<&Proxy>) -> Result<reqwest::Client, SendersError> {
+    let mut builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(crawl::tls_config(trust.certificates())?)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("tiki-data-pipeline/", env!("CARGO_PKG_VERSION")))
+        .no_proxy()
+        .retry(reqwest::retry::never());
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(proxy.for_everything()?);
+    }
+    Ok(builder.build()?)
 }
 
 fn without_secrets(text: &str, channel: &Channel) -> String {

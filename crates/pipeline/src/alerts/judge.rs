@@ -48,7 +48,7 @@ pub(crate) struct Failed<'a> {
 /// A command that could not end well.
 #[derive(Clone, Copy, Debug)]
 pub struct Command<'a> {
-    /// Its words, such as `run` or `backup create`.
+    /// Its words, such as `run`, `backup create` or `cleanup`.
     pub words: &'a str,
     /// Whose runs it works on; empty: nobody's.
     pub owner: &'a str,
@@ -162,6 +162,10 @@ pub(crate) fn failed(facts: &Failed<'_>, rules: &Rules) -> Option<Notice> {
 /// What is told of a command that failed where no step could tell of it.
 pub fn command_failed(command: &Command<'_>, rules: &Rules) -> Option<NewAlert> {
     let is_run = !command.owner.is_empty();
+    let (chore, done, look) = match command.words {
+        "cleanup" => (kind::CLEANUP, "a clean-up", "tiki cleanup --dry-run"),
+        _ => (kind::BACKUP, "a backup", "tiki backup list"),
+    };
     let (kind, how, severity) = match command.exit {
         None => (
             kind::KILLED.to_owned(),
@@ -175,7 +179,7 @@ pub fn command_failed(command: &Command<'_>, rules: &Rules) -> Option<NewAlert> 
             let kind = if is_run {
                 format!("exit-{code}")
             } else {
-                kind::BACKUP.to_owned()
+                chore.to_owned()
             };
             (
                 kind,
@@ -190,28 +194,21 @@ pub fn command_failed(command: &Command<'_>, rules: &Rules) -> Option<NewAlert> 
     let what = match (command.run, is_run) {
         (Some(run), _) => format!("run {run} ({})", command.owner),
         (None, true) => format!("a run ({})", command.owner),
-        (None, false) => "a backup".to_owned(),
+        (None, false) => done.to_owned(),
     };
-    Some(
-        rules.alert(Notice {
-            kinds: vec![kind],
-            severity,
-            run: command.run.map(str::to_owned),
-            subject: command.owner.to_owned(),
-            title: format!("{what}: tiki {} {how}", command.words),
-            details: Details {
-                lines: vec![command.seen.to_owned()],
-                since: None,
-                numbers: Map::new(),
-                command: if is_run {
-                    "tiki health"
-                } else {
-                    "tiki backup list"
-                }
-                .to_owned(),
-            },
-        }),
-    )
+    Some(rules.alert(Notice {
+        kinds: vec![kind],
+        severity,
+        run: command.run.map(str::to_owned),
+        subject: command.owner.to_owned(),
+        title: format!("{what}: tiki {} {how}", command.words),
+        details: Details {
+            lines: vec![command.seen.to_owned()],
+            since: None,
+            numbers: Map::new(),
+            command: if is_run { "tiki health" } else { look }.to_owned(),
+        },
+    }))
 }
 
 /// What is told of a run that the drift gate stops.

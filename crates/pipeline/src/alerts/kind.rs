@@ -20,6 +20,7 @@ kinds! {
     STALLED = "stalled";
     KILLED = "killed";
     BACKUP = "backup";
+    CLEANUP = "cleanup";
     WAREHOUSE = "warehouse";
     REPORT = "report";
 }

@@ -34,6 +34,12 @@ const ENDING: &str = ".jsonl";
 /// A file is at most such a part of all.
 const FILES_OF_ALL: u64 = 10;
 
+/// How the folder is opened: itself, not where a link leads.
+const AS_FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
 /// Entries of the folder that are looked at.
 const MAX_ENTRIES: usize = 100_000;
 
@@ -133,7 +139,7 @@ impl Files {
         text.push('\n');
         let today = Clock::System.now().day(&TimeZone::UTC);
         let bytes = text.len() as u64;
-        let fits = |open: &Open| open.day == today && open.bytes + bytes <= self.file_bytes();
+        let fits = |open: &Open| open.day == today && open.bytes + bytes <= file_bytes(&self.logs);
         let mut open = match now.open.take().filter(fits) {
             Some(open) => open,
             None => Open {
@@ -150,17 +156,12 @@ impl Files {
         Ok(())
     }
 
-    /// A line that is longer has a file of its own.
-    fn file_bytes(&self) -> u64 {
-        self.logs.bytes / FILES_OF_ALL
-    }
-
     /// Begins a file, after the old ones are gone. No symbolic link is followed on the way from the data
     /// folder on.
     fn begin(&self, number: &mut u32) -> io::Result<File> {
         let path = self.data_dir.join(FOLDER);
         let folder = open_folder(&path)?;
-        self.remove_old(&folder)?;
+        remove_from(&folder, &self.logs, false)?;
         let at = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
         let name = format!("{at}-{}-{}", self.command, std::process::id());
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL;
@@ -176,26 +177,46 @@ impl Files {
         }
         Err(Errno::EXIST.into())
     }
+}
 
-    /// Removes files that are too old, and the oldest until there is room for one more.
-    fn remove_old(&self, folder: &OwnedFd) -> io::Result<()> {
-        let mut files = list(folder)?;
-        files.sort();
-        let oldest = Timestamp::now().as_second() - self.logs.days * 86_400;
-        let room = self.logs.bytes - self.file_bytes();
-        let mut all: u64 = files.iter().map(|file| file.bytes).sum();
-        for file in files {
-            if file.changed >= oldest && all <= room {
-                break;
-            }
+/// Removes files that are too old, and the oldest until there is room for one more, or only counts them; how
+/// many. Where there is no folder there are none.
+pub(crate) fn remove_old(config: &Config, dry_run: bool) -> io::Result<u64> {
+    let path = config.data_dir.join(FOLDER);
+    match openat(CWD, &path, AS_FOLDER, Mode::empty()) {
+        Ok(folder) => remove_from(&folder, &config.logs, dry_run),
+        Err(Errno::NOENT) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn remove_from(folder: &OwnedFd, logs: &Logs, dry_run: bool) -> io::Result<u64> {
+    let mut files = list(folder)?;
+    files.sort();
+    let oldest = Timestamp::now().as_second() - logs.days * 86_400;
+    let room = logs.bytes - file_bytes(logs);
+    let mut all: u64 = files.iter().map(|file| file.bytes).sum();
+    let mut removed = 0;
+    for file in files {
+        if file.changed >= oldest && all <= room {
+            break;
+        }
+        if !dry_run {
             match unlinkat(folder, &file.name, AtFlags::empty()) {
                 // Another process is at it as well.
-                Ok(()) | Err(Errno::NOENT) => all -= file.bytes,
+                Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        all -= file.bytes;
+        removed += 1;
     }
+    Ok(removed)
+}
+
+/// A line that is longer has a file of its own.
+fn file_bytes(logs: &Logs) -> u64 {
+    logs.bytes / FILES_OF_ALL
 }
 
 /// The folder, made if need be, for its owner alone.
@@ -204,8 +225,7 @@ fn open_folder(path: &Path) -> io::Result<OwnedFd> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(CWD, path, flags, Mode::empty())?)
+    Ok(openat(CWD, path, AS_FOLDER, Mode::empty())?)
 }
 
 /// A file of logs; the oldest is the least.

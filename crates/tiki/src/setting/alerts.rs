@@ -50,6 +50,13 @@ pub(super) const ALERTS: &[Setting] = &[
         "alerts to any other receiver: an address that takes JSON by POST",
     )),
     secret(setting(
+        "TIKI_ALERT_PROXY",
+        Kind::Proxy,
+        "",
+        "through which proxy Slack, Discord and other receivers that are not on this machine are told, a \
+         password percent-encoded; none: without one. Mail takes none",
+    )),
+    secret(setting(
         "TIKI_ALERT_WEBHOOK_SECRET",
         Kind::Secret,
         "",

@@ -77,6 +77,13 @@ const GENERAL: &[Setting] = &[
         "https://tiki.vn",
         "the site, the only host ever asked",
     ),
+    secret(setting(
+        "TIKI_PROXY",
+        Kind::Proxy,
+        "",
+        "through which proxy the site is asked, a password percent-encoded; none: without one. A site on this \
+         machine is asked without, and proxies of the environment are not used",
+    )),
     setting(
         "TIKI_MAX_CATEGORIES",
         whole(0, MANY),
@@ -335,6 +342,13 @@ const GENERAL: &[Setting] = &[
         "0 4 * * *",
         "when `tiki serve` makes and proves a backup and then thins backups out, in TIKI_TIME_ZONE; \
          off: never. The DAGs read the same name",
+    ),
+    setting(
+        "TIKI_CLEANUP_SCHEDULE",
+        Kind::Schedule,
+        "30 4 * * 0",
+        "when `tiki serve` takes away what is too old (TIKI_KEEP_PAGES and its like), as `tiki cleanup` does, in \
+         TIKI_TIME_ZONE; off: never. Where the two schedules above are off, as beside Airflow, so is the default",
     ),
     setting(
         "TIKI_MAX_RUN_AGE",

@@ -26,6 +26,7 @@ const COMMANDS: &[&[&str]] = &[
     &["alerts", "list"],
     &["alerts", "test"],
     &["alerts", "retry"],
+    &["cleanup"],
     &["rollback"],
     &["rollback", "airflow"],
     &["rollback", "data"],

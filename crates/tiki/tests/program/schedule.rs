@@ -88,6 +88,8 @@ fn a_new_installation_waits_for_the_next_time() {
     assert_eq!(next["at"], "2026-10-31T19:30:00Z", "{next}");
     assert_eq!(next["state"], "waiting");
     assert_eq!(plan(&serve, "backup")["at"], "2026-10-31T21:00:00Z");
+    // A Sunday in Vietnam.
+    assert_eq!(plan(&serve, "cleanup")["at"], "2026-10-31T21:30:00Z");
     assert_eq!(serve.end("TERM").0, Some(0));
     // It was down at that time.
     let later = tiki.with("TIKI_CLOCK", "2026-10-31T19:40:00.000Z");
@@ -130,7 +132,9 @@ fn without_a_schedule_nothing_is_started_or_kept() {
         .with("TIKI_SCHEDULE", "off")
         .with("TIKI_BACKUP_SCHEDULE", "off");
     let serve = Serve::start(&tiki);
-    assert_eq!(plan(&serve, "run")["state"], "off");
+    for job in ["run", "backup", "cleanup"] {
+        assert_eq!(plan(&serve, job)["state"], "off", "{job}");
+    }
     assert!(
         serve.get("/").1.contains("No clock"),
         "{}",
@@ -253,6 +257,33 @@ fn a_backup_that_is_due_is_made_and_proven() {
     let listed = tiki.out(&["backup", "list", "--json"]);
     assert!(listed.contains("verified"), "{listed}");
     assert_eq!(serve.end("TERM").0, Some(0));
+}
+
+#[test]
+fn a_clean_up_that_was_missed_is_done_once() {
+    let shop = shop("0");
+    let tiki = shop
+        .home()
+        .with("TIKI_SCHEDULE", "off")
+        .with("TIKI_BACKUP_SCHEDULE", "off")
+        .with("TIKI_CLEANUP_SCHEDULE", "30 4 * * 0");
+    tiki.ends(0, &["run"]);
+    // Three Sundays.
+    began_before(&tiki, "cleanup", 21 * DAY_MILLIS);
+    for _ in 0..2 {
+        let serve = Serve::start(&tiki);
+        wait_until("the next Sunday", LIMIT, || {
+            plan(&serve, "cleanup")["at"] == "2026-10-31T21:30:00Z"
+        });
+        let (_, page) = serve.get("/");
+        assert!(page.contains("30 4 * * 0"), "{page}");
+        assert_eq!(serve.end("TERM").0, Some(0));
+        let logs = std::fs::read_dir(tiki.path("data/logs")).expect("the logs");
+        let names = logs.map(|entry| entry.expect("an entry").file_name());
+        let cleanups = names.filter(|name| name.to_string_lossy().contains("-cleanup-"));
+        assert_eq!(cleanups.count(), 1);
+    }
+    assert_eq!(runs(&tiki).len(), 1);
 }
 
 #[test]

@@ -78,8 +78,17 @@ pub(crate) fn assert_in_no_file(secrets: &[&str], folder: &Path) -> usize {
     count
 }
 
-const PLACES: [&str; 8] = [
-    "database", "redis", "smtp", "webhook", "key", "slack", "discord", "airflow",
+const PLACES: [&str; 10] = [
+    "database",
+    "redis",
+    "smtp",
+    "webhook",
+    "key",
+    "slack",
+    "discord",
+    "airflow",
+    "proxy",
+    "alert-proxy",
 ];
 
 /// A home in whose settings they all stand; nobody listens at any of the addresses.
@@ -108,7 +117,16 @@ fn home(tiki: Tiki) -> Tiki {
     )
     .with(
         "TIKI_ALERT_DISCORD_URL",
-        &format!("https://127.0.0.1:1/api/{}", in_address("discord")),
+        // Nobody looks this name up: it is told through the proxy.
+        &format!("https://discord.example/api/{}", in_address("discord")),
+    )
+    .with(
+        "TIKI_PROXY",
+        &format!("http://tiki:{}@127.0.0.1:1", in_address("proxy")),
+    )
+    .with(
+        "TIKI_ALERT_PROXY",
+        &format!("http://tiki:{}@127.0.0.1:1", in_address("alert-proxy")),
     )
     .with("TIKI_AIRFLOW_URL", "http://127.0.0.1:1")
     .with("TIKI_AIRFLOW_USER", "somebody")
@@ -186,6 +204,7 @@ fn no_secret_is_in_anything_that_a_command_says_or_logs_when_nobody_answers() {
         "{shown}"
     );
     assert!(shown.contains("redis://***@127.0.0.1:1/1"), "{shown}");
+    assert_eq!(shown.matches("http://***@127.0.0.1:1 ").count(), 2);
     let wrong = tiki.with(
         "TIKI_ALERT_SLACK_URL",
         &format!("http://h/{}", encoded(&planted("slack"))),

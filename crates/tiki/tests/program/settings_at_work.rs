@@ -21,7 +21,7 @@ fn demo(variables: &[(&str, &str)], days: &str) -> Value {
     ])
 }
 
-fn step<'a>(report: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn step<'a>(report: &'a Value, name: &str) -> &'a Value {
     let steps = report["steps"].as_array().expect("a list");
     steps
         .iter()

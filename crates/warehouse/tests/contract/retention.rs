@@ -1,7 +1,7 @@
 //! Old rows go, of closed runs only.
 
 use catalog::{Encoding, Rejection, RejectionReason};
-use warehouse::{DetailOutcome, DriftRow, Kind, NewPage, PageKind, Retention};
+use warehouse::{DetailOutcome, DriftRow, Host, Kind, NewPage, PageKind, Retention};
 
 use crate::listings::{listed_run, page_of};
 use crate::products::{listed, listing};
@@ -15,6 +15,8 @@ on_both!(
     a_run_that_was_cleaned_is_not_derived_anew,
     what_is_derived_anew_is_not_cleaned,
     alerts_of_no_run_end_with_their_own_age,
+    one_cleans_up_at_a_time,
+    a_purge_is_announced_before_the_first_cleaning_of_no_run,
 );
 
 async fn a_day(store: &Store, run: &str, minutes: i64) {
@@ -280,4 +282,67 @@ async fn what_is_derived_anew_is_not_cleaned(store: Store) {
     assert_eq!(store.cell("SELECT COUNT(*) FROM listings").await, "0");
     assert_eq!(store.cell("SELECT COUNT(*) FROM observations").await, "1");
     assert_eq!(store.rows("SELECT * FROM product_history").await, history);
+}
+
+async fn one_cleans_up_at_a_time(store: Store) {
+    let warehouse = &store.warehouse;
+    let host = |process: &str| Host {
+        name: "here".into(),
+        process: process.into(),
+    };
+    let begin = async |process: &str, dead: bool| {
+        let begun = warehouse.begin_cleaning(&host(process), |_| dead).await;
+        begun.expect("an answer")
+    };
+    store.create_run("r1").await;
+    // Of a run: whoever has no run stays away, but for a process that is gone.
+    let step = store.attempt("r1", "cleanup-temp-files").await;
+    let other = warehouse.other_cleaner(&step, |_| false).await;
+    assert_eq!(other.expect("an answer"), None, "it is the one itself");
+    assert!(begin("1", false).await.is_err());
+    let first = begin("1", true).await.expect("nobody that lives");
+    // Of no run: the step of a run sees it, and a second one is refused.
+    let other = warehouse.other_cleaner(&step, |_| false).await;
+    assert_eq!(other.expect("an answer"), Some(host("1")));
+    store.end(&step).await;
+    assert_eq!(begin("2", false).await.expect_err("held"), host("1"));
+    // Who is taken for dead cleans no more.
+    let second = begin("2", true).await.expect("the first is gone");
+    let refused = warehouse
+        .clean(&first, &keep_from(at(1_000)), Kind::Ledger)
+        .await;
+    let fenced = matches!(refused, Err(warehouse::Error::Fenced(_)));
+    assert!(fenced, "{refused:?}");
+    store.end(&second).await;
+    let third = begin("3", false).await.expect("nobody is at work");
+    store.end(&third).await;
+    let rows = "SELECT COUNT(*) FROM attempts WHERE run_id = 'tiki cleanup'";
+    assert_eq!(store.cell(rows).await, "1", "they do not gather");
+}
+
+async fn a_purge_is_announced_before_the_first_cleaning_of_no_run(store: Store) {
+    a_day(&store, "r1", 1).await;
+    store.finish_run("r1").await;
+    let (warehouse, keep) = (&store.warehouse, keep_from(at(1_000)));
+    let host = Host {
+        name: "here".into(),
+        process: "1".into(),
+    };
+    let is_first = async |attempt| {
+        let due = warehouse.due_to_clean(attempt, &keep, Kind::Listings).await;
+        due.expect("an answer").map(|due| (due.runs, due.is_first))
+    };
+    assert_eq!(is_first(None).await, Some((1, true)));
+    let first = warehouse.begin_cleaning(&host, |_| false).await;
+    let first = first.expect("an answer").expect("nobody else");
+    assert_eq!(is_first(Some(&first)).await, Some((1, true)));
+    let announced = warehouse.announce_purge(&first, Kind::Listings).await;
+    announced.expect("announced");
+    store.end(&first).await;
+    let second = warehouse.begin_cleaning(&host, |_| false).await;
+    let second = second.expect("an answer").expect("nobody else");
+    assert_eq!(is_first(Some(&second)).await, Some((1, false)));
+    let removed = warehouse.clean(&second, &keep, Kind::Listings).await;
+    assert!(removed.expect("cleaned") > 0);
+    assert_eq!(is_first(None).await, None, "nothing is left");
 }

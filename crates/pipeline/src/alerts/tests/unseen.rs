@@ -64,6 +64,13 @@ fn a_command_that_no_step_could_tell_of_is_told_by_its_end() {
             ("backup", "backup/")
         );
     }
+    let cleanup = Command {
+        words: "cleanup",
+        ..backup(Exit::Machine)
+    };
+    let told = command_failed(&cleanup, &rules).expect("an alert");
+    assert_eq!(told.kind, "cleanup");
+    assert!(told.title.starts_with("a clean-up:"), "{}", told.title);
     let silent = Rules {
         tells: false,
         ..Rules::default()

@@ -1,0 +1,238 @@
+//! Taking away what is older than it may be: a run's eighth step, or `tiki cleanup`, which needs no run. One
+//! of them at a time, and never anything of a run that is not closed.
+//!
+//! Not here: what may go and how (`warehouse`), log files (`tiki`), backups (`warehouse`).
+
+use std::path::PathBuf;
+
+use catalog::Instant;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use warehouse::{Attempt, Due, Host, Kind, Retention};
+
+use crate::report::keys;
+use crate::site::check_database_clock;
+use crate::steps::Work;
+use crate::{Error, Event, Pipeline, Result, process};
+
+const DAY_MILLIS: i64 = 86_400_000;
+
+/// Files that are cleaned up at once at most.
+const MAX_FILES: usize = 100_000;
+
+/// What was cleaned up, or would be.
+#[derive(Clone, Debug, Default)]
+pub struct Cleaned {
+    /// Temporary files.
+    pub files: u64,
+    /// Each kind of rows that had any that are old enough, in the order in which they go.
+    pub kinds: Vec<CleanedKind>,
+    /// What can no longer be done after the next clean-up, said before the first one of a kind.
+    pub warnings: Vec<String>,
+}
+
+/// What went of a kind of rows.
+#[derive(Clone, Debug, Serialize)]
+pub struct CleanedKind {
+    /// Its word.
+    pub kind: &'static str,
+    /// What is older may go, UTC.
+    pub older_than: String,
+    /// Closed runs that are old enough.
+    pub runs: u64,
+    /// Rows that went; `None`: nothing was to go, so nobody counted.
+    pub rows: Option<u64>,
+    /// Nothing of it goes, for it was never said before what is lost: it is said now.
+    pub announced: bool,
+}
+
+impl Cleaned {
+    /// Rows and temporary files.
+    pub fn count(&self) -> u64 {
+        self.files + self.kinds.iter().filter_map(|kind| kind.rows).sum::<u64>()
+    }
+}
+
+impl Work<'_> {
+    /// Takes away what is older than it may be. The first time that there is something of a kind to take, it
+    /// is only said what can no longer be done without it; the next time it goes.
+    pub(crate) async fn clean_up(&self) -> Result<Map<String, Value>> {
+        let pipeline = self.pipeline;
+        let mut cleaned = Cleaned {
+            files: pipeline.clean_files(false)?,
+            ..Cleaned::default()
+        };
+        let other = self.warehouse();
+        let other = other.other_cleaner(&self.attempt, process::is_gone).await?;
+        if let Some(host) = other {
+            self.note(format!("{}, and does it for this run as well", busy(&host)));
+        } else {
+            let say = |text| self.warn(text);
+            let cleaning = pipeline.clean_rows(&self.attempt, &mut cleaned, say);
+            cleaning.await?;
+        }
+        Ok(keys([
+            ("removed_count", json!(cleaned.count())),
+            ("removed", json!(cleaned.kinds)),
+        ]))
+    }
+}
+
+impl Pipeline {
+    /// The same for no run. [`Error::Held`] while another process cleans up. A wish to stop leaves the batch
+    /// in hand undone and keeps those before it.
+    pub async fn clean_up(&self) -> Result<Cleaned> {
+        check_database_clock(self.warehouse(), self.clock()).await?;
+        let host = process::this_host();
+        let begun = self.warehouse().begin_cleaning(&host, process::is_gone);
+        let attempt = begun
+            .await?
+            .map_err(|host| Error::Held(format!("{}: wait for its end", busy(&host))))?;
+        let keeper = self.keep_lease(&attempt);
+        let cleaning = async {
+            let mut cleaned = Cleaned {
+                files: self.clean_files(false)?,
+                ..Cleaned::default()
+            };
+            let say = |text| self.tell(Event::Warning(text));
+            self.clean_rows(&attempt, &mut cleaned, say).await?;
+            Ok(cleaned)
+        };
+        let outcome = tokio::select! {
+            outcome = cleaning => outcome,
+            () = self.stop().heard() => Err(Error::Interrupted),
+        };
+        keeper.abort();
+        let ended = self.warehouse().end_attempt(&attempt, None, None).await;
+        // What went wrong before matters more than what goes wrong here.
+        let cleaned = outcome?;
+        ended?;
+        Ok(cleaned)
+    }
+
+    /// What it would do now. Changes nothing. A run whose other rows are still there may go from the ledger
+    /// as well, and its looks may have to stay.
+    pub async fn would_clean_up(&self) -> Result<Cleaned> {
+        let mut cleaned = Cleaned {
+            files: self.clean_files(true)?,
+            ..Cleaned::default()
+        };
+        let retention = self.retention();
+        for kind in Kind::ALL {
+            let due = self.warehouse().due_to_clean(None, &retention, kind);
+            let Some(due) = due.await? else { continue };
+            cleaned.note(kind, &retention, &due, None);
+        }
+        Ok(cleaned)
+    }
+
+    /// Says at once what is announced, whatever comes after.
+    async fn clean_rows(
+        &self,
+        attempt: &Attempt,
+        cleaned: &mut Cleaned,
+        say: impl Fn(String),
+    ) -> Result<()> {
+        let (warehouse, retention) = (self.warehouse(), self.retention());
+        for kind in Kind::ALL {
+            let due = warehouse.due_to_clean(Some(attempt), &retention, kind);
+            let Some(due) = due.await? else { continue };
+            let rows = if due.is_first {
+                warehouse.announce_purge(attempt, kind).await?;
+                say(first_purge(kind, &due));
+                0
+            } else {
+                warehouse.clean(attempt, &retention, kind).await?
+            };
+            cleaned.note(kind, &retention, &due, Some(rows));
+        }
+        Ok(())
+    }
+
+    fn retention(&self) -> Retention {
+        let (keep, now) = (self.settings().keep, self.clock().now());
+        let before = |days: i64| -> Instant { now.plus_millis(days.saturating_mul(-DAY_MILLIS)) };
+        Retention {
+            observations: before(keep.observations_days),
+            pages: before(keep.pages_days),
+            listings: before(keep.listings_days),
+            ledger: before(keep.ledger_days),
+            // A detail of the shared cache is no older.
+            late_millis: self.settings().detail_ttl_millis(),
+        }
+    }
+
+    /// Removes temporary files of this program's own folder, or only counts them.
+    fn clean_files(&self, dry_run: bool) -> Result<u64> {
+        let folder: PathBuf = self.settings().data_dir.join("tmp");
+        let failed = |source| Error::Machine {
+            what: format!("clean {}", folder.display()),
+            source,
+        };
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            entries => entries.map_err(failed)?,
+        };
+        let mut removed = 0;
+        for entry in entries.take(MAX_FILES) {
+            let entry = entry.map_err(failed)?;
+            if !entry.file_type().map_err(failed)?.is_file() {
+                continue;
+            }
+            if !dry_run {
+                std::fs::remove_file(entry.path()).map_err(failed)?;
+            }
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+impl Cleaned {
+    fn note(&mut self, kind: Kind, retention: &Retention, due: &Due, rows: Option<u64>) {
+        if due.is_first {
+            self.warnings.push(first_purge(kind, due));
+        }
+        self.kinds.push(CleanedKind {
+            kind: kind.as_str(),
+            older_than: retention.before(kind).to_string(),
+            runs: due.runs,
+            rows,
+            announced: due.is_first,
+        });
+    }
+}
+
+fn busy(host: &Host) -> String {
+    format!("another process ({}) cleans up now", process::shown(host))
+}
+
+/// What can no longer be done when rows of a kind are gone.
+fn first_purge(kind: Kind, due: &Due) -> String {
+    let (setting, lost) = match kind {
+        Kind::Listings => (
+            "TIKI_KEEP_LISTINGS",
+            "can no longer be derived anew (`tiki run --from`, `tiki rejections replay`): their listings \
+             go",
+        ),
+        Kind::Pages => (
+            "TIKI_KEEP_PAGES",
+            "can no longer be derived anew (`tiki run --from`, `tiki rejections replay`): their pages go, \
+             but for the newest good one of a product and those of rejections",
+        ),
+        Kind::Observations => (
+            "TIKI_KEEP_OBSERVATIONS",
+            "can no longer be derived anew, and what did not change in them can no longer be seen: their \
+             looks go; the history of changes stays",
+        ),
+        Kind::Ledger => (
+            "TIKI_KEEP_LEDGER",
+            "can no longer be shown (`tiki runs`) nor derived anew: what they counted and rejected goes, \
+             with the pages of their rejections",
+        ),
+    };
+    format!(
+        "from the next run or `tiki cleanup` on, runs up to {} {lost}; to keep more, raise {setting} before",
+        due.youngest
+    )
+}

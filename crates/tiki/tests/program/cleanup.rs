@@ -1,0 +1,186 @@
+//! `tiki cleanup`: what a run's step takes away, without a run.
+
+use std::fs::File;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use testkit::{ChildGuard, wait_until};
+
+use crate::alerts::{Receiver, home as told_home, shop as any_shop};
+use crate::backup::shop;
+use crate::settings_at_work::step;
+use crate::tiki::{Shop, Tiki};
+
+const KEEPS: [&str; 4] = [
+    "TIKI_KEEP_LISTINGS",
+    "TIKI_KEEP_PAGES",
+    "TIKI_KEEP_OBSERVATIONS",
+    "TIKI_KEEP_LEDGER",
+];
+
+/// Two nights' runs, of which twelve days later everything is too old.
+fn later(shop: &Shop) -> Tiki {
+    let tiki = shop.home().with("TIKI_DETAILS", "always");
+    tiki.ends(0, &["run"]);
+    shop.control("POST", "clock?day=20759", "");
+    let tiki = tiki.with("TIKI_CLOCK", "2026-11-01T19:00:00.000Z");
+    tiki.ends(0, &["run"]);
+    shop.control("POST", "clock?day=20770", "");
+    let tiki = tiki.with("TIKI_CLOCK", "2026-11-12T19:00:00.000Z");
+    KEEPS.iter().fold(tiki, |tiki, name| tiki.with(name, "1"))
+}
+
+fn removed(report: &Value) -> Vec<(&str, i64)> {
+    let kinds = report["removed"].as_array().expect("a list").iter();
+    kinds
+        .map(|kind| {
+            let rows = kind["rows"].as_i64().unwrap_or(-1);
+            (kind["kind"].as_str().expect("a word"), rows)
+        })
+        .collect()
+}
+
+#[test]
+fn it_takes_what_the_step_of_a_run_would_take() {
+    let shop = shop("60");
+    let tiki = later(&shop);
+    // The first time it says what is lost.
+    let first = tiki.json(&["cleanup", "--json"]);
+    let kinds = [("listings", 0), ("pages", 0), ("observations", 0)];
+    assert_eq!(removed(&first), kinds, "{first}");
+    assert_eq!(first["removed_count"], 0, "{first}");
+    assert_eq!(first["warnings"].as_array().map(Vec::len), Some(3));
+    let file = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the warehouse");
+    let copy = format!("VACUUM INTO '{}'", tiki.path("copy.db").display());
+    file.execute_batch(&copy).expect("a copy");
+    drop(file);
+    let history = |tiki: &Tiki| tiki.out(&["sql", "SELECT * FROM product_history ORDER BY 1, 2"]);
+    let before = history(&tiki);
+    let by_itself = tiki.json(&["cleanup", "--json"]);
+    assert_eq!(history(&tiki), before, "history stays");
+    let again = tiki.json(&["cleanup", "--json"]);
+    assert_eq!(removed(&again).len(), 1, "the runs themselves: {again}");
+    assert!(removed(&again)[0].1 > 0, "{again}");
+    let last = tiki.json(&["cleanup", "--json"]);
+    assert_eq!(removed(&last), [], "{last}");
+    let runs = tiki.json(&["runs", "--json"]);
+    assert_eq!(runs, serde_json::json!([]));
+    // A run in the copy, whose eighth step does the same.
+    let copy = tiki.with("TIKI_DATABASE_URL", "sqlite:copy.db");
+    let run = copy.json(&["run", "--json"]);
+    let step = step(&run, "cleanup-temp-files");
+    assert_eq!(step["removed"], by_itself["removed"]);
+    assert!(removed(step).iter().any(|(_, rows)| *rows > 0), "{step}");
+    assert_eq!(step["removed_count"], by_itself["removed_count"]);
+}
+
+#[test]
+fn a_dry_run_says_what_would_go_and_changes_nothing() {
+    let shop = shop("60");
+    let tiki = later(&shop);
+    std::fs::create_dir(tiki.path("data/tmp")).expect("a folder");
+    tiki.write("data/tmp/left", "");
+    tiki.write("data/logs/20200101T000000Z-run-1-0000.jsonl", "{}\n");
+    let old = File::options()
+        .write(true)
+        .open(tiki.path("data/logs/20200101T000000Z-run-1-0000.jsonl"));
+    let old = old.expect("a log");
+    old.set_modified(SystemTime::UNIX_EPOCH).expect("its time");
+    let digest = tiki.out(&["digest"]);
+    for _ in 0..2 {
+        let report = tiki.json(&["cleanup", "--dry-run", "--json"]);
+        let kinds = [("listings", -1), ("pages", -1), ("observations", -1)];
+        assert_eq!(removed(&report), kinds, "{report}");
+        assert_eq!(report["removed"][0]["announced"], true, "{report}");
+        assert_eq!(report["removed"][0]["runs"], 2, "{report}");
+        let counts = ["removed_count", "temporary_files", "log_files"];
+        assert_eq!(
+            counts.map(|name| report[name].as_i64()),
+            [Some(0), Some(1), Some(1)]
+        );
+    }
+    assert_eq!(tiki.out(&["digest"]), digest);
+    let shown = tiki.ends(0, &["cleanup", "--dry-run"]);
+    assert!(shown.err.contains("TIKI_KEEP_LISTINGS"), "{shown:?}");
+    let report = tiki.json(&["cleanup", "--json"]);
+    let counts = ["removed_count", "temporary_files", "log_files"];
+    assert_eq!(
+        counts.map(|name| report[name].as_i64()),
+        [Some(2), Some(1), Some(1)]
+    );
+    assert!(!tiki.path("data/tmp/left").exists());
+    let logs = std::fs::read_dir(tiki.path("data/logs")).expect("the logs");
+    let names = logs.map(|entry| entry.expect("an entry").file_name());
+    let names: Vec<String> = names.map(|name| name.to_string_lossy().into()).collect();
+    assert!(
+        names.iter().all(|name| !name.starts_with("2020")),
+        "{names:?}"
+    );
+    assert!(names.iter().any(|name| name.contains("-cleanup-")));
+}
+
+#[test]
+fn beside_a_run_at_work_it_does_no_harm() {
+    let arguments = ["--products", "60", "--day", "2026-11-01"];
+    let slow = Shop::open(
+        &Tiki::new(),
+        &[&arguments[..], &["--latency-ms", "200"]].concat(),
+    );
+    let undisturbed = slow.home();
+    undisturbed.ends(0, &["run"]);
+    let tiki = KEEPS
+        .iter()
+        .fold(slow.home(), |tiki, name| tiki.with(name, "0"));
+    let mut command = tiki.command(&["run"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = ChildGuard::spawn(&mut command).expect("the program");
+    wait_until("a run to begin", Duration::from_mins(1), || {
+        let runs = tiki.run(&["runs", "--json"]);
+        runs.out.contains("\"open\"")
+    });
+    for _ in 0..3 {
+        tiki.ends(0, &["cleanup"]);
+    }
+    assert_eq!(child.child().wait().expect("its end").code(), Some(0));
+    let digest = |tiki: &Tiki| tiki.out(&["digest", "--content"]);
+    assert_eq!(digest(&tiki), digest(&undisturbed));
+}
+
+#[test]
+fn without_a_warehouse_there_is_nothing_to_do_and_one_that_is_away_is_tried_again() {
+    let tiki = Tiki::new();
+    for arguments in [&["cleanup"] as &[&str], &["cleanup", "--dry-run"]] {
+        let done = tiki.ends(99, arguments);
+        assert!(done.err.contains("nothing to clean up yet"), "{done:?}");
+    }
+    assert!(!tiki.path("data").exists());
+    let away = tiki
+        .with(
+            "TIKI_DATABASE_URL",
+            "postgres://tiki@127.0.0.1:1/crawl_data",
+        )
+        .with("TIKI_POOL_WAIT", "1s");
+    away.ends(30, &["cleanup"]);
+}
+
+#[test]
+fn one_that_fails_is_told() {
+    let (shop, receiver) = (any_shop(), Receiver::open());
+    let tiki = told_home(&shop, &receiver);
+    tiki.ends(0, &["run"]);
+    // A file where the folder of temporary files would be.
+    tiki.write("data/tmp", "");
+    let done = tiki.ends(1, &["cleanup"]);
+    let got = receiver.got();
+    assert_eq!(got.len(), 1, "{done:?}");
+    assert_eq!(got[0].json()["kind"], "cleanup");
+    let title = got[0].json()["title"].to_string();
+    assert!(
+        title.contains("a clean-up: tiki cleanup ended with 1"),
+        "{title}"
+    );
+    let wrong = tiki.with("TIKI_CLEANUP_SCHEDULE", "weekly");
+    let done = wrong.ends(2, &["cleanup"]);
+    assert!(done.err.contains("TIKI_CLEANUP_SCHEDULE"), "{done:?}");
+}
