@@ -14,7 +14,8 @@ use crate::value::Row;
 pub const MOST_GROUPS: i64 = 1000;
 
 /// A step tells only what no attempt at it tells: its own end, or what failed before attempts kept that. Where a
-/// run was redone, attempts from before do not speak for the step's new end.
+/// run was redone, attempts from before do not speak for the step's new end. An interruption (130) is told while
+/// its step is not done, and is no failure after that.
 const OF_STEPS: &str =
     "'exit ' || COALESCE(u.exit_code, 0) || COALESCE(': ' || u.error, '') || ' (' || u.step || ')',
         COUNT(*), MIN(u.first_at), MAX(u.last_at), CAST(NULL AS BIGINT), MIN(u.error)
@@ -22,14 +23,15 @@ const OF_STEPS: &str =
         SELECT c.id AS id, c.number AS number, a.step AS step, a.exit_code AS exit_code, a.error AS error,
             COALESCE(a.ended_at, a.started_at) AS first_at, COALESCE(a.ended_at, a.started_at) AS last_at
         FROM chosen c JOIN attempts a ON a.run_id = c.id
-        WHERE a.error IS NOT NULL OR COALESCE(a.exit_code, 0) <> 0
+        WHERE a.exit_code NOT IN (0, 130)
         UNION ALL
         SELECT c.id, c.number, s.step, s.exit_code, s.error, s.started_at,
             COALESCE(s.finished_at, s.started_at)
         FROM chosen c JOIN run_steps s ON s.run_id = c.id
         WHERE (s.error IS NOT NULL OR COALESCE(s.exit_code, 0) <> 0)
             AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = s.run_id AND a.step = s.step
-                AND a.exit_code = s.exit_code AND a.started_at >= s.started_at)) u
+                AND a.exit_code = s.exit_code AND a.exit_code <> 130
+                AND a.started_at >= s.started_at)) u
      GROUP BY u.id, u.number, u.step, u.exit_code, u.error";
 
 /// What went wrong.

@@ -9,6 +9,7 @@ on_both!(
     failures_of_the_same_words_are_counted_together,
     a_step_tells_what_no_attempt_at_it_tells,
     nothing_is_told_twice,
+    an_interruption_is_told_until_its_step_is_done,
     a_run_that_is_redone_keeps_its_failures,
     a_held_run_tells_why,
     who_was_fenced_tells_nothing_of_the_step,
@@ -120,6 +121,16 @@ async fn nothing_is_told_twice(store: Store) {
     assert_eq!(texts(&store).await, refused, "of a step that is open");
     close(&store, 20).await;
     assert_eq!(texts(&store).await, refused, "of one that nobody asked for");
+}
+
+async fn an_interruption_is_told_until_its_step_is_done(store: Store) {
+    store.create_run("r").await;
+    fail(&store, (130, "interrupted")).await;
+    fail(&store, (130, "interrupted")).await;
+    let told = [once("exit 130: interrupted (get-cache-stats)")];
+    assert_eq!(texts(&store).await, told);
+    close(&store, 0).await;
+    assert!(texts(&store).await.is_empty());
 }
 
 async fn a_run_that_is_redone_keeps_its_failures(store: Store) {
