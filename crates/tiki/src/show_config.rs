@@ -62,6 +62,8 @@ fn shown(context: &Context, effective: &crate::layers::Effective) -> String {
     match effective.setting.name {
         "TIKI_DATA_DIR" => context.config.data_dir.display().to_string(),
         "TIKI_DATABASE_URL" => masked(&context.config.database_url),
+        // Its default follows the other two schedules.
+        "TIKI_CLEANUP_SCHEDULE" if context.config.cleanup_schedule.is_none() => "off".into(),
         _ => effective.shown(),
     }
 }

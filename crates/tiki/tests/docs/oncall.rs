@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pipeline::Exit;
 use pipeline::alerts::KINDS;
 
-use super::{between, page};
+use super::{between, page, told};
 
 /// The kinds of alerts that the program tells, but for those of exit codes.
 fn kinds() -> BTreeSet<String> {
@@ -23,6 +23,44 @@ fn kinds() -> BTreeSet<String> {
         .map(str::to_owned);
     assert_eq!(kinds, described.collect(), "the kinds in schema.toml");
     kinds
+}
+
+/// Commands of which no form changes anything beyond a file that it is told to write.
+const READING: [&str; 13] = [
+    "plan",
+    "categories",
+    "products",
+    "errors",
+    "export",
+    "sql",
+    "health",
+    "schema",
+    "config",
+    "storefront",
+    "digest",
+    "completions",
+    "help",
+];
+
+#[test]
+fn every_command_that_writes_is_named() {
+    let runbook = page("docs/RUNBOOK.md");
+    let named = between(&runbook, "<!-- writing: begin -->", "<!-- writing: end -->");
+    let named = named.split_whitespace().collect::<Vec<_>>().join(" ");
+    let help = told(&["--help"]);
+    let (_, commands) = help.split_once("Commands:").expect("the commands");
+    let (commands, _) = commands.split_once("\nOptions:").expect("their end");
+    let names = commands.lines().filter_map(|line| {
+        let name = line.strip_prefix("  ")?;
+        let name = name.split(' ').next()?;
+        (!name.is_empty()).then_some(name)
+    });
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > READING.len(), "{names:?}");
+    for name in names {
+        let writes = !READING.contains(&name);
+        assert_eq!(named.contains(&format!("`tiki {name}")), writes, "{name}");
+    }
 }
 
 #[test]

@@ -287,6 +287,21 @@ fn a_clean_up_that_was_missed_is_done_once() {
 }
 
 #[test]
+fn the_clean_up_that_nobody_set_is_off_where_all_else_is() {
+    let tiki = Tiki::new().with("TIKI_SCHEDULE", "off");
+    let shown = |tiki: &Tiki| {
+        let all = tiki.out(&["config", "show"]);
+        let line = all.lines().find(|line| line.contains("TIKI_CLEANUP"));
+        line.expect("the setting").to_owned()
+    };
+    assert!(shown(&tiki).contains("30 4 * * 0"));
+    let tiki = tiki.with("TIKI_BACKUP_SCHEDULE", "off");
+    assert!(shown(&tiki).contains(" off "), "{}", shown(&tiki));
+    let set = tiki.with("TIKI_CLEANUP_SCHEDULE", "5 5 * * 0");
+    assert!(shown(&set).contains("5 5 * * 0"));
+}
+
+#[test]
 fn two_clocks_of_one_folder_are_refused_and_so_is_a_schedule_that_is_none() {
     // A clock that stands still, so that nothing is ever due.
     let tiki = Tiki::new()
