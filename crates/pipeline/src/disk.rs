@@ -15,7 +15,10 @@ pub(crate) struct Space {
 
 /// The file system on which a folder is, or would be made.
 pub(crate) fn space(folder: &Path) -> io::Result<Space> {
-    let stat = rustix::fs::statvfs(nearest(folder))?;
+    let stat = rustix::fs::statvfs(nearest(folder)?)?;
+    if stat.f_blocks == 0 {
+        return Err(io::Error::other("its file system keeps no files"));
+    }
     Ok(Space {
         free: stat.f_bavail.saturating_mul(stat.f_frsize),
         total: stat.f_blocks.saturating_mul(stat.f_frsize),
@@ -23,10 +26,17 @@ pub(crate) fn space(folder: &Path) -> io::Result<Space> {
 }
 
 /// The folder itself, or the one that is there in which it would be made.
-pub fn nearest(folder: &Path) -> &Path {
-    let there = folder.ancestors().find(|folder| folder.exists());
+pub fn nearest(folder: &Path) -> io::Result<&Path> {
+    for folder in folder.ancestors() {
+        match std::fs::metadata(folder) {
+            Ok(found) if found.is_dir() => return Ok(folder),
+            Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
     // A relative path of which nothing is there begins at the current folder.
-    there.unwrap_or(Path::new("."))
+    Ok(Path::new("."))
 }
 
 /// Writes a file so that whoever reads it, also after a crash, finds all of this or what was there before.
@@ -49,5 +59,18 @@ mod tests {
         let later = space(&folder.path().join("a/b")).expect("a disk");
         assert!(0 < here.free && here.free <= here.total, "{here:?}");
         assert_eq!(later.total, here.total);
+    }
+
+    #[test]
+    fn where_no_folder_can_be_there_is_no_room() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").expect("a file");
+        for wrong in [file.clone(), file.join("a")] {
+            let refused = space(&wrong).expect_err("a file in the way");
+            assert_eq!(refused.kind(), io::ErrorKind::NotADirectory, "{wrong:?}");
+        }
+        let refused = space(Path::new("/proc/x")).expect_err("no files");
+        assert!(refused.to_string().contains("keeps no files"), "{refused}");
     }
 }

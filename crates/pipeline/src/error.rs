@@ -105,6 +105,8 @@ pub(crate) fn warehouse_exit(error: &warehouse::Error) -> Exit {
         | W::Backup(B::Refused { .. }) => Exit::Usage,
         W::Full
         | W::ReadOnly(_)
+        | W::Barred { .. }
+        | W::FolderReadOnly(_)
         | W::Io(_)
         | W::Damaged(_)
         | W::Backup(B::Broken { .. } | B::File { .. } | B::Program { .. }) => Exit::Machine,
@@ -143,6 +145,14 @@ mod tests {
             (W::Fenced(7), Exit::Warehouse),
             (W::Full, Exit::Machine),
             (W::ReadOnly(text()), Exit::Machine),
+            (W::FolderReadOnly(text()), Exit::Machine),
+            (
+                W::Barred {
+                    path: text(),
+                    source: std::io::ErrorKind::PermissionDenied.into(),
+                },
+                Exit::Machine,
+            ),
             (W::Io(text()), Exit::Machine),
             (W::Damaged(text()), Exit::Machine),
             (W::Denied(text()), Exit::Usage),

@@ -299,7 +299,7 @@ pub(crate) fn room(free: &Result<u64, String>, least: u64) -> Check {
     let megabytes = |bytes: u64| format!("{} MB", bytes >> 20);
     let check = match free {
         Err(why) => Check::failed(name, Exit::Machine, why)
-            .help("the data folder must be on a disk that can be read (TIKI_DATA_DIR)"),
+            .help("the data folder must be a folder, on a disk that can be read (TIKI_DATA_DIR)"),
         Ok(free) if *free >= least => {
             Check::new(name, State::Ok, format!("{} free", megabytes(*free)))
         }

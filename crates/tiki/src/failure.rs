@@ -237,28 +237,16 @@ pub(crate) fn warehouse_help(error: &W) -> Option<&'static str> {
             "free some room on the server's disk, or point TIKI_DATABASE_URL at the primary and end \
              its read-only mode; nothing is lost: the same command goes on"
         }
-        W::Io(_) => {
-            "is the disk full or failing (df -h, dmesg)? What was committed is kept: once it is well, \
-             run the same command again"
-        }
-        W::Full => {
-            "free some room or move the data folder (TIKI_DATA_DIR), then run the same command \
-             again: it goes on where it stopped"
-        }
-        W::ReadOnly(_) => {
-            "the folder must exist, be a folder and be writable by this user; another one is \
-             chosen with --data-dir or TIKI_DATA_DIR"
-        }
+        W::Io(_)
+        | W::Full
+        | W::ReadOnly(_)
+        | W::Barred { .. }
+        | W::FolderReadOnly(_)
+        | W::Damaged(_)
+        | W::NetworkFileSystem(..) => return file_help(error),
         W::Denied(_) => {
             "name another user in TIKI_DATABASE_URL (or --database-url): to write it must own the \
              tables, to read it needs the rights that deploy/roles.sql gives"
-        }
-        W::Damaged(_) => {
-            "it is left as it is: put a backup in its place (`tiki backup restore`), or move the file \
-             away to begin a new one"
-        }
-        W::NetworkFileSystem(..) => {
-            "choose a local folder (TIKI_DATA_DIR), or a PostgreSQL server (TIKI_DATABASE_URL)"
         }
         W::Origin { .. } => {
             "one warehouse keeps one site: choose another with --data-dir or --database-url, or go \
@@ -285,6 +273,41 @@ pub(crate) fn warehouse_help(error: &W) -> Option<&'static str> {
     })
 }
 
+/// The same of a file and its folder on this machine.
+fn file_help(error: &W) -> Option<&'static str> {
+    Some(match error {
+        W::Io(_) => {
+            "is the disk full or failing (df -h, dmesg)? What was committed is kept: once it is well, \
+             run the same command again"
+        }
+        W::Full => {
+            "free some room or move the data folder (TIKI_DATA_DIR), then run the same command \
+             again: it goes on where it stopped"
+        }
+        W::ReadOnly(_) => {
+            "the folder must exist, be a folder and be writable by this user; another one is \
+             chosen with --data-dir or TIKI_DATA_DIR"
+        }
+        W::Barred { .. } => {
+            "every name on the way to it must be a folder that this user may enter, and the file one that \
+             it may read: run tiki as the user whose warehouse it is, or choose another with --data-dir, \
+             TIKI_DATA_DIR or TIKI_DATABASE_URL"
+        }
+        W::FolderReadOnly(_) => {
+            "run tiki as the user whose warehouse it is, let this one write in the folder, or read what that \
+             user gives away with `tiki export`; another folder is chosen with --data-dir or TIKI_DATA_DIR"
+        }
+        W::Damaged(_) => {
+            "it is left as it is: put a backup in its place (`tiki backup restore`), or move the file \
+             away to begin a new one"
+        }
+        W::NetworkFileSystem(..) => {
+            "choose a local folder (TIKI_DATA_DIR), or a PostgreSQL server (TIKI_DATABASE_URL)"
+        }
+        _ => return None,
+    })
+}
+
 /// Whether the reader has gone away; who writes CSV or Parquet wraps the error that says so.
 fn is_broken_pipe(error: &std::io::Error) -> bool {
     let mut causes = std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| {
@@ -301,7 +324,7 @@ fn machine_help(error: &std::io::Error) -> &'static str {
     match error.kind() {
         K::StorageFull | K::QuotaExceeded => "free some room, then run the same command again",
         K::PermissionDenied | K::ReadOnlyFilesystem => {
-            "this user may not write there: change its rights or choose another place"
+            "this user has not the rights for it: change them, or choose another place"
         }
         K::NotFound => "the folder does not exist: make it first, or choose another place",
         _ => "see the reason above; the same command may be tried again",

@@ -113,7 +113,7 @@ pub(crate) fn to_look(
     let (url, mut options) = hurried(context, demo, patience);
     options.only_looks = true;
     async move {
-        if is_unmade(&url) {
+        if is_unmade(&url)? {
             return Ok(None);
         }
         Warehouse::open(&url, &options).await.map(Some)
@@ -127,7 +127,7 @@ pub(crate) async fn to_tell(
     patience: Duration,
 ) -> warehouse::Result<Option<Warehouse>> {
     let (url, options) = hurried(context, false, patience);
-    if is_unmade(&url) {
+    if is_unmade(&url)? {
         return Ok(None);
     }
     let warehouse = Warehouse::open(&url, &options).await?;
@@ -145,19 +145,26 @@ fn hurried(context: &Context, demo: bool, patience: Duration) -> (String, Option
     (url, options)
 }
 
-/// Whether it is an SQLite file that is not there.
-fn is_unmade(url: &str) -> bool {
-    url.strip_prefix("sqlite:").is_some_and(|path| {
-        !std::path::Path::new(path).exists()
-            // Its log without it is a damage, which opening tells.
-            && !std::path::Path::new(&format!("{path}-wal")).exists()
-    })
+/// Whether it is an SQLite file that is not there: only a file system that says so is believed.
+fn is_unmade(url: &str) -> warehouse::Result<bool> {
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return Ok(false);
+    };
+    let is_there = |path: &str| {
+        let barred = |source| warehouse::Error::Barred {
+            path: path.to_owned(),
+            source,
+        };
+        std::path::Path::new(path).try_exists().map_err(barred)
+    };
+    // Its log without it is a damage, which opening tells.
+    Ok(!is_there(path)? && !is_there(&format!("{path}-wal"))?)
 }
 
 /// The warehouse if it is there, and whether it has products if it has tables. Makes nothing.
 async fn try_read(context: &Context, demo: bool) -> Outcome<(Option<Warehouse>, Option<bool>)> {
     let (url, options) = place(context, demo);
-    if is_unmade(&url) {
+    if is_unmade(&url)? {
         return Ok((None, None));
     }
     let warehouse = Warehouse::open(&url, &options).await?;

@@ -144,7 +144,7 @@ impl Backups {
 
     /// Makes a backup, while others may write.
     pub async fn create(&self) -> Result<Backup> {
-        if self.kind == BackupKind::Sqlite && !self.path().exists() {
+        if self.kind == BackupKind::Sqlite && !self.is_there()? {
             return Err(BackupError::Refused {
                 what: format!("there is no warehouse at {}", self.warehouse()),
                 help: "`tiki config show` says which one is used; `tiki run` fills it",
@@ -259,7 +259,7 @@ impl Backups {
         let data = self.data(&backup)?;
         let restored = match self.kind {
             BackupKind::Sqlite => {
-                if self.path().exists() && !force {
+                if self.is_there()? && !force {
                     return Err(overwrite(&self.warehouse()).into());
                 }
                 let busy = self.options.busy;
@@ -366,6 +366,15 @@ impl Backups {
     /// The file, for SQLite.
     fn path(&self) -> &Path {
         &self.file
+    }
+
+    /// Whether there is a file. That one cannot be looked at does not say so.
+    fn is_there(&self) -> Result<bool> {
+        let path = self.path();
+        path.try_exists().map_err(|source| Error::Barred {
+            path: path.display().to_string(),
+            source,
+        })
     }
 
     /// The address without secrets, and the schema where it is not the usual one.

@@ -39,6 +39,23 @@ pub enum Error {
     /// The file or its folder cannot be written.
     #[error("the warehouse cannot be written: {0}")]
     ReadOnly(String),
+    /// Something keeps this user from the file or from a folder on the way to it, so whether there is a
+    /// warehouse is not known.
+    #[error("cannot get to the warehouse at {path}")]
+    Barred {
+        /// The file.
+        path: String,
+        /// What keeps this user from it.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file may be read, and its folder may not be written: in WAL mode SQLite makes files there for
+    /// readers too.
+    #[error(
+        "the warehouse {0} can be neither read nor written: it is an SQLite file in WAL mode, whose readers \
+         too must write in its folder, and this user may not write there"
+    )]
+    FolderReadOnly(String),
     /// The file system failed in another way.
     #[error("the file system of the warehouse failed: {0}")]
     Io(String),

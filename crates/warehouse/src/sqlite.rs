@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, OpenFlags, StatementStatus};
+use rustix::fs::Access;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -129,6 +130,10 @@ impl Pool {
         connection.busy_timeout(self.busy).map_err(fail)?;
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
         if self.only_looks {
+            // Nothing of the file was read before: what is wrong with it is told here, with its name.
+            connection
+                .query_row("PRAGMA schema_version", [], |_| Ok(()))
+                .map_err(fail)?;
             self.is_in_place()?;
             return Ok(connection);
         }
@@ -202,10 +207,26 @@ impl Pool {
     fn named(&self, error: Error) -> Error {
         let with = |text: String| format!("{}: {text}", self.path.display());
         match error {
-            Error::ReadOnly(text) => Error::ReadOnly(with(text)),
+            Error::ReadOnly(text) => self.barrier().unwrap_or(Error::ReadOnly(with(text))),
             Error::Io(text) => Error::Io(with(text)),
             Error::Damaged(text) => Error::Damaged(with(text)),
             other => other,
+        }
+    }
+
+    /// What keeps this user from a file that SQLite could not open, where that is known: SQLite itself tells
+    /// rights, folders and its own files apart by no code.
+    fn barrier(&self) -> Option<Error> {
+        let path = self.path.display().to_string();
+        // Asked, not opened: closing it would end the locks that SQLite has on it for this process.
+        match rustix::fs::access(&self.path, Access::READ_OK).map_err(std::io::Error::from) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(source) => Some(Error::Barred { path, source }),
+            Ok(()) => {
+                let file = std::fs::canonicalize(&self.path).ok()?;
+                let may_write = rustix::fs::access(folder_of(&file), Access::WRITE_OK);
+                may_write.err().map(|_| Error::FolderReadOnly(path))
+            }
         }
     }
 

@@ -64,7 +64,8 @@ pub(crate) enum ProductsCommand {
     },
     /// One product, whole
     Show {
-        /// Its id
+        /// Its id, or its URL
+        #[arg(value_name = "ID|URL", value_parser = product)]
         id: i64,
         /// Whose and how
         #[command(flatten)]
@@ -72,7 +73,8 @@ pub(crate) enum ProductsCommand {
     },
     /// What changed when
     History {
-        /// The product's id
+        /// The product's id, or its URL
+        #[arg(value_name = "ID|URL", value_parser = product)]
         id: i64,
         /// The newest so many changes
         #[arg(long, default_value_t = 100, value_parser = limit())]
@@ -280,4 +282,16 @@ fn reason(word: &str) -> Result<String, String> {
         return Ok(word.to_owned());
     }
     Err(format!("the reasons are {}", words.join(", ")))
+}
+
+fn product(text: &str) -> Result<i64, String> {
+    let is_id = text.bytes().all(|byte| byte.is_ascii_digit());
+    let id = if is_id {
+        text.parse().ok()
+    } else {
+        catalog::product_id_from_url(text)
+    };
+    id.ok_or_else(|| {
+        "write an id, as `tiki products search` shows it, or the URL of the product's page".into()
+    })
 }

@@ -58,6 +58,7 @@ Examples:
   tiki rollback data --dry-run                what would be lost by going back before the newest run
   tiki rollback data --force                  go back; a proven backup of today is made first
   tiki rollback data --before ID --force      go back to before this run
+  tiki rollback data --demo --dry-run         the same with the demo's warehouse, to practise
 
 The backup is restored beside the warehouse and compared with it; only then it takes its place, as `tiki backup \
 restore` does it: not while anybody is at work, and at one moment. Killed at any other, the old warehouse stays.
@@ -84,6 +85,9 @@ pub(crate) struct RollbackData {
     /// Only look
     #[arg(long, conflicts_with = "force")]
     pub(crate) dry_run: bool,
+    /// The demo's warehouse
+    #[arg(long)]
+    pub(crate) demo: bool,
     /// JSON, for machines
     #[arg(long)]
     pub(crate) json: bool,

@@ -52,6 +52,9 @@ pub(super) fn backup_schedule(context: &Context) -> Check {
 pub(super) fn log_files(context: &Context) -> Check {
     let config = &context.config;
     let folder = config.data_dir.join(FOLDER);
-    let seen = (config.logs.filter != "off").then(|| can_be_written(nearest(&folder)));
+    let seen = (config.logs.filter != "off").then(|| {
+        let place = nearest(&folder).map_err(|error| error.to_string());
+        place.and_then(can_be_written)
+    });
     environment::log_files(&folder.display().to_string(), seen.as_ref())
 }

@@ -18,19 +18,21 @@ const SHOWN_CHARS: usize = 128;
 
 /// `tiki rollback data`.
 pub(super) async fn back(context: &Context, arguments: &RollbackData) -> Outcome {
-    let backups = open::backups(context, false)?;
+    let demo = arguments.demo;
+    let backups = open::backups(context, demo)?;
     let swap = arguments.force;
     if swap {
-        refuse_leases(context).await?;
+        refuse_leases(context, demo).await?;
     }
     let (id, before) = if let Some(id) = &arguments.backup {
-        (known(&backups, id)?, None)
+        (known(&backups, id, demo)?, None)
     } else {
-        let (id, run) = from_before(context, &backups, arguments.before.as_deref()).await?;
+        let (id, run) = from_before(context, &backups, arguments).await?;
         (id, Some(run))
     };
     let mut told = Told {
         json: arguments.json,
+        flag: flag(demo),
         value: json!({ "backup": id, "before_run": before, "swapped": false }),
     };
     if swap && !arguments.no_backup {
@@ -56,32 +58,38 @@ pub(super) async fn back(context: &Context, arguments: &RollbackData) -> Outcome
 }
 
 /// The id of a backup, if it is there: before the work of one of the present.
-fn known(backups: &Backups, id: &str) -> Outcome<String> {
+fn known(backups: &Backups, id: &str, demo: bool) -> Outcome<String> {
     let mut listed = backups.list()?.backups.into_iter();
     if listed.any(|backup| backup.manifest.id == id) {
         return Ok(id.to_owned());
     }
     let shown = catalog::one_line(id, SHOWN_CHARS);
-    Err(Failure::usage(format!("there is no backup {shown:?}"))
-        .help("`tiki backup list` shows those there are"))
+    let help = format!("`tiki backup list{}` shows those there are", flag(demo));
+    Err(Failure::usage(format!("there is no backup {shown:?}")).help(help))
+}
+
+/// What is typed behind a command that is for the demo's warehouse.
+fn flag(demo: bool) -> &'static str {
+    if demo { " --demo" } else { "" }
 }
 
 /// The newest proven backup from before a run (none named: the newest that changed anything), and that run.
 async fn from_before(
     context: &Context,
     backups: &Backups,
-    before: Option<&str>,
+    arguments: &RollbackData,
 ) -> Outcome<(String, String)> {
-    let Some(warehouse) = open::ledger(context, false).await? else {
-        return Err(open::empty(context, false, false).await);
+    let (demo, flag) = (arguments.demo, flag(arguments.demo));
+    let Some(warehouse) = open::ledger(context, demo).await? else {
+        return Err(open::empty(context, demo, false).await);
     };
-    let run = match before {
+    let run = match &arguments.before {
         Some(id) => run::find(&warehouse, id).await?,
         None => newest_change(&warehouse).await?.ok_or_else(|| {
             let what = "no run changed anything, so there is nothing to go back from";
-            Failure::new(Exit::Nothing, what).help(
-                "name a run (--before) or a backup (--backup): `tiki runs`, `tiki backup list`",
-            )
+            Failure::new(Exit::Nothing, what).help(format!(
+                "name a run (--before) or a backup (--backup): `tiki runs{flag}`, `tiki backup list{flag}`"
+            ))
         })?,
     };
     let found = backups.newest_proven_before(run.created_at)?;
@@ -90,7 +98,10 @@ async fn from_before(
             "no proven backup of this warehouse is from before run {}, which began at {}",
             run.id, run.created_at
         ))
-        .help("`tiki backup list` shows those there are, and `tiki backup verify <id>` proves one; or name an older run")
+        .help(format!(
+            "`tiki backup list{flag}` shows those there are, and `tiki backup verify <id>{flag}` proves one; or name \
+             an older run"
+        ))
     })?;
     Ok((backup.manifest.id, run.id))
 }
@@ -119,8 +130,8 @@ async fn newest_change(warehouse: &Warehouse) -> Outcome<Option<Run>> {
 }
 
 /// Early, before the work of a backup; the swap itself asks again when nobody can begin any more.
-async fn refuse_leases(context: &Context) -> Outcome<()> {
-    let Some(warehouse) = open::ledger(context, false).await? else {
+async fn refuse_leases(context: &Context, demo: bool) -> Outcome<()> {
+    let Some(warehouse) = open::ledger(context, demo).await? else {
         return Ok(());
     };
     let unfinished = warehouse.unfinished_runs().await?;
@@ -147,15 +158,17 @@ async fn present(context: &Context, backups: &Backups) -> Outcome<Backup> {
 /// What people and machines are told: people at once, machines at the end.
 struct Told {
     json: bool,
+    /// See [`flag`].
+    flag: &'static str,
     value: Value,
 }
 
 impl Told {
     fn kept_as(&mut self, backup: &Backup) -> Outcome<()> {
-        let id = &backup.manifest.id;
+        let (id, flag) = (&backup.manifest.id, self.flag);
         self.value["present"] = json!(id);
         self.people(&format!(
-            "the warehouse as it is now is backup {id}; back again: tiki rollback data --backup {id} --force\n\n"
+            "the warehouse as it is now is backup {id}; back again: tiki rollback data --backup {id} --force{flag}\n\n"
         ))
     }
 
@@ -203,8 +216,14 @@ impl Told {
         let kept = restored.kept.as_ref().map_or(String::new(), |kept| {
             format!("what was there before is kept as {kept} too; remove it when you do not need it any more\n")
         });
+        // The demo's next days follow those that it has.
+        let next = if self.flag.is_empty() {
+            "--new"
+        } else {
+            "--demo"
+        };
         self.people(&format!(
-            "\nthe backup is in place; {} unfinished runs are abandoned\n{kept}the next run: tiki run --new\n",
+            "\nthe backup is in place; {} unfinished runs are abandoned\n{kept}the next run: tiki run {next}\n",
             restored.abandoned
         ))?;
         self.end()

@@ -26,7 +26,10 @@ static KNOWN: OnceLock<Vec<String>> = OnceLock::new();
 
 /// Remembers the secrets of the settings, once.
 pub(crate) fn learn(resolved: &Resolved) {
-    let set = resolved.all.iter().filter(|one| one.setting.secret);
+    let set = resolved.all.iter().filter(|one| {
+        let is_file = one.setting.name == "TIKI_DATABASE_URL" && is_file(&one.text);
+        one.setting.secret && !is_file
+    });
     let mut forms: Vec<String> = set
         .flat_map(|one| secrets(&one.text))
         .filter(|secret| secret.len() >= SHORTEST)
@@ -49,6 +52,13 @@ pub(super) fn hide(text: String) -> String {
             text
         }
     })
+}
+
+/// Whether the address of a database is that of a file, without anything that may be a user or a password.
+fn is_file(url: &str) -> bool {
+    url.starts_with("sqlite:")
+        && !url.contains('@')
+        && !url.to_ascii_lowercase().contains("password=")
 }
 
 /// What of a setting is secret: of an address its password, of a webhook what comes after its host, else all.
@@ -213,6 +223,23 @@ mod tests {
             let mut found = secrets(setting);
             found.dedup();
             assert_eq!(found, secret.as_slice(), "{setting}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_secret_and_what_may_hold_a_password_is_none() {
+        for url in ["sqlite:/data/warehouse.db", "sqlite:///data/warehouse.db"] {
+            assert!(is_file(url), "{url}");
+        }
+        for url in [
+            "postgres://h/d",
+            "/data/warehouse.db",
+            "tiki:S3cret@h/d",
+            "sqlite:tiki:S3cret@h/d",
+            "sqlite:/data/x.db?Password=S3cretS3cret",
+            "S3cretS3cret",
+        ] {
+            assert!(!is_file(url), "{url}");
         }
     }
 

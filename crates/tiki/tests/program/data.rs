@@ -148,6 +148,23 @@ fn products_are_found(tiki: &Tiki) {
     assert_eq!(whole["name"], first["name"]);
     let history = tiki.json(&["products", "history", &id, "--demo", "--json"]);
     assert_eq!(history[0]["kind"], "first");
+    let url = whole["url"].as_str().expect("an address");
+    for named in [url, &format!("/a-p{id}.html?spid=1")] {
+        for command in ["show", "history"] {
+            let by_url = tiki.out(&["products", command, named, "--demo", "--json"]);
+            let by_id = tiki.out(&["products", command, &id, "--demo", "--json"]);
+            assert_eq!(by_url, by_id, "{command} {named}");
+        }
+    }
+    for wrong in [
+        "１２３",
+        "tai nghe",
+        "https://tiki.vn/a/c22",
+        "99999999999999999999",
+    ] {
+        let done = tiki.ends(2, &["products", "show", wrong, "--demo"]);
+        assert!(done.err.contains("`tiki products search`"), "{}", done.err);
+    }
     let done = tiki.ends(2, &["products", "show", "1", "--demo"]);
     assert!(done.err.contains("there is no product 1"), "{}", done.err);
     let none = tiki.ends(0, &["products", "search", "qqqqqqq", "--demo"]);

@@ -1,11 +1,12 @@
 //! What an SQLite file can suffer: held, a full disk, a read-only folder, damage, four processes at once.
 
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use serde_json::Value;
 use testkit::{ChildGuard, wait_until};
 
 use crate::bench::LIMIT;
@@ -143,8 +144,16 @@ fn a_full_disk_is_exit_1_and_the_run_goes_on_once_there_is_room() {
     assert!(done.expect("umount").success());
 }
 
-/// Runs a command as a user who owns nothing; `None` where this user may not become another.
-fn as_nobody(tiki: &Tiki, arguments: &[&str]) -> Option<Done> {
+/// No right keeps root from anything.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").expect("a process").uid() == 0
+}
+
+/// Runs a command as a user who owns nothing; as ourselves where rights bind us too.
+fn as_other(tiki: &Tiki, arguments: &[&str]) -> Done {
+    if !is_root() {
+        return tiki.run(arguments);
+    }
     let command = tiki.command(arguments);
     let mut other = Command::new("setpriv");
     other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
@@ -155,9 +164,10 @@ fn as_nobody(tiki: &Tiki, arguments: &[&str]) -> Option<Done> {
             None => other.env_remove(name),
         };
     }
-    let output = other.current_dir(tiki.folder()).output().ok()?;
-    let done = Done::from(output);
-    (!done.err.contains("setpriv")).then_some(done)
+    let output = other.current_dir(tiki.folder()).output();
+    let done = Done::from(output.expect("setpriv, of util-linux"));
+    assert!(!done.err.contains("setpriv"), "{done:#?}");
+    done
 }
 
 fn open_to(path: &Path, mode: u32) {
@@ -173,20 +183,90 @@ fn a_file_or_folder_that_may_not_be_written_is_exit_1_with_what_to_do() {
     open_to(tiki.folder(), 0o755);
     open_to(&tiki.path("data"), 0o555);
     for arguments in [&["run"] as &[&str], &["products", "search", "a"]] {
-        let Some(done) = as_nobody(&tiki, arguments) else {
-            return;
-        };
+        let done = as_other(&tiki, arguments);
         assert_eq!(done.code, 1, "{done:#?}");
-        assert!(done.err.contains("cannot be written"), "{done:#?}");
+        let said = "can be neither read nor written: it is an SQLite file in WAL mode";
+        assert!(done.err.contains(said), "{done:#?}");
         assert!(done.err.contains("TIKI_DATA_DIR"), "{done:#?}");
     }
+    let done = as_other(&tiki, &["health"]);
+    assert_eq!(done.code, 1, "{done:#?}");
+    assert!(done.out.contains("can be neither read"), "{done:#?}");
+    let done = as_other(&tiki, &["backup", "list"]);
+    assert_eq!(done.code, 0, "to list is to read: {done:#?}");
+    // While somebody has it open, what readers need is there.
+    open_to(&tiki.path("data"), 0o755);
+    let other = Connection::open(file(&tiki)).expect("the file");
+    other
+        .execute_batch("BEGIN IMMEDIATE; UPDATE runs SET id = id; COMMIT")
+        .expect("a write");
+    open_to(&tiki.path("data"), 0o555);
+    let done = as_other(&tiki, &["products", "search"]);
+    assert_eq!(done.code, 0, "{done:#?}");
+    drop(other);
     // The folder may be written, the file may not.
     open_to(&tiki.path("data"), 0o777);
-    chown(tiki.path("data"), Some(65534), Some(65534)).expect("an owner");
-    let done = as_nobody(&tiki, &["run"]).expect("as before");
+    if is_root() {
+        chown(tiki.path("data"), Some(65534), Some(65534)).expect("an owner");
+    } else {
+        open_to(&file(&tiki), 0o444);
+    }
+    let done = as_other(&tiki, &["run"]);
     assert_eq!(done.code, 1, "{done:#?}");
     assert!(done.err.contains("cannot be written"), "{done:#?}");
     assert_eq!(std::fs::read(file(&tiki)).expect("the file"), before);
+}
+
+/// Commands that read; what they say where there is nothing yet is no failure.
+const READS: [&[&str]; 8] = [
+    &["runs"],
+    &["errors"],
+    &["alerts"],
+    &["plan"],
+    &["cleanup"],
+    &["products", "search"],
+    &["backup", "list"],
+    &["backup", "create"],
+];
+
+/// Nothing may be told of a warehouse that cannot be looked at, but that.
+fn tells_what_is_in_the_way(run: impl Fn(&[&str]) -> Done, why: &str) {
+    for arguments in READS {
+        let done = run(arguments);
+        assert_eq!(done.code, 1, "{arguments:?}: {done:#?}");
+        assert!(done.err.contains(why), "{arguments:?}: {done:#?}");
+    }
+    let done = run(&["health", "--json"]);
+    assert_eq!(done.code, 1, "{done:#?}");
+    let report: Value = serde_json::from_str(&done.out).expect("JSON");
+    assert_eq!(report["healthy"], false);
+    let seen = &report["checks"][0];
+    assert_eq!(seen["state"], "failed", "{report:#}");
+    assert!(seen["seen"].to_string().contains(why), "{report:#}");
+    assert!(seen["help"].to_string().contains("TIKI_DATA_DIR"), "{seen}");
+}
+
+#[test]
+fn a_warehouse_that_cannot_be_looked_at_is_not_one_that_is_not_there() {
+    let tiki = Tiki::new();
+    tiki.ends(0, &["migrate"]);
+    open_to(tiki.folder(), 0o755);
+    open_to(&tiki.path("data"), 0o000);
+    tells_what_is_in_the_way(|arguments| as_other(&tiki, arguments), "ermission denied");
+    open_to(&tiki.path("data"), 0o755);
+    open_to(&file(&tiki), 0o000);
+    let done = as_other(&tiki, &["runs"]);
+    assert_eq!(done.code, 1, "{done:#?}");
+    assert!(done.err.contains("ermission denied"), "{done:#?}");
+    // A file is where a folder should be: nobody, not even root, gets past it.
+    tiki.write("file", "x");
+    for wrong in ["file", "file/data"] {
+        let tiki = Tiki::new().with("TIKI_DATA_DIR", &tiki.path(wrong).display().to_string());
+        tells_what_is_in_the_way(|arguments| tiki.run(arguments), "ot a directory");
+        let report = tiki.run(&["health"]).out;
+        let disk = report.lines().find(|line| line.starts_with("disk"));
+        assert!(disk.is_some_and(|line| line.contains("failed")), "{report}");
+    }
 }
 
 #[test]

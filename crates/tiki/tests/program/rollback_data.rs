@@ -260,3 +260,37 @@ fn slow_killed_at_any_moment_it_leaves_the_old_or_the_new() {
 fn after(lasts: Duration, time: u32, times: u32) -> Duration {
     lasts.mul_f64(f64::from(time) / f64::from(times))
 }
+
+#[test]
+fn the_way_back_can_be_practised_with_the_demo() {
+    let tiki = Tiki::new().with("TIKI_ORIGIN", "http://127.0.0.1:9");
+    let on =
+        |tiki: Tiki, day: &str| tiki.with("TIKI_CLOCK", &format!("2026-11-{day}T05:00:00.000Z"));
+    let tiki = on(tiki, "01");
+    tiki.fill_demo(60, 1);
+    let first = tiki.out(&["digest", "--demo"]);
+    let good = text(&tiki.json(&["backup", "create", "--verify", "--demo", "--json"])["id"]);
+    let tiki = on(tiki, "03");
+    tiki.fill_demo(60, 1);
+    let second = tiki.out(&["digest", "--demo"]);
+    assert_ne!(first, second);
+    let found = tiki.json(&with(&["--demo", "--dry-run", "--json"]));
+    assert_eq!(found["backup"], good.as_str());
+    assert_eq!(tiki.out(&["digest", "--demo"]), second);
+    let said = tiki.out(&with(&["--demo", "--force"]));
+    assert_eq!(tiki.out(&["digest", "--demo"]), first);
+    assert!(said.contains("the next run: tiki run --demo"), "{said}");
+    // As it is printed, it leads forward again.
+    let (_, again) = said.split_once("back again: tiki ").expect("a command");
+    let again: Vec<&str> = again.lines().next().expect("a line").split(' ').collect();
+    tiki.ends(0, &again);
+    assert_eq!(tiki.out(&["digest", "--demo"]), second);
+    // Nothing of it was the warehouse's.
+    assert!(!tiki.path("data/tiki.db").exists());
+    let done = tiki.ends(2, &with(&["--demo", "--backup", "nothing"]));
+    assert!(
+        done.err.contains("`tiki backup list --demo`"),
+        "{}",
+        done.err
+    );
+}

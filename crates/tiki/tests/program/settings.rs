@@ -65,3 +65,30 @@ fn a_variable_of_a_test_and_an_empty_one_are_no_settings() {
         (String::new(), "default".into())
     );
 }
+
+#[test]
+fn a_file_of_sqlite_is_shown_however_it_is_named() {
+    let tiki = Tiki::new();
+    let file = tiki.path("warehouse.db").display().to_string();
+    for url in [
+        "sqlite:warehouse.db".to_owned(),
+        format!("sqlite:{file}"),
+        format!("sqlite://{file}"),
+    ] {
+        let tiki = Tiki::new().with("TIKI_DATABASE_URL", &url);
+        let shown = shown(&tiki, &[], "TIKI_DATABASE_URL").0;
+        assert!(
+            shown.starts_with("sqlite:/") && shown.ends_with("/warehouse.db"),
+            "{url}: {shown}"
+        );
+        let said = tiki.ends(0, &["health"]).out;
+        assert!(said.contains("/warehouse.db is not there yet"), "{said}");
+    }
+    // What is no address may be a password, and what stands before an @ is one.
+    for url in ["S3cretS3cret", "sqlite:tiki:S3cretS3cret@h"] {
+        let tiki = Tiki::new().with("TIKI_DATABASE_URL", url);
+        let done = tiki.run(&["config", "show"]);
+        let said = format!("{}{}", done.out, done.err);
+        assert!(!said.contains("S3cretS3cret"), "{url}: {said}");
+    }
+}

@@ -292,7 +292,7 @@ fn folder_of(path: &Path) -> &Path {
 /// The one moment: before it the old warehouse is in place, after it the new one.
 fn swap(path: &Path, new: &Path, folder: &Path, sound: bool) -> Result<Option<String>> {
     let mut kept = None;
-    if path.exists() {
+    if path.try_exists().map_err(file("look at", path))? {
         let stamp = super::stamp(&machine_time()?);
         let name = with(path, &format!(".before-restore-{stamp}"));
         fs::hard_link(path, &name).map_err(file("keep", path))?;
@@ -335,7 +335,7 @@ fn readable<T>(answer: Result<T>) -> Result<Option<T>> {
 
 /// Opens the old warehouse; `None`: there is none, or it cannot be read, so it cannot be asked either.
 fn old(path: &Path, busy: Duration) -> Result<Option<Old>> {
-    if !path.exists() {
+    if !path.try_exists().map_err(file("look at", path))? {
         return Ok(None);
     }
     let fail = |error| Error::sqlite("open the file", error);
