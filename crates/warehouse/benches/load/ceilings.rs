@@ -1,7 +1,8 @@
 //! What no load can be faster than: the rows of a finished load, written once more and nothing else.
 //!
 //! Beside the bare ceilings, into a table with one index or none, stands the one of our own schema: the rows of
-//! a first day into its tables with all their keys and indexes, nothing staged, asked or decided.
+//! a first day into its tables with all their keys and indexes, nothing staged, asked or decided; and in SQLite the
+//! looks of a later day, once what is known was asked.
 
 use std::path::Path;
 use std::time::Instant;
@@ -116,10 +117,64 @@ pub(crate) fn insert_all(from: &Path, to: &Path, rows: i64, batch: i64) -> f64 {
     seconds
 }
 
+/// What must be asked of a known product before a look of it can be called unchanged, as `merge_read` asks it.
+const KNOWN: &str = "SELECT p.id, p.price, p.original_price, p.discount_percent, p.sales_count, p.rating_average,
+        p.review_count, p.seller_id, p.spid, p.stock_status, p.stock_quantity, p.sales_velocity, p.delisted_at,
+        p.identity_hash, p.details_hash, p.content_at, p.observed_at, p.detail_observed_at, p.updated_at,
+        (SELECT MAX(o.observed_at) FROM observations o WHERE o.product_id = p.id)
+    FROM products p WHERE p.id IN (SELECT value FROM json_each(?1))";
+
+/// Seconds of asking what is known of all products and writing the looks of a day to the file that
+/// [`insert_all`] filled, so many products a transaction: nothing staged, unpacked, compared or noted.
+pub(crate) fn ask_and_look(from: &Path, to: &Path, at: &str, rows: i64, batch: i64) -> f64 {
+    let source = Connection::open(from).expect("a file");
+    let looks = rows_of(
+        &source,
+        &format!("SELECT * FROM observations WHERE observed_at = '{at}' ORDER BY product_id"),
+    )
+    .1;
+    let target = Connection::open(to).expect("a file");
+    tune(&target);
+    let begun = Instant::now();
+    let mut known = target.prepare(KNOWN).expect("a question");
+    let mut insert = target
+        .prepare(&insert_into("observations", looks[0].len()))
+        .expect("an insert");
+    let mut answered = 0;
+    for part in looks.chunks(batch as usize) {
+        let id = |row: &Vec<Value>| match row[0] {
+            Value::Integer(id) => id.to_string(),
+            _ => String::new(),
+        };
+        let ids: Vec<String> = part.iter().map(id).collect();
+        target.execute_batch("BEGIN IMMEDIATE").expect("begun");
+        let mut answer = known
+            .query([format!("[{}]", ids.join(","))])
+            .expect("an answer");
+        while let Some(row) = answer.next().expect("a row") {
+            for n in 0..20 {
+                std::hint::black_box(row.get_ref(n).expect("a value"));
+            }
+            answered += 1;
+        }
+        for row in part {
+            let row = rusqlite::params_from_iter(row);
+            insert.execute(row).expect("a row");
+        }
+        target.execute_batch("COMMIT").expect("committed");
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    assert_eq!(answered, rows, "not all that is known was asked");
+    seconds
+}
+
 /// The names of a table's columns, and its rows.
 fn all_rows(source: &Connection, table: &str) -> (Vec<String>, Vec<Vec<Value>>) {
-    let select = source.prepare(&format!("SELECT * FROM {table}"));
-    let mut select = select.expect("a table");
+    rows_of(source, &format!("SELECT * FROM {table}"))
+}
+
+fn rows_of(source: &Connection, sql: &str) -> (Vec<String>, Vec<Vec<Value>>) {
+    let mut select = source.prepare(sql).expect("a table");
     let names: Vec<String> = select.column_names().map(Into::into).collect();
     let width = names.len();
     let read = select.query_map([], |row| {
@@ -131,15 +186,12 @@ fn all_rows(source: &Connection, table: &str) -> (Vec<String>, Vec<Vec<Value>>) 
 }
 
 fn insert(target: &Connection, tables: &[(&str, Vec<Vec<Value>>)], batch: usize) -> f64 {
-    let tune = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-        PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 2000";
-    target.execute_batch(tune).expect("tuned");
+    tune(target);
     let begun = Instant::now();
     let mut inserts = Vec::new();
     for (table, rows) in tables {
-        let marks = vec!["?"; rows[0].len()].join(", ");
-        let sql = format!("INSERT INTO {table} VALUES ({marks})");
-        let insert = target.prepare(&sql).expect("an insert");
+        let insert = target.prepare(&insert_into(table, rows[0].len()));
+        let insert = insert.expect("an insert");
         inserts.push((insert, rows.chunks(batch)));
     }
     let batches = tables[0].1.len().div_ceil(batch);
@@ -154,6 +206,18 @@ fn insert(target: &Connection, tables: &[(&str, Vec<Vec<Value>>)], batch: usize)
         target.execute_batch("COMMIT").expect("committed");
     }
     begun.elapsed().as_secs_f64()
+}
+
+/// As the warehouse opens a file.
+fn tune(target: &Connection) {
+    let tune = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+        PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 2000";
+    target.execute_batch(tune).expect("tuned");
+}
+
+fn insert_into(table: &str, width: usize) -> String {
+    let marks = vec!["?"; width].join(", ");
+    format!("INSERT INTO {table} VALUES ({marks})")
 }
 
 fn is_whole(target: &Connection, table: &str, rows: i64) {

@@ -96,11 +96,15 @@ async fn sqlite(table: &mut Table, products: i64) {
         let beside = folder.path().join(format!("append-{}.db", day.number()));
         let seconds = ceilings::append(&file, &beside, products, ours::BATCH);
         table.add("SQLite", day, "append", products, seconds);
+        let beside = folder.path().join("rows.db");
         if day == Day::New {
-            let beside = folder.path().join("rows.db");
             ours::open(&format!("sqlite:{}", beside.display())).await;
             let seconds = ceilings::insert_all(&file, &beside, products, ours::BATCH);
-            table.add("SQLite", day, "its rows alone", products, seconds);
+            table.add("SQLite", day, table::ALONE, products, seconds);
+        } else if day == Day::Unchanged {
+            let at = day.at().to_string();
+            let seconds = ceilings::ask_and_look(&file, &beside, &at, products, ours::BATCH);
+            table.add("SQLite", day, table::ALONE, products, seconds);
         }
     }
 }
@@ -109,8 +113,13 @@ async fn postgres(table: &mut Table, server: &Postgres, products: i64) {
     let url = server.fresh_database();
     let warehouse = ours::open(&url).await;
     let mut client = ceilings::connect(&url).await;
-    let (copies, rows) = (server.fresh_database(), server.fresh_database());
-    for url in [&copies, &rows] {
+    let peers = [
+        ("psycopg COPY", "copy", products),
+        ("psycopg, given", "given", products),
+        ("row by row", "rows", products.min(ROW_BY_ROW)),
+    ];
+    let peers = peers.map(|peer| (peer, server.fresh_database()));
+    for (_, url) in &peers {
         ours::open(url).await;
     }
     for day in Day::ALL {
@@ -126,16 +135,13 @@ async fn postgres(table: &mut Table, server: &Postgres, products: i64) {
             let target = ceilings::connect(&alone).await;
             settle(&alone).await;
             let seconds = ceilings::copy_all(&client, &target, products).await;
-            table.add("PostgreSQL", day, "its rows alone", products, seconds);
+            table.add("PostgreSQL", day, table::ALONE, products, seconds);
         }
-        for (name, way, target, count) in [
-            ("psycopg COPY", "copy", &copies, products),
-            ("row by row", "rows", &rows, products.min(ROW_BY_ROW)),
-        ] {
+        for ((name, way, count), target) in &peers {
             settle(target).await;
-            let seconds = peers::day(way, &url, target, day, count);
-            peers::check(target, day, count).await;
-            table.add("PostgreSQL", day, name, count, seconds);
+            let seconds = peers::day(way, &url, target, day, *count);
+            peers::check(target, &client, day, *count).await;
+            table.add("PostgreSQL", day, name, *count, seconds);
         }
     }
 }

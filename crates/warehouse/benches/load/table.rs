@@ -31,6 +31,9 @@ const BOUNDS: &[(&str, Day, &str, f64)] = &[
 /// Two connections beside one.
 const TWO: f64 = 1.3;
 
+/// The rows of a day and nothing else; of an unchanged day, what is known asked before.
+pub(crate) const ALONE: &str = "its rows alone";
+
 /// Whether a database of that name has bounds.
 pub(crate) fn has(name: &str) -> bool {
     BOUNDS.iter().any(|(database, ..)| *database == name)
@@ -72,17 +75,15 @@ impl Table {
         who: &'static str,
         other: &'static str,
     ) -> f64 {
-        let of = |who| {
-            self.figures
-                .get(&(database, day.number(), who))
-                .map_or(&[][..], Vec::as_slice)
-        };
-        median(
-            of(who)
-                .iter()
-                .zip(of(other))
-                .map(|(one, other)| one / other),
-        )
+        let of = |who| self.rates(database, day, who);
+        let pairs = of(who).iter().zip(of(other));
+        median(pairs.map(|(one, other)| one / other))
+    }
+
+    /// A figure for every round; none where it was not measured.
+    fn rates(&self, database: &'static str, day: Day, who: &'static str) -> &[f64] {
+        let rates = self.figures.get(&(database, day.number(), who));
+        rates.map_or(&[][..], Vec::as_slice)
     }
 
     pub(crate) fn print(&self) {
@@ -101,10 +102,19 @@ impl Table {
         }
         // What a bound asks can be had only if these are above it.
         for &(database, day, other, bound) in BOUNDS {
-            let ratio = self.ratio(database, day, "its rows alone", other);
+            let alone = self.rates(database, day, ALONE);
+            let staging = self.rates(database, day, "(staging)");
+            let others = self.rates(database, day, other);
+            let floor = alone.iter().zip(staging).zip(others);
+            let ratio = median(
+                floor.map(|((alone, staging), other)| 1.0 / (1.0 / alone + 1.0 / staging) / other),
+            );
             if !ratio.is_nan() {
-                let what = format!("{database}, {}: its rows alone beside {other}", day.name());
-                println!("{what:<50} {ratio:>6.2} x (bound of ours: {bound})");
+                let what = format!(
+                    "{database}, {}: staging and {ALONE} beside {other}",
+                    day.name()
+                );
+                println!("{what:<60} {ratio:>6.2} x (bound of ours: {bound})");
             }
         }
     }
