@@ -18,7 +18,7 @@ pub(crate) fn this_host() -> Host {
 }
 
 /// A process for people: its id and its machine.
-pub(crate) fn shown(host: &Host) -> String {
+pub fn shown(host: &Host) -> String {
     let first = |text: &str| text.split(' ').next().unwrap_or("").to_owned();
     format!("{} on {}", first(&host.process), first(&host.name))
 }

@@ -105,7 +105,7 @@ fn check_counts(tiki: &Tiki, errors: &Value) {
     assert!(
         steps
             .iter()
-            .any(|class| class.starts_with("exit 20: ") && class.contains("403")),
+            .any(|class| class.starts_with("exit 20 in ") && class.contains("403")),
         "{errors}"
     );
     assert!(!classes("rejection").is_empty(), "{errors}");
@@ -190,6 +190,13 @@ fn a_process_that_was_killed_is_counted() {
         class.contains("killed") && class.contains("crawl-product-details"),
         "{errors}"
     );
+    assert_eq!(attempts[0]["first_at"], attempts[0]["last_at"], "one event");
+    let example = attempts[0]["example"].as_str().expect("an example");
+    let process = format!("process {} on ", child.id());
+    assert!(
+        example.starts_with(&process) && !example.contains("pid:["),
+        "{example}"
+    );
 }
 
 /// A run whose listing runs out of time twice before it is done, and what is told of that.
@@ -216,7 +223,7 @@ fn check_done_later(tiki: &Tiki) {
     );
     let class = steps[0]["class"].as_str().expect("a class");
     assert!(
-        class.starts_with("exit 1: ") && class.ends_with("(extract-product-urls)"),
+        class.starts_with("exit 1 in extract-product-urls: "),
         "{after}"
     );
     let runs = tiki.json(&["runs", "show", "r1", "--json"]);

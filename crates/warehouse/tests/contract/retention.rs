@@ -317,7 +317,18 @@ async fn one_cleans_up_at_a_time(store: Store) {
     let third = begin("3", false).await.expect("nobody is at work");
     store.end(&third).await;
     let rows = "SELECT COUNT(*) FROM attempts WHERE run_id = 'tiki cleanup'";
-    assert_eq!(store.cell(rows).await, "1", "they do not gather");
+    assert_eq!(store.cell(rows).await, "2", "it and the newest that failed");
+    for process in ["4", "5"] {
+        let next = begin(process, false).await.expect("nobody is at work");
+        let failed = Some((1, "the disk is full"));
+        let ended = warehouse.end_attempt(&next, failed, None).await;
+        ended.expect("an end");
+    }
+    let last = begin("6", false).await.expect("nobody is at work");
+    assert_eq!(store.cell(rows).await, "2", "they do not gather");
+    store.end(&last).await;
+    let kept = "SELECT exit_code FROM attempts WHERE process = '5'";
+    assert_eq!(store.cell(kept).await, "1");
 }
 
 async fn a_purge_is_announced_before_the_first_cleaning_of_no_run(store: Store) {
