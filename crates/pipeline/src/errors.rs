@@ -17,7 +17,7 @@ const CLASS_CHARS: usize = 160;
 const LONG_WORD: usize = 20;
 
 /// How the text of a request begins that failed, and a word for that: few, and of ours, for a label.
-const FAILURES: [(&str, &str); 13] = [
+const FAILURES: [(&str, &str); 14] = [
     ("the site refuses", "refused"),
     ("the site asks for fewer", "throttled"),
     ("the site is in trouble", "server"),
@@ -25,6 +25,7 @@ const FAILURES: [(&str, &str); 13] = [
     ("the site answers with status", "status"),
     ("no whole answer within", "timeout"),
     ("cannot connect", "connect"),
+    ("the proxy", "proxy"),
     ("the answer broke off", "interrupted"),
     ("the body cannot be read", "body"),
     ("the body is encoded", "encoding"),
@@ -341,6 +342,13 @@ mod tests {
             (K::Status(418), "status"),
             (K::Timeout(std::time::Duration::from_secs(1)), "timeout"),
             (K::Connect(source()), "connect"),
+            (
+                K::Proxy {
+                    proxy: "http://x:1".into(),
+                    trouble: crawl::ProxyTrouble::Login,
+                },
+                "proxy",
+            ),
             (K::Interrupted(source()), "interrupted"),
             (K::Encoding("br".into()), "encoding"),
             (K::NotJson { content_type: None }, "not-json"),

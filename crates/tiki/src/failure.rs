@@ -175,6 +175,12 @@ fn help(error: &pipeline::Error) -> Option<String> {
              are (TIKI_USER_AGENT_CONTACT)",
             retry_after.as_secs().div_ceil(60)
         ),
+        P::Proxy { .. } => {
+            "the site itself was not reached, and nothing is lost. Is the proxy of TIKI_PROXY up, are its \
+             user and password right (percent-encoded), and may we use it, to the site's host and port? \
+             Once it is mended the same command goes on"
+                .into()
+        }
         P::Drift { run, .. } => format!(
             "look at it with `tiki drift show {run}`; load the run all the same with `tiki drift \
              accept {run}` (no request is made), or give it up with `tiki drift reject {run}`"
