@@ -121,6 +121,7 @@ pub(crate) fn warehouse_exit(error: &warehouse::Error) -> Exit {
         | W::Origin { .. }
         | W::NetworkFileSystem(..)
         | W::RunState { .. }
+        | W::Cleaned { .. }
         | W::Denied(_)
         | W::Patience(_)
         | W::LargeBatch { .. }

@@ -54,7 +54,7 @@ pub use error::{Error, Result};
 pub use errors::{ErrorClass, classes as error_classes, shortened};
 pub use exit::Exit;
 pub use permits::SitePermits;
-pub use process::{is_gone, shown as shown_process};
+pub use process::{id_and_machine, is_gone, shown as shown_process};
 pub use progress::{Event, Listener};
 pub use report::{RunReport, StepReport};
 pub use runs::RunRequest;

@@ -281,6 +281,7 @@ pub(crate) fn warehouse_help(error: &W) -> Option<&'static str> {
         }
         W::Fenced(_) => "nothing is lost: the other worker goes on",
         W::Address(..) => "write sqlite:<path> or postgres://user:password@host/crawl_data",
+        W::Cleaned { .. } => "what was loaded of it stays; `tiki run` begins a new run",
         W::RunState { .. } => "`tiki runs` shows the state of every run",
         // A backup's help is its own.
         W::Schema(_) | W::Backup(_) => return None,

@@ -1,4 +1,5 @@
-//! What went wrong in the newest runs, counted by what was written down of it.
+//! What went wrong in the newest runs, counted by what was written down of it, and in one run attempt by
+//! attempt.
 //!
 //! Not here: which of these texts are the same trouble (`pipeline`).
 
@@ -144,7 +145,52 @@ pub struct ErrorRow {
     pub host: Option<Host>,
 }
 
+/// An attempt of a run that failed, or that others ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedAttempt {
+    /// The step's name.
+    pub step: String,
+    /// Which of several workers.
+    pub shard: i64,
+    /// Its number.
+    pub attempt: i64,
+    /// When it ended.
+    pub ended_at: Instant,
+    /// The exit code of what failed; `None`: its process was killed or lost, or another took over.
+    pub exit_code: Option<i64>,
+    /// What failed.
+    pub error: Option<String>,
+    /// Where its worker ran.
+    pub host: Host,
+}
+
 impl Warehouse {
+    /// The attempts of a run that failed or that others ended, in the order in which they began: the newest
+    /// `limit` of them.
+    pub async fn failed_attempts(&self, run: &str, limit: i64) -> Result<Vec<FailedAttempt>> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT step, shard, attempt, COALESCE(ended_at, started_at), exit_code, error, host, process
+            FROM attempts WHERE run_id = $1 AND (state = 'fenced' OR exit_code <> 0)
+            ORDER BY epoch DESC LIMIT $2";
+        let rows = tx.rows(sql, params![run, limit]).await?;
+        tx.commit().await?;
+        let read = |row: &Row| {
+            Ok(FailedAttempt {
+                step: row.text(0)?,
+                shard: row.int(1)?,
+                attempt: row.int(2)?,
+                ended_at: row.time(3)?,
+                exit_code: row.opt_int(4)?,
+                error: row.opt_text(5)?,
+                host: Host {
+                    name: row.text(6)?,
+                    process: row.text(7)?,
+                },
+            })
+        };
+        rows.iter().rev().map(read).collect()
+    }
+
     /// What went wrong in one run, or in the newest `runs`, or in those since an instant (`runs` at most);
     /// the newest first, [`MOST_GROUPS`] of a kind at most. Clean-ups without a run that failed since then are
     /// among them, where no run is named.
@@ -195,15 +241,15 @@ async fn of_kind(
             last: row.time(4)?,
             subject: row.opt_int(5)?,
             example: row.opt_text(6)?,
-            host: row.opt_text(7)?.map(host),
+            host: row.opt_text(7)?.as_deref().map(host),
         })
     };
     rows.iter().map(read).collect()
 }
 
 /// A host and a process as one text.
-fn host(text: String) -> Host {
-    let (name, process) = text.rsplit_once('|').unwrap_or((&text, ""));
+fn host(text: &str) -> Host {
+    let (name, process) = text.rsplit_once('|').unwrap_or((text, ""));
     Host {
         name: name.into(),
         process: process.into(),

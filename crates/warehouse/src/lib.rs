@@ -80,7 +80,7 @@ pub use details::{DetailAnswer, DetailAsk, DetailOutcome};
 pub use differences::{Both, Differences};
 pub use drift::DriftRow;
 pub use error::{Error, Result};
-pub use errors::{ErrorKind, ErrorRow, MOST_GROUPS};
+pub use errors::{ErrorKind, ErrorRow, FailedAttempt, MOST_GROUPS};
 pub use export::{Field, Relation, Selection};
 pub use freeze::{Details, Identities, Items, OUTCOMES, Pages, Products};
 pub use inventory::Inventory;

@@ -197,6 +197,16 @@ fn a_process_that_was_killed_is_counted() {
         example.starts_with(&process) && !example.contains("pid:["),
         "{example}"
     );
+    // It leads to where the attempt is shown.
+    let run = attempts[0]["newest_run"].as_str().expect("a run");
+    let whole = tiki.json(&["runs", "show", run, "--json"]);
+    let failed = whole["failed_attempts"].as_array().expect("a list");
+    assert_eq!(failed.len(), 1, "{whole}");
+    assert_eq!(failed[0]["state"], "fenced");
+    assert_eq!(failed[0]["process"], child.id().to_string());
+    let text = tiki.out(&["runs", "show", run]);
+    let (_, table) = text.split_once("attempts that failed").expect("a table");
+    assert!(table.contains("killed or lost"), "{text}");
 }
 
 /// A run whose listing runs out of time twice before it is done, and what is told of that.
@@ -228,8 +238,13 @@ fn check_done_later(tiki: &Tiki) {
     );
     let runs = tiki.json(&["runs", "show", "r1", "--json"]);
     assert_eq!(runs["exit_code"], 0, "{runs}");
-    let text = tiki.out(&["errors"]);
-    assert!(text.contains("took longer than its time limit"), "{text}");
+    let failed = runs["failed_attempts"].as_array().expect("a list");
+    let codes: Vec<_> = failed.iter().map(|one| &one["exit_code"]).collect();
+    assert_eq!(codes, [&json!(1), &json!(1)], "{runs}");
+    for command in [&["errors"][..], &["runs", "show", "r1"]] {
+        let text = tiki.out(command);
+        assert!(text.contains("took longer than its time limit"), "{text}");
+    }
 }
 
 #[test]
@@ -309,6 +324,9 @@ fn it_says_when_there_are_more_runs_than_it_looks_at() {
 fn the_demo_has_errors_of_its_own() {
     let tiki = Tiki::new();
     tiki.fill_demo(20, 1);
+    let shown = tiki.out(&["runs", "show", "--demo"]);
+    let none = !shown.contains("attempts that failed") && !shown.contains("cleaned up");
+    assert!(none, "{shown}");
     tiki.ends(0, &["errors", "--demo"]);
     tiki.json(&["errors", "--demo", "--json"]);
 }

@@ -13,6 +13,7 @@ on_both!(
     a_run_that_is_redone_keeps_its_failures,
     a_held_run_tells_why,
     who_was_fenced_tells_nothing_of_the_step,
+    the_failed_attempts_of_a_run_are_told_one_by_one,
     an_event_has_one_time,
     a_clean_up_without_a_run_that_failed_is_told,
 );
@@ -243,4 +244,35 @@ async fn a_clean_up_without_a_run_that_failed_is_told(store: Store) {
     store.create_run("r").await;
     assert_eq!(told(None, None).await, [], "since the oldest of the runs");
     assert_eq!(told(Some("r"), None).await, []);
+}
+
+async fn the_failed_attempts_of_a_run_are_told_one_by_one(store: Store) {
+    store.create_run("r").await;
+    let failed = async |limit| {
+        let found = store.warehouse.failed_attempts("r", limit).await;
+        found.expect("attempts")
+    };
+    fail(&store, (30, "away")).await;
+    store.attempt("r", STEP).await;
+    let third = store.take_over("r", STEP).await;
+    store.end(&third).await;
+    let other = store.attempt("r", "load-products").await;
+    assert_eq!(failed(9).await.len(), 2, "none that is at work");
+    store.end(&other).await;
+    fail(&store, (130, "interrupted")).await;
+    let all = failed(9).await;
+    let brief: Vec<_> = all
+        .iter()
+        .map(|one| (one.attempt, one.exit_code, one.error.as_deref()))
+        .collect();
+    let expected = [
+        (1, Some(30), Some("away")),
+        (2, None, None),
+        (4, Some(130), Some("interrupted")),
+    ];
+    assert_eq!(brief, expected);
+    assert!(all.iter().all(|one| one.step == STEP && one.shard == 0));
+    assert_eq!(failed(1).await, all[2..], "the newest");
+    close(&store, 0).await;
+    assert_eq!(failed(9).await, all, "also once its step was done");
 }
