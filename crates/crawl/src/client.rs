@@ -238,7 +238,7 @@ impl Client {
         let request = self.inner.http.get(ask.url(&self.inner.settings.origin));
         let request = request.header(ACCEPT, accept);
         let response = request.header(ACCEPT_ENCODING, encodings).send().await;
-        let response = response.map_err(|error| self.by_proxy(receive::transport(error)))?;
+        let response = response.map_err(|error| self.by_proxy(error))?;
         let head = Head::of(&response);
         let most = self.inner.settings.limits.max_stored_bytes;
         let (body, over) = match (ask, head.status) {
@@ -261,13 +261,18 @@ impl Client {
         })
     }
 
-    /// What says that there is no connection says by which way.
-    fn by_proxy(&self, kind: FetchErrorKind) -> FetchErrorKind {
-        match (kind, self.inner.settings.proxy_used()) {
-            (FetchErrorKind::Connect(error), Some(proxy)) => {
-                FetchErrorKind::Connect(proxy.named(error))
-            }
-            (kind, _) => kind,
+    /// What failed on the way: the proxy, or what is behind it, and that then says by which way.
+    fn by_proxy(&self, error: reqwest::Error) -> FetchErrorKind {
+        let Some(proxy) = self.inner.settings.proxy_used() else {
+            return receive::transport(error);
+        };
+        match (Proxy::trouble(&error), receive::transport(error)) {
+            (Some(trouble), FetchErrorKind::Connect(_)) => FetchErrorKind::Proxy {
+                proxy: proxy.to_string(),
+                trouble,
+            },
+            (None, FetchErrorKind::Connect(error)) => FetchErrorKind::Connect(proxy.named(error)),
+            (_, kind) => kind,
         }
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use catalog::{BodyError, Rejection};
 
-use crate::PermitError;
 use crate::judge::retry_body;
+use crate::{PermitError, ProxyTrouble};
 
 /// A request that brought nothing to believe.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,15 @@ pub enum FetchErrorKind {
     /// There is no connection: name, address, TLS.
     #[error("cannot connect")]
     Connect(#[source] Box<dyn Error + Send + Sync>),
+    /// The proxy of the settings leads nowhere; the site was not reached.
+    #[error("the proxy {proxy} does not lead to the site")]
+    Proxy {
+        /// The proxy, without user and password.
+        proxy: String,
+        /// What it did instead.
+        #[source]
+        trouble: ProxyTrouble,
+    },
     /// The connection ended before the answer did.
     #[error("the answer broke off")]
     Interrupted(#[source] Box<dyn Error + Send + Sync>),
@@ -116,6 +125,7 @@ impl FetchErrorKind {
             Self::Status(408 | 425)
             | Self::Timeout(_)
             | Self::Connect(_)
+            | Self::Proxy { .. }
             | Self::Interrupted(_)
             | Self::NotJson { .. }
             | Self::NoState(_)

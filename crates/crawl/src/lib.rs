@@ -47,7 +47,7 @@ pub use permit::{
     Grant, HostPermit, PERMIT_VALID, PermitError, PermitSource, Report, Reporting, SCHEDULE_AHEAD,
     Taking,
 };
-pub use proxy::{Proxy, ProxyError};
+pub use proxy::{Proxy, ProxyError, ProxyTrouble};
 pub use rate::{LEAST_SPACING, MOST_SPACING, Rate, RateError};
 pub use redis_facts::{RedisFacts, redis_facts};
 pub use redis_pages::{CACHE_PATIENCE, CACHE_PAUSE, CacheError, Lookup, RedisPages, own_database};

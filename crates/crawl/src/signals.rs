@@ -163,7 +163,7 @@ fn sign(answer: Result<Duration, &Kind>) -> Option<Sign> {
             status: 503,
             retry_after,
         }) => Sign::Busy(*retry_after),
-        Err(Kind::Connect(_)) => Sign::Unreachable,
+        Err(Kind::Connect(_) | Kind::Proxy { .. }) => Sign::Unreachable,
         Err(Kind::Server { .. } | Kind::Timeout(_) | Kind::Interrupted(_)) => Sign::Failure,
         Err(Kind::Refused { .. }) => Sign::Refused,
         Err(_) => Sign::Strange,

@@ -209,28 +209,25 @@ fn busy(host: &Host) -> String {
 
 /// What can no longer be done when rows of a kind are gone.
 fn first_purge(kind: Kind, due: &Due) -> String {
-    let (setting, lost) = match kind {
-        Kind::Listings => (
-            "TIKI_KEEP_LISTINGS",
+    let lost = match kind {
+        Kind::Listings => {
             "can no longer be derived anew (`tiki run --from`, `tiki rejections replay`): their listings \
-             go",
-        ),
-        Kind::Pages => (
-            "TIKI_KEEP_PAGES",
+             go"
+        }
+        Kind::Pages => {
             "can no longer be derived anew (`tiki run --from`, `tiki rejections replay`): their pages go, \
-             but for the newest good one of a product and those of rejections",
-        ),
-        Kind::Observations => (
-            "TIKI_KEEP_OBSERVATIONS",
+             but for the newest good one of a product and those of rejections"
+        }
+        Kind::Observations => {
             "can no longer be derived anew, and what did not change in them can no longer be seen: their \
-             looks go; the history of changes stays",
-        ),
-        Kind::Ledger => (
-            "TIKI_KEEP_LEDGER",
+             looks go; the history of changes stays"
+        }
+        Kind::Ledger => {
             "can no longer be shown (`tiki runs`) nor derived anew: what they counted and rejected goes, \
-             with the pages of their rejections",
-        ),
+             with the pages of their rejections"
+        }
     };
+    let setting = kind.setting();
     format!(
         "from the next run or `tiki cleanup` on, runs up to {} {lost}; to keep more, raise {setting} before",
         due.youngest

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crawl::ProxyTrouble;
+
 use crate::Exit;
 use crate::site::side;
 
@@ -17,6 +19,16 @@ pub enum Error {
         /// What was seen.
         seen: String,
         /// How long it is to be left alone.
+        retry_after: Duration,
+    },
+    /// The proxy through which the site is asked leads nowhere.
+    #[error("the proxy {proxy} (TIKI_PROXY) does not lead to the site: {trouble}")]
+    Proxy {
+        /// Which one, without user and password.
+        proxy: String,
+        /// What it did instead.
+        trouble: ProxyTrouble,
+        /// How long to wait before the next try.
         retry_after: Duration,
     },
     /// What the site sends has changed its shape; the run is held, and nothing of it is loaded.
@@ -71,12 +83,22 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// For how long the site is left alone that refuses or cannot be reached; `None`: it is another error.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } | Self::Proxy { retry_after, .. } => {
+                Some(*retry_after)
+            }
+            _ => None,
+        }
+    }
+
     /// The exit code of the command that met it.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Warehouse(error) => warehouse_exit(error),
             Self::Held(_) => Exit::Warehouse,
-            Self::Refused { .. } => Exit::Refused,
+            Self::Refused { .. } | Self::Proxy { .. } => Exit::Refused,
             Self::Drift { .. } => Exit::Drift,
             Self::Clock { .. } | Self::Usage(_) => Exit::Usage,
             Self::Machine { .. } | Self::Overtime(_) => Exit::Machine,
@@ -99,6 +121,7 @@ pub(crate) fn warehouse_exit(error: &warehouse::Error) -> Exit {
         | W::Origin { .. }
         | W::NetworkFileSystem(..)
         | W::RunState { .. }
+        | W::Cleaned { .. }
         | W::Denied(_)
         | W::Patience(_)
         | W::LargeBatch { .. }

@@ -7,11 +7,17 @@ use std::collections::HashMap;
 use catalog::Instant;
 use warehouse::{ErrorKind, ErrorRow};
 
+use crate::Exit;
+use crate::knock::CHOICES;
+
 /// Characters of a class at most.
 const CLASS_CHARS: usize = 160;
 
+/// A word of more characters is cut where a text is.
+const LONG_WORD: usize = 20;
+
 /// How the text of a request begins that failed, and a word for that: few, and of ours, for a label.
-const FAILURES: [(&str, &str); 13] = [
+const FAILURES: [(&str, &str); 14] = [
     ("the site refuses", "refused"),
     ("the site asks for fewer", "throttled"),
     ("the site is in trouble", "server"),
@@ -19,6 +25,7 @@ const FAILURES: [(&str, &str); 13] = [
     ("the site answers with status", "status"),
     ("no whole answer within", "timeout"),
     ("cannot connect", "connect"),
+    ("the proxy", "proxy"),
     ("the answer broke off", "interrupted"),
     ("the body cannot be read", "body"),
     ("the body is encoded", "encoding"),
@@ -87,7 +94,10 @@ pub fn classes(rows: Vec<ErrorRow>) -> Vec<ErrorClass> {
     // Where each class is, and the run in which it was met last.
     let mut places: HashMap<(ErrorKind, String), (usize, String)> = HashMap::new();
     let mut found: Vec<ErrorClass> = Vec::new();
-    for row in rows {
+    for mut row in rows {
+        if row.kind == ErrorKind::Step && row.example.is_none() {
+            row.text = row.text.map(in_words);
+        }
         let class = class(row.text.as_deref());
         let (place, run) = places
             .entry((row.kind, class.clone()))
@@ -116,12 +126,48 @@ pub fn classes(rows: Vec<ErrorRow>) -> Vec<ErrorClass> {
     found
 }
 
+/// `exit 10 in load-products`, of which nobody wrote down more, with what the code means.
+fn in_words(text: String) -> String {
+    let code = text
+        .strip_prefix("exit ")
+        .and_then(|rest| rest.split(' ').next());
+    match code.and_then(|code| code.parse().ok()) {
+        Some(code) => format!("{text}: {}", Exit::from_code(code).words()),
+        None => text,
+    }
+}
+
+/// A text in one line; of one that is longer its beginning and its end, where the innermost cause stands.
+pub fn shortened(text: &str, chars: usize) -> String {
+    let line: Vec<char> = catalog::one_line(text, usize::MAX).chars().collect();
+    if line.len() <= chars {
+        return line.into_iter().collect();
+    }
+    let head = chars * 2 / 5;
+    let (head, tail) = (&line[..head], &line[line.len() - (chars - head)..]);
+    // Whole words, where none is very long.
+    let is_space = |c: &char| *c == ' ';
+    let end = head
+        .iter()
+        .rposition(is_space)
+        .filter(|end| head.len() - end <= LONG_WORD);
+    let begin = tail
+        .iter()
+        .position(is_space)
+        .filter(|begin| *begin <= LONG_WORD);
+    let head = &head[..end.map_or(head.len(), |end| end + 1)];
+    let tail = &tail[begin.unwrap_or(0)..];
+    head.iter().chain(&['…']).chain(tail).collect()
+}
+
 /// A text without what differs from case to case: addresses, quotations, and numbers but for an exit code and
 /// a status.
 fn class(text: Option<&str>) -> String {
     let Some(text) = text else {
         return "not asked".into();
     };
+    // Else the advice would be the end of the class.
+    let text = text.strip_suffix(CHOICES).unwrap_or(text);
     let mut words: Vec<String> = Vec::new();
     let mut quoted = false;
     for word in catalog::one_line(text.trim(), usize::MAX).split(' ') {
@@ -140,7 +186,7 @@ fn class(text: Option<&str>) -> String {
             _ => without_numbers(word),
         });
     }
-    catalog::one_line(&words.join(" "), CLASS_CHARS)
+    shortened(&words.join(" "), CLASS_CHARS)
 }
 
 /// A word whose numbers are all the same; `(429)` is a status.
@@ -202,8 +248,8 @@ mod tests {
                 "no-price in price, saw … and N",
             ),
             (
-                Some("exit 20: the site refuses (x)"),
-                "exit 20: the site refuses (x)",
+                Some("exit 20 in x: the site refuses"),
+                "exit 20 in x: the site refuses",
             ),
         ] {
             assert_eq!(class(text), expected);
@@ -211,6 +257,63 @@ mod tests {
         assert_eq!(
             class(Some(&"a".repeat(500))).chars().count(),
             CLASS_CHARS + 1
+        );
+    }
+
+    #[test]
+    fn a_class_keeps_its_step_and_the_innermost_cause() {
+        let robots = "the site refuses or cannot be reached: cannot fetch https://tiki.vn/robots.txt, and \
+            until it can be read nothing may be asked: cannot connect: client error (Connect): ";
+        let before = "robots.txt answers, but a category does not: the site refuses (403)";
+        for (text, end) in [
+            (
+                format!("{robots}tcp connect error: Connection refused"),
+                "Connection refused",
+            ),
+            (
+                format!("{robots}dns error: no such host"),
+                "dns error: no such host",
+            ),
+            (format!("{before}. {CHOICES}"), "the site refuses (403)."),
+        ] {
+            let class = class(Some(&format!("exit 20 in crawl-categories: {text}")));
+            assert!(
+                class.starts_with("exit 20 in crawl-categories: "),
+                "{class}"
+            );
+            assert!(class.ends_with(end), "{class}");
+            assert!(class.chars().count() <= CLASS_CHARS + 1, "{class}");
+            let shorter = shortened(&class, 100);
+            assert!(
+                shorter.starts_with("exit 20 in crawl-categories: "),
+                "{shorter}"
+            );
+            assert!(shorter.ends_with(end), "{shorter}");
+        }
+    }
+
+    #[test]
+    fn an_exit_code_of_which_nobody_wrote_more_has_words() {
+        let mut row = ErrorRow {
+            kind: ErrorKind::Step,
+            run: "a".into(),
+            text: Some("exit 10 in load-products".into()),
+            count: 1,
+            first: Instant::from_millis(1),
+            last: Instant::from_millis(1),
+            subject: None,
+            example: None,
+            host: None,
+        };
+        let words = "exit 10 in load-products: loaded, but below the quality limit";
+        let found = classes(vec![row.clone()]);
+        assert_eq!(found[0].class, words);
+        assert_eq!(found[0].newest.text.as_deref(), Some(words));
+        row.text = Some("exit 30 in load-products: away".into());
+        row.example = Some("away".into());
+        assert_eq!(
+            classes(vec![row])[0].class,
+            "exit 30 in load-products: away"
         );
     }
 
@@ -239,6 +342,13 @@ mod tests {
             (K::Status(418), "status"),
             (K::Timeout(std::time::Duration::from_secs(1)), "timeout"),
             (K::Connect(source()), "connect"),
+            (
+                K::Proxy {
+                    proxy: "http://x:1".into(),
+                    trouble: crawl::ProxyTrouble::Login,
+                },
+                "proxy",
+            ),
             (K::Interrupted(source()), "interrupted"),
             (K::Encoding("br".into()), "encoding"),
             (K::NotJson { content_type: None }, "not-json"),
@@ -262,6 +372,7 @@ mod tests {
             last: Instant::from_millis(at + 1),
             subject: Some(count),
             example: None,
+            host: None,
         };
         let found = classes(vec![
             row("b", "status 503", 2, 50),

@@ -48,6 +48,25 @@ impl Exit {
         }
     }
 
+    /// What it means, in few words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Nothing => "nothing to do",
+            Self::Machine => "this machine failed",
+            Self::Usage => "wrong settings, schema or clock",
+            Self::Quality => "loaded, but below the quality limit",
+            Self::Drift => "what the site sends has changed its shape, nothing is loaded",
+            Self::Refused => "the site refuses or cannot be reached",
+            Self::Warehouse => "the warehouse was lost or held",
+            Self::Bug => "a bug",
+            Self::Interrupted => "interrupted",
+            // No run ends with these.
+            Self::NeedsFixes => "the checklist asks for something to be mended",
+            Self::Blocked => "the checklist asks for something that cannot be done without",
+        }
+    }
+
     /// The exit of a stored number.
     pub fn from_code(code: i64) -> Self {
         match code {

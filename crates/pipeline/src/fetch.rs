@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::Instant;
-use crawl::{Backoff, FetchErrorKind, Page, PermitError, Retry};
+use crawl::{Backoff, FetchErrorKind, Page, PermitError, ProxyTrouble, Retry};
 use tokio::task::JoinSet;
 use tokio::time::Instant as Moment;
 use tracing::Instrument;
@@ -53,6 +53,8 @@ pub(crate) struct Fare {
     answered: u64,
     failed: u64,
     last_failure: String,
+    /// The proxy that failed then, and how.
+    last_proxy: Option<(String, ProxyTrouble)>,
     /// How long the site asked to be left alone, when it last said so.
     leave_alone: Option<Duration>,
     stalled_since: Option<Moment>,
@@ -64,6 +66,7 @@ impl Fare {
             answered: 0,
             failed: 0,
             last_failure: String::new(),
+            last_proxy: None,
             leave_alone: None,
             stalled_since: None,
         }
@@ -72,6 +75,7 @@ impl Fare {
     /// An answer came.
     pub(crate) fn answered(&mut self) {
         self.answered += 1;
+        self.last_proxy = None;
         self.stalled_since = None;
     }
 
@@ -83,7 +87,7 @@ impl Fare {
         attempts: i64,
         settings: &crate::Settings,
     ) -> Verdict {
-        self.last_failure = seen;
+        self.note(kind, seen);
         let free = matches!(
             kind,
             FetchErrorKind::Throttled { .. } | FetchErrorKind::Permit(_)
@@ -128,6 +132,18 @@ impl Fare {
         }
     }
 
+    fn note(&mut self, kind: &FetchErrorKind, seen: String) {
+        match kind {
+            FetchErrorKind::Proxy { proxy, trouble } => {
+                self.last_proxy = Some((proxy.clone(), trouble.clone()));
+            }
+            // That nobody may ask now is what came of the failure before.
+            FetchErrorKind::Permit(_) => {}
+            _ => self.last_proxy = None,
+        }
+        self.last_failure = seen;
+    }
+
     /// An answer came that cannot be read: the next one may.
     pub(crate) fn unreadable(
         &mut self,
@@ -135,7 +151,7 @@ impl Fare {
         attempts: i64,
         settings: &crate::Settings,
     ) -> Verdict {
-        self.last_failure = seen;
+        (self.last_failure, self.last_proxy) = (seen, None);
         if attempts + 1 >= settings.max_attempts {
             self.failed += 1;
             return Verdict::GiveUp;
@@ -166,11 +182,19 @@ impl Fare {
         self.failed
     }
 
-    /// The site refuses, with what was seen last.
+    /// The site refuses or cannot be reached, with what was seen last.
     pub(crate) fn refusal(&self) -> Error {
-        Error::Refused {
-            seen: self.last_failure.clone(),
-            retry_after: self.leave_alone.unwrap_or(REFUSED_FOR),
+        let retry_after = self.leave_alone.unwrap_or(REFUSED_FOR);
+        match self.last_proxy.clone() {
+            Some((proxy, trouble)) => Error::Proxy {
+                proxy,
+                trouble,
+                retry_after,
+            },
+            None => Error::Refused {
+                seen: self.last_failure.clone(),
+                retry_after,
+            },
         }
     }
 }
@@ -237,7 +261,7 @@ impl<T: Send + 'static> Flight<T> {
 pub(crate) fn refusal(taken: Result<()>) -> Result<Option<Error>> {
     match taken {
         Ok(()) => Ok(None),
-        Err(error @ Error::Refused { .. }) => Ok(Some(error)),
+        Err(error) if error.retry_after().is_some() => Ok(Some(error)),
         Err(error) => Err(error),
     }
 }

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 const ROOT: i64 = 2;
 
 /// What a person may choose when the site refuses.
-const CHOICES: &str = "choices: wait and run again (it goes on from here); be slower \
+pub(crate) const CHOICES: &str = "choices: wait and run again (it goes on from here); be slower \
     (TIKI_RATE_LIMIT); say who you are (TIKI_USER_AGENT_CONTACT) and ask the site for leave; where only the \
     API refuses, take the HTML pages of categories that you name (TIKI_SOURCE=html with --category: the \
     roots of the tree have no page). A challenge is never answered";

@@ -17,10 +17,16 @@ pub(crate) fn this_host() -> Host {
     }
 }
 
+/// The id of a process and the name of its machine, without what tells them from others of that id and name.
+pub fn id_and_machine(host: &Host) -> (&str, &str) {
+    let first = |text| str::split(text, ' ').next().unwrap_or("");
+    (first(&host.process), first(&host.name))
+}
+
 /// A process for people: its id and its machine.
-pub(crate) fn shown(host: &Host) -> String {
-    let first = |text: &str| text.split(' ').next().unwrap_or("").to_owned();
-    format!("{} on {}", first(&host.process), first(&host.name))
+pub fn shown(host: &Host) -> String {
+    let (id, machine) = id_and_machine(host);
+    format!("{id} on {machine}")
 }
 
 /// Whether it is known that a process is gone: it was one of this machine.

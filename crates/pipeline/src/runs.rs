@@ -141,8 +141,10 @@ impl Pipeline {
             match self.step(&StepRequest::new(&run.id, step)).await {
                 Ok(_) => {}
                 // Without a tree nothing is known and nothing can be loaded: the run stays open.
-                Err(error @ Error::Refused { .. })
-                    if step.asks_the_site() && step != Step::CrawlCategories =>
+                Err(error)
+                    if error.retry_after().is_some()
+                        && step.asks_the_site()
+                        && step != Step::CrawlCategories =>
                 {
                     refused = true;
                     self.tell(Event::Warning(format!(

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use catalog::{BodyLimits, Candidate, DetailPolicy};
 use crawl::{
-    Answer, Ask, Cached, CachedKind, CachedPage, Client, FetchError, Lookup, Page, PageKey,
-    PageSource, ROBOTS_FRESH, RedisPages, Retry, Robots,
+    Answer, Ask, Cached, CachedKind, CachedPage, Client, FetchError, FetchErrorKind, Lookup, Page,
+    PageKey, PageSource, ROBOTS_FRESH, RedisPages, Retry, Robots,
 };
 use tokio::sync::Mutex;
 use tracing::Instrument;
@@ -106,12 +106,20 @@ impl Site {
 
     /// What the site allows; read when there is none, and again every day.
     pub async fn robots(&self) -> Result<Arc<Robots>> {
-        self.read_robots().await.map_err(|error| Error::Refused {
-            seen: chain(&error),
-            retry_after: match error.kind.retry() {
+        self.read_robots().await.map_err(|error| {
+            let retry_after = match error.kind.retry() {
                 Retry::After(wait) => wait,
                 _ => crate::fetch::REFUSED_FOR,
-            },
+            };
+            let seen = chain(&error);
+            match error.kind {
+                FetchErrorKind::Proxy { proxy, trouble } => Error::Proxy {
+                    proxy,
+                    trouble,
+                    retry_after,
+                },
+                _ => Error::Refused { seen, retry_after },
+            }
         })
     }
 

@@ -2,10 +2,10 @@
 //!
 //! Not here: which texts are one class (`pipeline`), rejections one by one (`rejections`).
 
-use catalog::{Instant, one_line};
-use pipeline::{ErrorClass, Exit};
+use catalog::Instant;
+use pipeline::{ErrorClass, Exit, shortened, shown_process};
 use serde_json::{Value, json};
-use warehouse::{ErrorKind, ErrorRow, MOST_GROUPS, Warehouse};
+use warehouse::{ErrorKind, ErrorRow, MOST_GROUPS, NO_RUN, Warehouse};
 
 use crate::arguments::ErrorsArguments;
 use crate::export::instant;
@@ -123,7 +123,7 @@ fn as_text(classes: &[ErrorClass], demo: bool) -> String {
         vec![
             class.count.to_string(),
             class.kind.as_str().to_owned(),
-            one_line(&class.class, CLASS_CHARS),
+            shortened(&class.class, CLASS_CHARS),
             class.runs.to_string(),
             class.first.to_string(),
             class.last.to_string(),
@@ -134,7 +134,7 @@ fn as_text(classes: &[ErrorClass], demo: bool) -> String {
     let mut text = print::table(&columns, &rows);
     text += "\nFor example:\n";
     for class in classes {
-        let example = one_line(&example(class), EXAMPLE_CHARS);
+        let example = shortened(&example(class), EXAMPLE_CHARS);
         text += &format!("  {example}\n    {}\n", look_further(class, demo));
     }
     text
@@ -145,9 +145,16 @@ fn example(class: &ErrorClass) -> String {
     let row = &class.newest;
     let seen = row.example.as_deref().or(row.text.as_deref());
     let seen = seen.unwrap_or("not asked");
+    let run = match row.run.as_str() {
+        NO_RUN => format!("`{NO_RUN}`"),
+        run => format!("run {run}"),
+    };
     match (class.kind, row.subject) {
-        (ErrorKind::Attempt, _) => format!("attempt on {seen} in run {}", row.run),
-        (ErrorKind::Step, _) | (_, None) => format!("run {}: {seen}", row.run),
+        (ErrorKind::Attempt, _) => {
+            let process = row.host.as_ref().map(shown_process).unwrap_or_default();
+            format!("process {process} in {run}")
+        }
+        (ErrorKind::Step, _) | (_, None) => format!("{run}: {seen}"),
         (ErrorKind::Category | ErrorKind::Page, Some(id)) => format!("category {id}: {seen}"),
         (ErrorKind::Detail, Some(id)) => format!("product {id}: {seen}"),
         (ErrorKind::Rejection, Some(id)) => format!("rejection {id}: saw {seen:?}"),
@@ -159,6 +166,7 @@ fn look_further(class: &ErrorClass, demo: bool) -> String {
     let demo = if demo { " --demo" } else { "" };
     match (class.kind, class.newest.subject) {
         (ErrorKind::Rejection, Some(id)) => format!("tiki rejections show {id}{demo}"),
+        _ if class.newest.run == NO_RUN => format!("{NO_RUN} --dry-run{demo}"),
         _ => format!("tiki runs show {}{demo}", class.newest.run),
     }
 }

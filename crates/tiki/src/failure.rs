@@ -175,6 +175,12 @@ fn help(error: &pipeline::Error) -> Option<String> {
              are (TIKI_USER_AGENT_CONTACT)",
             retry_after.as_secs().div_ceil(60)
         ),
+        P::Proxy { .. } => {
+            "the site itself was not reached, and nothing is lost. Is the proxy of TIKI_PROXY up, are its \
+             user and password right (percent-encoded), and may we use it, to the site's host and port? \
+             Once it is mended the same command goes on"
+                .into()
+        }
         P::Drift { run, .. } => format!(
             "look at it with `tiki drift show {run}`; load the run all the same with `tiki drift \
              accept {run}` (no request is made), or give it up with `tiki drift reject {run}`"
@@ -263,6 +269,7 @@ pub(crate) fn warehouse_help(error: &W) -> Option<&'static str> {
         }
         W::Fenced(_) => "nothing is lost: the other worker goes on",
         W::Address(..) => "write sqlite:<path> or postgres://user:password@host/crawl_data",
+        W::Cleaned { .. } => "what was loaded of it stays; `tiki run` begins a new run",
         W::RunState { .. } => "`tiki runs` shows the state of every run",
         // A backup's help is its own.
         W::Schema(_) | W::Backup(_) => return None,

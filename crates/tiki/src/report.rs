@@ -2,11 +2,14 @@
 //!
 //! Not here: the facts (`pipeline`), JSON (`print`).
 
-use pipeline::{RunReport, Step, StepReport};
+use pipeline::{RunReport, Step, StepReport, shortened, shown_process};
 use serde_json::Value;
-use warehouse::{Completeness, Identities};
+use warehouse::{Completeness, FailedAttempt, Identities, Kind};
 
 use crate::print::table;
+
+/// Characters of what failed, of an attempt.
+const WHY_CHARS: usize = 200;
 
 /// What became of a step, in a few words.
 pub(crate) fn key_numbers(report: &StepReport) -> String {
@@ -190,6 +193,55 @@ pub(crate) fn counts(totals: &Identities) -> String {
         );
     }
     text
+}
+
+/// What of a run was cleaned up, and what of its counts went with it.
+pub(crate) fn cleaned(kinds: &[Kind]) -> String {
+    let line = |kind: &Kind| {
+        let (what, so) = match kind {
+            Kind::Listings => (
+                "listings",
+                "its pages and items are no longer counted, and it cannot be derived anew",
+            ),
+            Kind::Pages => ("pages", "it cannot be derived anew"),
+            Kind::Observations => ("looks", "what did not change in them is gone"),
+            Kind::Ledger => ("counts", "they are gone"),
+        };
+        let setting = kind.setting();
+        format!("its {what} were cleaned up ({setting}): {so}\n")
+    };
+    kinds.iter().map(line).collect()
+}
+
+/// Attempts that failed or that others ended; nothing where there are none.
+pub(crate) fn failed_attempts(all: &[FailedAttempt]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let cells = |attempt: &FailedAttempt| {
+        let worker = match attempt.shard {
+            0 => attempt.attempt.to_string(),
+            shard => format!("{} (shard {shard})", attempt.attempt),
+        };
+        let why = match (&attempt.error, attempt.exit_code) {
+            (Some(error), _) => shortened(error, WHY_CHARS),
+            (None, Some(_)) => String::new(),
+            (None, None) => "killed or lost, or another took over".into(),
+        };
+        vec![
+            attempt.step.clone(),
+            worker,
+            attempt.ended_at.to_string(),
+            attempt
+                .exit_code
+                .map_or("fenced".into(), |code| code.to_string()),
+            shown_process(&attempt.host),
+            why,
+        ]
+    };
+    let rows: Vec<Vec<String>> = all.iter().map(cells).collect();
+    let columns = ["step", "attempt", "ended", "exit", "process", "why"];
+    format!("\nattempts that failed\n{}", table(&columns, &rows))
 }
 
 /// How whole the categories of a run were listed; of those that are whole only how many they are.

@@ -4,7 +4,7 @@
 
 use pipeline::{Exit, RunReport, Scope, StepReport};
 use serde_json::{Value, json};
-use warehouse::{Completeness, Identities, Run, RunState, StepRow, Warehouse};
+use warehouse::{Completeness, FailedAttempt, Identities, Kind, Run, RunState, StepRow, Warehouse};
 
 use crate::arguments::{Output, RunsArguments, RunsCommand};
 use crate::failure::{Failure, Outcome};
@@ -13,6 +13,9 @@ use crate::{Context, interrupt, open, print, report};
 
 /// Categories that are shown of a run at most; the site has some 3,000.
 const CATEGORIES: i64 = 10_000;
+
+/// Failed attempts that are shown of a run at most.
+const FAILED: i64 = 200;
 
 /// `tiki runs`.
 pub(crate) async fn runs(context: &Context, arguments: RunsArguments) -> Outcome {
@@ -135,6 +138,8 @@ pub(crate) async fn whole(warehouse: &Warehouse, run: Run) -> Outcome<Whole> {
         reports,
         totals: warehouse.identities(id).await?,
         categories: warehouse.completeness(id, CATEGORIES).await?,
+        failed: warehouse.failed_attempts(id, FAILED).await?,
+        cleaned: warehouse.cleaned(id).await?,
         run,
     })
 }
@@ -147,6 +152,9 @@ pub(crate) struct Whole {
     reports: Vec<Option<StepReport>>,
     totals: Identities,
     categories: Vec<Completeness>,
+    /// The newest [`FAILED`], the oldest of them first.
+    failed: Vec<FailedAttempt>,
+    cleaned: Vec<Kind>,
 }
 
 impl Whole {
@@ -169,6 +177,10 @@ impl Whole {
             object.insert("steps".into(), list.into());
             object.insert("counts".into(), json!(self.totals));
             object.insert("categories".into(), json!(self.categories));
+            let failed: Vec<Value> = self.failed.iter().map(failed_as_json).collect();
+            object.insert("failed_attempts".into(), failed.into());
+            let cleaned: Vec<&str> = self.cleaned.iter().map(|kind| kind.as_str()).collect();
+            object.insert("cleaned".into(), json!(cleaned));
         }
         whole
     }
@@ -181,7 +193,9 @@ impl Whole {
             .map(|scope| scope.to_json())
             .unwrap_or_default();
         let mut text = print::table(&columns, &[row(&self.run)]);
-        text += &format!("\nscope     {scope}\n\n{}\n", report::counts(&self.totals));
+        text += &format!("\nscope     {scope}\n\n{}", report::counts(&self.totals));
+        text += &report::cleaned(&self.cleaned);
+        text.push('\n');
         let both = self.steps.iter().zip(&self.reports);
         let rows: Vec<Vec<String>> = both.clone().map(step_cells).collect();
         text += &print::table(&["step", "state", "attempt", "seconds", "what"], &rows);
@@ -194,8 +208,27 @@ impl Whole {
             let id = &self.run.id;
             text += &format!("held: `tiki drift show {id}` says why, and what can be done\n");
         }
+        text += &report::failed_attempts(&self.failed);
+        if self.failed.len() as i64 == FAILED {
+            text += &format!("these are the newest {FAILED}\n");
+        }
         text + &report::categories(&self.categories)
     }
+}
+
+fn failed_as_json(attempt: &FailedAttempt) -> Value {
+    let (process, machine) = pipeline::id_and_machine(&attempt.host);
+    json!({
+        "step": attempt.step,
+        "shard": attempt.shard,
+        "attempt": attempt.attempt,
+        "ended_at": attempt.ended_at.to_string(),
+        "state": if attempt.exit_code.is_some() { "failed" } else { "fenced" },
+        "exit_code": attempt.exit_code,
+        "error": attempt.error,
+        "host": machine,
+        "process": process,
+    })
 }
 
 fn step_cells((row, report): (&StepRow, &Option<StepReport>)) -> Vec<String> {

@@ -81,13 +81,10 @@ fn tell(step: Step, run: &str, done: Result<StepReport, Error>) -> Outcome {
             Ok(report.exit())
         }
         Err(error) => {
-            let retry_at = match &error {
-                Error::Refused { retry_after, .. } => {
-                    let millis = i64::try_from(retry_after.as_millis()).unwrap_or(i64::MAX);
-                    Some(Clock::System.now().plus_millis(millis).to_string().into())
-                }
-                _ => None,
-            };
+            let retry_at = error.retry_after().map(|wait| {
+                let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+                Clock::System.now().plus_millis(millis).to_string().into()
+            });
             let failure = Failure::from(error);
             tell_failure(step, run, &failure, retry_at)?;
             Err(failure)

@@ -177,7 +177,7 @@ impl Kind {
             Self::Smtp => "smtps://user:password@host, smtp://user:password@host?tls=required, or \
                  smtp://host?tls=opportunistic (with a password, or without tls, on this machine only)"
                 .into(),
-            Self::Proxy => "http://[user:password@]host:port, or the same with https".into(),
+            Self::Proxy => "http://[user:password@]host[:port], or the same with https (without a port 80, of https 443)".into(),
             Self::Mailboxes => {
                 "addresses such as ops@example.com or Ops <ops@example.com>, with commas between them".into()
             }

@@ -15,7 +15,7 @@ use crate::tx::Tx;
 const STEP: &str = "cleanup-temp-files";
 
 /// What an attempt of no run has in the place of its run. No run can be called so.
-pub(crate) const NO_RUN: &str = "tiki cleanup";
+pub const NO_RUN: &str = "tiki cleanup";
 
 /// Only one process at a time decides who cleans up.
 const CLEANING_LOCK: i64 = 0x7469_6b6d;
@@ -36,9 +36,20 @@ impl Warehouse {
             tx.end().await?;
             return Ok(Err(busy));
         }
-        // No run's end takes them away. Whoever slept through its lease finds its row gone, and stops.
-        tx.execute("DELETE FROM attempts WHERE run_id = $1", params![NO_RUN])
-            .await?;
+        // Whoever slept through its lease finds itself outdone, or its row gone, and stops.
+        tx.execute(
+            "UPDATE attempts SET state = 'fenced', ended_at = {now} WHERE run_id = $1 AND state = 'live'",
+            params![NO_RUN],
+        )
+        .await?;
+        // No run's end takes them away. The newest that failed is told by `tiki errors`.
+        tx.execute(
+            "DELETE FROM attempts WHERE run_id = $1 AND epoch <> COALESCE((
+                SELECT MAX(a.epoch) FROM attempts a WHERE a.run_id = $1
+                    AND (a.state = 'fenced' OR a.exit_code NOT IN (0, 130))), 0)",
+            params![NO_RUN],
+        )
+        .await?;
         let row = tx
             .row(
                 "INSERT INTO attempts (run_id, step, shard, attempt, host, process, state,

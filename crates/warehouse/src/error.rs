@@ -3,6 +3,7 @@
 //! Not here: which code of a database is which failure (`failing`).
 
 use crate::failing::Kind;
+use crate::retention;
 
 /// A warehouse that could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +108,18 @@ pub enum Error {
         /// The state that it should have.
         wanted: &'static str,
     },
+    /// A run cannot be derived anew: what it is made of was cleaned up; nothing was written.
+    #[error(
+        "{} of run {run} were cleaned up{}, so it cannot be derived anew",
+        gone(kinds),
+        settings(kinds)
+    )]
+    Cleaned {
+        /// The run's id.
+        run: String,
+        /// What was cleaned up whole; none: it was begun.
+        kinds: Vec<retention::Kind>,
+    },
     /// A row that the schema does not take: a constraint, a range, a text that is none. The statement
     /// is as it should be, and goes through for other rows.
     #[error("the warehouse refuses a row: {0}")]
@@ -136,6 +149,31 @@ pub enum Error {
     /// A stored value is not of the form that this program writes.
     #[error("a stored value is not as written: {0}")]
     Stored(String),
+}
+
+/// What of a run was cleaned up.
+fn gone(kinds: &[retention::Kind]) -> String {
+    let words: Vec<&str> = kinds
+        .iter()
+        .map(|kind| match kind {
+            retention::Kind::Observations => "looks",
+            kind => kind.as_str(),
+        })
+        .collect();
+    match words.as_slice() {
+        [] => "parts".into(),
+        [but @ .., last] if !but.is_empty() => format!("{} and {last}", but.join(", ")),
+        words => words.concat(),
+    }
+}
+
+/// Which settings say how long that is kept.
+fn settings(kinds: &[retention::Kind]) -> String {
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.setting()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(" ({})", names.join(", "))
 }
 
 /// What a warehouse answers.

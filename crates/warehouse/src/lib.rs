@@ -72,6 +72,7 @@ pub use backup::{
 };
 pub use batches::Batch;
 pub use categories::{CategoryNode, Walk, WalkedChild};
+pub use cleaner::NO_RUN;
 pub use completeness::Completeness;
 pub use corrections::Corrected;
 pub use database_stats::{DatabaseStats, PostgresStats, SqliteStats};
@@ -79,7 +80,7 @@ pub use details::{DetailAnswer, DetailAsk, DetailOutcome};
 pub use differences::{Both, Differences};
 pub use drift::DriftRow;
 pub use error::{Error, Result};
-pub use errors::{ErrorKind, ErrorRow, MOST_GROUPS};
+pub use errors::{ErrorKind, ErrorRow, FailedAttempt, MOST_GROUPS};
 pub use export::{Field, Relation, Selection};
 pub use freeze::{Details, Identities, Items, OUTCOMES, Pages, Products};
 pub use inventory::Inventory;

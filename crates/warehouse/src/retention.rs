@@ -68,6 +68,16 @@ impl Kind {
         }
     }
 
+    /// The setting that says for how long it is kept.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Listings => "TIKI_KEEP_LISTINGS",
+            Self::Pages => "TIKI_KEEP_PAGES",
+            Self::Observations => "TIKI_KEEP_OBSERVATIONS",
+            Self::Ledger => "TIKI_KEEP_LEDGER",
+        }
+    }
+
     /// Which closed runs were not cleaned up yet.
     fn left(self) -> &'static str {
         match self {
@@ -133,6 +143,14 @@ impl Warehouse {
         }))
     }
 
+    /// What of a run was cleaned up.
+    pub async fn cleaned(&self, run: &str) -> Result<Vec<Kind>> {
+        let mut tx = self.read().await?;
+        let kinds = cleaned(&mut tx, run).await?;
+        tx.commit().await?;
+        Ok(kinds)
+    }
+
     /// Remembers that the attempt's run has announced the first purge of a kind.
     pub async fn announce_purge(&self, attempt: &Attempt, kind: Kind) -> Result<()> {
         let mut tx = self.begin().await?;
@@ -143,6 +161,24 @@ impl Warehouse {
         .await?;
         commit_fenced(tx, attempt.epoch).await
     }
+}
+
+/// What of a run was cleaned up.
+pub(crate) async fn cleaned(tx: &mut Tx, run: &str) -> Result<Vec<Kind>> {
+    let sql = "SELECT listings_cleaned, pages_cleaned, looks_cleaned FROM runs WHERE id = $1";
+    let Some(row) = tx.row(sql, params![run]).await? else {
+        return Ok(Vec::new());
+    };
+    let mut kinds = Vec::new();
+    for (column, kind) in [Kind::Listings, Kind::Pages, Kind::Observations]
+        .into_iter()
+        .enumerate()
+    {
+        if row.flag(column)? {
+            kinds.push(kind);
+        }
+    }
+    Ok(kinds)
 }
 
 /// A closed run.

@@ -5,10 +5,11 @@
 use std::collections::HashSet;
 
 use crate::drift::in_state;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
+use crate::retention::{Kind, cleaned};
 use crate::tx::Tx;
 use crate::value::Value;
 
@@ -135,7 +136,7 @@ impl Warehouse {
     /// Opens a run again from a step on (`steps`: that one and those after it). What failed or was
     /// not asked is asked again; from `transform-products` on, everything is derived anew from the
     /// stored pages, also from bodies that were refused. A held run is refused
-    /// ([`crate::Error::RunState`]), and one whose listings were cleaned away; that a person had rejected
+    /// ([`Error::RunState`]), and one of which anything was cleaned up ([`Error::Cleaned`]); that a person had rejected
     /// its drift is forgotten, for the drift is judged anew.
     pub async fn redo(&self, run: &str, from: &str, steps: &[&str]) -> Result<()> {
         let mut tx = self.begin().await?;
@@ -216,19 +217,21 @@ impl Warehouse {
 /// Without its listings or pages a run would be derived to less than it was, and without the looks since
 /// then its history.
 async fn still_whole(tx: &mut Tx, run: &str) -> Result<()> {
+    let refused = |kinds| Error::Cleaned {
+        run: run.into(),
+        kinds,
+    };
     let sql = "SELECT 1 FROM runs WHERE id = $1 AND sealed_at IS NOT NULL";
-    let sealed = tx.row(sql, params![run]).await?;
-    let what = "one of which nothing was cleaned up yet, so it cannot be derived anew";
-    in_state(u64::from(sealed.is_none()), run, what)?;
+    if tx.row(sql, params![run]).await?.is_some() {
+        return Err(refused(cleaned(tx, run).await?));
+    }
     // One that was cleaned before runs were sealed.
-    let cleaned = tx
-        .row(
-            "SELECT 1 FROM run_products p WHERE p.run_id = $1 AND p.listed_in IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM listings l WHERE l.run_id = p.run_id
-                    AND l.product_id = p.product_id AND l.category_id = p.listed_in)
-             LIMIT 1",
-            params![run],
-        )
-        .await?;
-    in_state(u64::from(cleaned.is_none()), run, what)
+    let sql = "SELECT 1 FROM run_products p WHERE p.run_id = $1 AND p.listed_in IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM listings l WHERE l.run_id = p.run_id
+                AND l.product_id = p.product_id AND l.category_id = p.listed_in)
+         LIMIT 1";
+    match tx.row(sql, params![run]).await? {
+        Some(_) => Err(refused(vec![Kind::Listings])),
+        None => Ok(()),
+    }
 }

@@ -1,6 +1,7 @@
 //! Through a proxy: the tunnel, the permits, and what an error says.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,9 +33,6 @@ fn through(proxy: &str) -> Client {
 /// Why there is no connection, with all its causes.
 fn said(kind: &Kind) -> String {
     assert_eq!(kind.retry(), Retry::Backoff, "{kind:?}");
-    let Kind::Connect(_) = kind else {
-        panic!("no failure to connect: {kind:?}");
-    };
     let mut causes: Vec<String> = vec![kind.to_string()];
     let mut error: &dyn std::error::Error = kind;
     while let Some(cause) = error.source() {
@@ -55,7 +53,7 @@ async fn each_tunnel_to_the_site_has_a_permit() {
     for answer in join_all((0..4).map(|_| fetch(&client))).await {
         // Whoever is behind the proxy does not answer.
         let said = said(&answer.unwrap_err());
-        let name = format!("through the proxy http://{}", proxy.address());
+        let name = format!("the proxy http://{} does not lead", proxy.address());
         assert!(said.contains(&name) && !said.contains("s3cret"), "{said}");
     }
     let asked = proxy.asked();
@@ -65,16 +63,41 @@ async fn each_tunnel_to_the_site_has_a_permit() {
     assert!(took + PERMIT_VALID >= SPACING * 3, "{took:?}");
 }
 
+/// Whoever connects gets these bytes, and no more.
+fn answers(with: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = [0; 1024];
+            // A client that has gone is the test's business.
+            let _: usize = stream.read(&mut asked).unwrap_or(0);
+            drop(stream.write_all(with));
+        }
+    });
+    address
+}
+
 #[tokio::test]
-async fn a_proxy_that_is_away_or_knows_us_not_is_named() {
+async fn a_proxy_that_leads_nowhere_is_told_as_such() {
     let strict = HttpProxy::start(nobody(), Some(LOGIN));
+    let forbidden = answers(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     for (address, cause) in [
-        (nobody(), "refused"),
-        (strict.address(), "proxy authorization required"),
+        (nobody(), "cannot be reached: connection refused"),
+        (strict.address(), "(status 407)"),
+        (forbidden, "a status that refuses"),
+        (answers(b"220 mail.example ESMTP\r\n"), "or not in http"),
+        (answers(b""), "unexpected end of file"),
     ] {
         let client = through(&format!("http://me:wr0ng-s3cret@{address}"));
-        let said = said(&fetch(&client).await.unwrap_err());
-        for part in [format!("through the proxy http://{address}"), cause.into()] {
+        let kind = fetch(&client).await.unwrap_err();
+        assert!(matches!(kind, Kind::Proxy { .. }), "{kind:?}");
+        let said = said(&kind);
+        for part in [
+            format!("the proxy http://{address} does not lead"),
+            cause.into(),
+        ] {
             assert!(said.to_lowercase().contains(&part), "{part}: {said}");
         }
         assert!(!said.contains("s3cret"), "{said}");

@@ -77,7 +77,7 @@ pub(crate) fn ended(facts: &Ended<'_>, rules: &Rules) -> Option<Notice> {
         found.push(Finding {
             kind: format!("exit-{}", facts.exit.code()),
             severity: severity(facts.exit),
-            text: words(facts.exit).to_owned(),
+            text: facts.exit.words().to_owned(),
         });
     }
     match facts.state {
@@ -146,7 +146,7 @@ pub(crate) fn failed(facts: &Failed<'_>, rules: &Rules) -> Option<Notice> {
             run.id,
             run.owner,
             facts.step.name(),
-            words(facts.exit)
+            facts.exit.words()
         ),
         details: Details {
             lines: vec![facts.seen.to_owned()],
@@ -183,7 +183,7 @@ pub fn command_failed(command: &Command<'_>, rules: &Rules) -> Option<NewAlert> 
             };
             (
                 kind,
-                format!("ended with {code}: {}", words(exit)),
+                format!("ended with {code}: {}", exit.words()),
                 severity(exit),
             )
         }
@@ -226,7 +226,7 @@ pub(crate) fn held(run: &Run, seen: &[String], rules: &Rules) -> Option<Notice> 
             "run {} ({}) is held: {}",
             run.id,
             run.owner,
-            words(Exit::Drift)
+            Exit::Drift.words()
         ),
         details: Details {
             lines: seen.to_vec(),
@@ -373,24 +373,5 @@ fn severity(exit: Exit) -> Severity {
         Exit::Done | Exit::Nothing => Severity::Info,
         Exit::Quality | Exit::Refused | Exit::Interrupted => Severity::Warning,
         _ => Severity::Critical,
-    }
-}
-
-/// What an exit code means.
-fn words(exit: Exit) -> &'static str {
-    match exit {
-        Exit::Done => "done",
-        Exit::Nothing => "nothing to do",
-        Exit::Machine => "this machine failed",
-        Exit::Usage => "wrong settings, schema or clock",
-        Exit::Quality => "loaded, but below the quality limit",
-        Exit::Drift => "what the site sends has changed its shape, nothing is loaded",
-        Exit::Refused => "the site refuses or cannot be reached",
-        Exit::Warehouse => "the warehouse was lost or held",
-        Exit::Bug => "a bug",
-        Exit::Interrupted => "interrupted",
-        // No run ends with these.
-        Exit::NeedsFixes => "the checklist asks for something to be mended",
-        Exit::Blocked => "the checklist asks for something that cannot be done without",
     }
 }

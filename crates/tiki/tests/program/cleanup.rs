@@ -76,6 +76,51 @@ fn it_takes_what_the_step_of_a_run_would_take() {
 }
 
 #[test]
+fn a_run_that_was_cleaned_up_says_so() {
+    let shop = shop("60");
+    let tiki = later(&shop).with("TIKI_KEEP_LEDGER", "100");
+    let run = tiki.json(&["runs", "--json"])[0]["id"].clone();
+    let run = run.as_str().expect("a run");
+    let anew = ["run", "--from", "transform-products", "--run", run];
+    assert!(!tiki.out(&["runs", "show", run]).contains("cleaned up"));
+    for _ in 0..2 {
+        tiki.ends(0, &["cleanup"]);
+    }
+    let shown = tiki.out(&["runs", "show", run]);
+    let line = "its listings were cleaned up (TIKI_KEEP_LISTINGS): its pages and items are no longer counted";
+    assert!(shown.contains(line), "{shown}");
+    let whole = tiki.json(&["runs", "show", run, "--json"]);
+    let cleaned = serde_json::json!(["listings", "pages", "observations"]);
+    assert_eq!(whole["cleaned"], cleaned);
+    let done = tiki.ends(2, &anew);
+    let said = "listings, pages and looks of run ";
+    let so = "were cleaned up (TIKI_KEEP_LISTINGS, TIKI_KEEP_PAGES, TIKI_KEEP_OBSERVATIONS), so it cannot be \
+              derived anew";
+    assert!(done.err.contains(said) && done.err.contains(so), "{done:?}");
+}
+
+/// A clean-up whose process is killed, and what is told of that.
+#[test]
+fn a_clean_up_that_was_killed_is_told_by_errors() {
+    let tiki = Tiki::new();
+    tiki.ends(0, &["migrate"]);
+    let file = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the warehouse");
+    // As a process leaves it that is killed at once.
+    let sql = "INSERT INTO attempts (run_id, step, shard, attempt, host, process, state, lease_until, started_at)
+        VALUES ('tiki cleanup', 'cleanup-temp-files', 0, 1, 'vm boot pid:[1]', '77 5', 'live', \
+            '2026-11-01T00:00:30.000Z', '2026-11-01T00:00:00.000Z')";
+    file.execute(sql, []).expect("a statement");
+    for _ in 0..2 {
+        let errors = tiki.json(&["errors", "--json"]);
+        assert_eq!(errors[0]["kind"], "attempt", "{errors}");
+        assert_eq!(errors[0]["example"], "process 77 on vm in `tiki cleanup`");
+        assert_eq!(errors[0]["command"], "tiki cleanup --dry-run");
+        tiki.ends(0, &["cleanup", "--dry-run"]);
+        tiki.ends(0, &["cleanup"]);
+    }
+}
+
+#[test]
 fn a_dry_run_says_what_would_go_and_changes_nothing() {
     let shop = shop("60");
     let tiki = later(&shop);

@@ -50,7 +50,10 @@ fn what_changed_is_shown_and_accepted_without_a_request() {
     tiki.ends(2, &["drift", "accept", &run]);
     // Why it was stopped is not forgotten.
     let errors = tiki.out(&["errors", "--run", &run]);
-    assert!(errors.contains("exit 11: what the site sends"), "{errors}");
+    assert!(
+        errors.contains("exit 11 in ") && errors.contains("changed its shape"),
+        "{errors}"
+    );
     // From here on the new shape is the usual one.
     tiki.ends(0, &["run"]);
 }

@@ -105,7 +105,7 @@ fn check_counts(tiki: &Tiki, errors: &Value) {
     assert!(
         steps
             .iter()
-            .any(|class| class.starts_with("exit 20: ") && class.contains("403")),
+            .any(|class| class.starts_with("exit 20 in ") && class.contains("403")),
         "{errors}"
     );
     assert!(!classes("rejection").is_empty(), "{errors}");
@@ -190,6 +190,23 @@ fn a_process_that_was_killed_is_counted() {
         class.contains("killed") && class.contains("crawl-product-details"),
         "{errors}"
     );
+    assert_eq!(attempts[0]["first_at"], attempts[0]["last_at"], "one event");
+    let example = attempts[0]["example"].as_str().expect("an example");
+    let process = format!("process {} on ", child.id());
+    assert!(
+        example.starts_with(&process) && !example.contains("pid:["),
+        "{example}"
+    );
+    // It leads to where the attempt is shown.
+    let run = attempts[0]["newest_run"].as_str().expect("a run");
+    let whole = tiki.json(&["runs", "show", run, "--json"]);
+    let failed = whole["failed_attempts"].as_array().expect("a list");
+    assert_eq!(failed.len(), 1, "{whole}");
+    assert_eq!(failed[0]["state"], "fenced");
+    assert_eq!(failed[0]["process"], child.id().to_string());
+    let text = tiki.out(&["runs", "show", run]);
+    let (_, table) = text.split_once("attempts that failed").expect("a table");
+    assert!(table.contains("killed or lost"), "{text}");
 }
 
 /// A run whose listing runs out of time twice before it is done, and what is told of that.
@@ -216,13 +233,18 @@ fn check_done_later(tiki: &Tiki) {
     );
     let class = steps[0]["class"].as_str().expect("a class");
     assert!(
-        class.starts_with("exit 1: ") && class.ends_with("(extract-product-urls)"),
+        class.starts_with("exit 1 in extract-product-urls: "),
         "{after}"
     );
     let runs = tiki.json(&["runs", "show", "r1", "--json"]);
     assert_eq!(runs["exit_code"], 0, "{runs}");
-    let text = tiki.out(&["errors"]);
-    assert!(text.contains("took longer than its time limit"), "{text}");
+    let failed = runs["failed_attempts"].as_array().expect("a list");
+    let codes: Vec<_> = failed.iter().map(|one| &one["exit_code"]).collect();
+    assert_eq!(codes, [&json!(1), &json!(1)], "{runs}");
+    for command in [&["errors"][..], &["runs", "show", "r1"]] {
+        let text = tiki.out(command);
+        assert!(text.contains("took longer than its time limit"), "{text}");
+    }
 }
 
 #[test]
@@ -302,6 +324,9 @@ fn it_says_when_there_are_more_runs_than_it_looks_at() {
 fn the_demo_has_errors_of_its_own() {
     let tiki = Tiki::new();
     tiki.fill_demo(20, 1);
+    let shown = tiki.out(&["runs", "show", "--demo"]);
+    let none = !shown.contains("attempts that failed") && !shown.contains("cleaned up");
+    assert!(none, "{shown}");
     tiki.ends(0, &["errors", "--demo"]);
     tiki.json(&["errors", "--demo", "--json"]);
 }

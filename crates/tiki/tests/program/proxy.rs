@@ -64,8 +64,10 @@ fn the_site_is_asked_through_the_proxy_of_the_settings() {
     let done = tiki.ends(20, &["run"]);
     assert_hidden(&password, &tiki, &done);
     assert!(
-        done.err
-            .contains(&format!("through the proxy http://{}", proxy.address())),
+        done.err.contains(&format!(
+            "the proxy http://{} (TIKI_PROXY)",
+            proxy.address()
+        )),
         "{}",
         done.err
     );
@@ -82,21 +84,57 @@ fn the_site_is_asked_through_the_proxy_of_the_settings() {
     );
 }
 
+/// Whoever connects gets these bytes, and no more.
+fn answers(with: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            // A client that has gone is the test's business.
+            drop(stream.read(&mut [0; 1024]));
+            drop(stream.write_all(with));
+        }
+    });
+    address
+}
+
 #[test]
-fn a_proxy_that_is_away_or_knows_us_not_ends_with_20_and_is_named() {
+fn a_proxy_that_leads_nowhere_ends_with_20_and_is_no_trouble_of_the_site() {
     let password = planted("proxy");
     let strict = HttpProxy::start(nobody(), Some("Basic of somebody else"));
+    let forbidden = answers(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     for (address, cause) in [
-        (nobody(), "refused"),
-        (strict.address(), "proxy authorization required"),
+        (nobody(), "cannot be reached: Connection refused"),
+        (strict.address(), "(status 407)"),
+        (forbidden, "a status that refuses, or not in HTTP"),
+        (
+            answers(b"220 mail.example ESMTP\r\n"),
+            "a status that refuses, or not in HTTP",
+        ),
     ] {
         let tiki = home(&with_password(&password, address));
         let done = tiki.ends(20, &["run"]);
         assert_hidden(&password, &tiki, &done);
-        let said = done.err.to_lowercase();
-        for part in [format!("through the proxy http://{address}"), cause.into()] {
-            assert!(said.contains(&part), "{part}: {}", done.err);
+        let name = format!("the proxy http://{address} (TIKI_PROXY) does not lead to the site");
+        for part in [&name, cause, "Is the proxy of TIKI_PROXY up"] {
+            assert!(done.err.contains(part), "{part}: {}", done.err);
         }
+        for part in ["the site refuses", "in a browser", "TIKI_RATE_LIMIT"] {
+            assert!(!done.err.contains(part), "{part}: {}", done.err);
+        }
+        let errors = tiki.json(&["errors", "--json"]);
+        let class = errors[0]["class"].as_str().expect("a class");
+        let known = class.starts_with("exit 20 in crawl-categories: the proxy ");
+        assert!(known && class.contains(cause), "{class}");
+        let text = tiki.out(&["errors"]);
+        let (table, example) = text.split_once("For example").expect("an example");
+        let end = &cause[cause.len() - 11..];
+        assert!(
+            table.contains("exit 20 in crawl-categories: the proxy"),
+            "{text}"
+        );
+        assert!(table.contains(end) && example.contains(cause), "{text}");
     }
     assert!(!strict.asked().is_empty());
 }
@@ -133,6 +171,8 @@ fn what_is_no_proxy_is_refused() {
             ("http://127.0.0.1:1/s3cret-s3cret", "no path"),
             ("http://127.0.0.1:1/?s3cret-s3cret", "no path"),
             ("http://s3cret-s3cret@127.0.0.1:1", "a user and a password"),
+            ("http://tiki:s3cret%zz@127.0.0.1:1", "hexadecimal digits"),
+            ("http://", "such as http://proxy.example.com:3128; a user"),
         ] {
             let done = Tiki::new().with(name, text).ends(2, &["runs"]);
             assert!(done.err.contains(name), "{done:?}");

@@ -13,6 +13,7 @@ on_both!(
     the_newest_look_and_the_needed_pages_stay,
     cleaning_needs_its_attempt,
     a_run_that_was_cleaned_is_not_derived_anew,
+    what_is_being_cleaned_or_was_long_ago_is_not_derived_anew,
     what_is_derived_anew_is_not_cleaned,
     alerts_of_no_run_end_with_their_own_age,
     one_cleans_up_at_a_time,
@@ -251,10 +252,34 @@ async fn a_run_that_was_cleaned_is_not_derived_anew(store: Store) {
     let before = store.rows(outcomes).await;
     let refused = store.warehouse.redo("r1", ANEW[0], &ANEW).await;
     let error = refused.expect_err("its pages may be gone").to_string();
-    assert!(error.contains("nothing was cleaned up yet"), "{error}");
+    let said = "pages of run r1 were cleaned up (TIKI_KEEP_PAGES), so it cannot be derived anew";
+    assert_eq!(error, said);
+    let cleaned = async |run: &str| store.warehouse.cleaned(run).await.expect("kinds");
+    assert_eq!(cleaned("r1").await, [Kind::Pages]);
+    assert_eq!(cleaned("cleaning").await, []);
+    assert_eq!(cleaned("nobody").await, []);
     assert_eq!(store.rows(outcomes).await, before);
     let replayable = store.warehouse.runs_to_replay(None, None, None).await;
     assert!(replayable.expect("an answer").is_empty());
+}
+
+async fn what_is_being_cleaned_or_was_long_ago_is_not_derived_anew(store: Store) {
+    a_day(&store, "r1", 1).await;
+    store.finish_run("r1").await;
+    let refused = async || {
+        let redone = store.warehouse.redo("r1", ANEW[0], &ANEW).await;
+        redone.expect_err("it is less than it was").to_string()
+    };
+    store.seed("UPDATE runs SET sealed_at = created_at").await;
+    let error = refused().await;
+    assert!(
+        error.starts_with("parts of run r1 were cleaned up, so"),
+        "{error}"
+    );
+    store.seed("UPDATE runs SET sealed_at = NULL").await;
+    store.seed("DELETE FROM listings").await;
+    let error = refused().await;
+    assert!(error.contains("(TIKI_KEEP_LISTINGS)"), "{error}");
 }
 
 async fn what_is_derived_anew_is_not_cleaned(store: Store) {
@@ -317,7 +342,18 @@ async fn one_cleans_up_at_a_time(store: Store) {
     let third = begin("3", false).await.expect("nobody is at work");
     store.end(&third).await;
     let rows = "SELECT COUNT(*) FROM attempts WHERE run_id = 'tiki cleanup'";
-    assert_eq!(store.cell(rows).await, "1", "they do not gather");
+    assert_eq!(store.cell(rows).await, "2", "it and the newest that failed");
+    for process in ["4", "5"] {
+        let next = begin(process, false).await.expect("nobody is at work");
+        let failed = Some((1, "the disk is full"));
+        let ended = warehouse.end_attempt(&next, failed, None).await;
+        ended.expect("an end");
+    }
+    let last = begin("6", false).await.expect("nobody is at work");
+    assert_eq!(store.cell(rows).await, "2", "they do not gather");
+    store.end(&last).await;
+    let kept = "SELECT exit_code FROM attempts WHERE process = '5'";
+    assert_eq!(store.cell(kept).await, "1");
 }
 
 async fn a_purge_is_announced_before_the_first_cleaning_of_no_run(store: Store) {

@@ -321,7 +321,7 @@ async fn what_had_failed_is_told_by_its_step_alone(new: Store) {
         .iter()
         .map(|row| (row.kind, row.text.as_deref().unwrap_or(""), row.count))
         .collect();
-    let failed = "exit 30: cannot ask the warehouse: the connection is closed (load-products)";
+    let failed = "exit 30 in load-products: cannot ask the warehouse: the connection is closed";
     let lost = "its process was killed or lost, or another took over (load-products)";
     assert_eq!(
         brief,
