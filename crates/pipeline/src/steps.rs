@@ -12,8 +12,8 @@ use crate::outage::{Outages, is_outage};
 use crate::report::round3;
 use crate::site::check_database_clock;
 use crate::{
-    Clock, Error, Event, Exit, Listener, Result, Scope, Settings, Site, Step, StepReport, Stop,
-    alerts, process, spans,
+    Clock, Error, Event, Exit, Listener, Result, Scope, Settings, Site, Step, StepReport,
+    StepRequest, Stop, alerts, process, spans,
 };
 
 /// How often a lease is prolonged; a third of its length.
@@ -30,44 +30,6 @@ pub struct Pipeline {
     stop: Stop,
 }
 
-/// The wish to run one step.
-#[derive(Clone, Debug)]
-pub struct StepRequest {
-    /// The run's id.
-    pub run: String,
-    /// Which step.
-    pub step: Step,
-    /// The number of the attempt; a higher one ends a lower one. `None`: only if nobody is at it.
-    pub attempt: Option<i64>,
-    /// Which of several workers.
-    pub shard: i64,
-    /// One more worker on the same frontier.
-    pub join: bool,
-    /// How long it may take.
-    pub timeout: Option<Duration>,
-    /// Whose run it must be; `None`: anybody's.
-    pub owner: Option<String>,
-    /// Derive the run anew from this step on if it has ended: `transform-products` and `load-products`
-    /// alone, which ask the site nothing.
-    pub again: bool,
-}
-
-impl StepRequest {
-    /// A step of a run, alone, without limits.
-    pub fn new(run: &str, step: Step) -> Self {
-        Self {
-            run: run.into(),
-            step,
-            attempt: None,
-            shard: 0,
-            join: false,
-            timeout: None,
-            owner: None,
-            again: false,
-        }
-    }
-}
-
 /// A step at work.
 pub(crate) struct Work<'a> {
     pub(crate) pipeline: &'a Pipeline,
@@ -75,6 +37,8 @@ pub(crate) struct Work<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) attempt: Attempt,
     deadline: Option<(Instant, Duration)>,
+    /// See [`StepRequest::goes_on`].
+    goes_on: bool,
     warnings: Mutex<Vec<String>>,
     /// Whether something was done.
     moved: AtomicBool,
@@ -281,6 +245,7 @@ impl Pipeline {
                 scope,
                 attempt,
                 deadline: request.timeout.map(|limit| (Instant::now() + limit, limit)),
+                goes_on: request.goes_on,
                 warnings: Mutex::default(),
                 moved: AtomicBool::default(),
             }),
@@ -443,6 +408,9 @@ impl Work<'_> {
 
     /// What is told of its failing.
     fn alert(&self, step: Step, error: &Error) -> Option<NewAlert> {
+        if self.goes_on && matches!(error, Error::Refused { .. }) {
+            return None;
+        }
         let seen = crate::site::chain(error);
         let failed = alerts::Failed {
             run: self.run,
