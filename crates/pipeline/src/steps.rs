@@ -259,7 +259,7 @@ impl Pipeline {
     }
 
     async fn attempt(&self, run: &Run, scope: &Scope, request: &StepRequest) -> Result<StepReport> {
-        let (begun, mut outages) = (Instant::now(), Outages::default());
+        let mut outages = Outages::default();
         let mut notes = Vec::new();
         loop {
             let had_any = outages.any();
@@ -268,7 +268,7 @@ impl Pipeline {
                 .await?;
             notes.drain(..).for_each(|text| work.note(text));
             let keeper = self.keep_lease(&work.attempt);
-            let mut outcome = Box::pin(self.work(&work, request)).await;
+            let outcome = Box::pin(self.work(&work, request)).await;
             keeper.abort();
             if let Err(error) = &outcome
                 && is_outage(error)
@@ -303,9 +303,6 @@ impl Pipeline {
                 notes = work.take_warnings();
                 continue;
             }
-            if let Ok(report) = &mut outcome {
-                report.seconds = round3(begun.elapsed().as_secs_f64());
-            }
             self.end(&work, outcome.as_ref().err()).await?;
             return outcome;
         }
@@ -339,12 +336,7 @@ impl Pipeline {
         let mut report = StepReport::new(step, &work.run.id, keys);
         report.warnings = work.take_warnings();
         report.exit_code = exit.code().into();
-        let row = self.warehouse.step(&work.run.id, step.name()).await?;
-        let started = row.map(|row| row.started_at);
-        if let Some(started) = started {
-            let now = self.warehouse.time().await?;
-            report.seconds = round3(crate::report::seconds(started, now));
-        }
+        report.seconds = round3(self.warehouse.worked(&work.attempt).await?.seconds);
         let code = report.exit_code;
         if !self
             .warehouse
