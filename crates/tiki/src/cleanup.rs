@@ -85,9 +85,10 @@ fn show(
 ) -> Outcome<()> {
     let dry_run = arguments.dry_run;
     if arguments.output.json {
-        let (went, would_go): (&[_], &[_]) = match dry_run {
-            true => (&[], &cleaned.kinds),
-            false => (&cleaned.kinds, &[]),
+        let (went, would_go): (&[_], &[_]) = if dry_run {
+            (&[], &cleaned.kinds)
+        } else {
+            (&cleaned.kinds, &[])
         };
         return print::json(&json!({
             "dry_run": dry_run,
