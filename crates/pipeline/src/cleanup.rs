@@ -25,8 +25,10 @@ const MAX_FILES: usize = 100_000;
 pub struct Cleaned {
     /// Temporary files.
     pub files: u64,
-    /// Each kind of rows that had any that are old enough, in the order in which they go.
+    /// Each kind of rows of which some went, or would go, in the order in which they go.
     pub kinds: Vec<CleanedKind>,
+    /// Each kind of which all stays this time, for it was never said before what is lost: it is said now.
+    pub kept: Vec<CleanedKind>,
     /// What can no longer be done after the next clean-up, said before the first one of a kind.
     pub warnings: Vec<String>,
 }
@@ -38,12 +40,17 @@ pub struct CleanedKind {
     pub kind: &'static str,
     /// What is older may go, UTC.
     pub older_than: String,
-    /// Closed runs that are old enough.
+    /// Closed runs that are old enough and whose rows go.
     pub runs: u64,
-    /// Rows that went; `None`: nothing was to go, so nobody counted.
+    /// Closed runs that can no longer be derived anew either, but whose rows go later: a younger run that
+    /// still can be may need them.
+    pub waiting_runs: u64,
+    /// Rows that went; `None`: none was to go.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    /// Nothing of it goes, for it was never said before what is lost: it is said now.
-    pub announced: bool,
+    /// About how many rows would go; `None`: they went, or nobody counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_estimated: Option<u64>,
 }
 
 impl Cleaned {
@@ -74,6 +81,7 @@ impl Work<'_> {
         Ok(keys([
             ("removed_count", json!(cleaned.count())),
             ("removed", json!(cleaned.kinds)),
+            ("kept_this_time", json!(cleaned.kept)),
         ]))
     }
 }
@@ -110,7 +118,7 @@ impl Pipeline {
         Ok(cleaned)
     }
 
-    /// What it would do now. Changes nothing. A run whose other rows are still there may go from the ledger
+    /// What it would do now, and about how many rows that is. Changes nothing. A run whose other rows are still there may go from the ledger
     /// as well, and its looks may have to stay.
     pub async fn would_clean_up(&self) -> Result<Cleaned> {
         let mut cleaned = Cleaned {
@@ -121,12 +129,17 @@ impl Pipeline {
         for kind in Kind::ALL {
             let due = self.warehouse().due_to_clean(None, &retention, kind);
             let Some(due) = due.await? else { continue };
-            cleaned.note(kind, &retention, &due, None);
+            let rows = self.warehouse().rows_to_clean(&retention, kind).await?;
+            let estimated = CleanedKind {
+                rows_estimated: Some(rows),
+                ..CleanedKind::of(kind, &retention, &due)
+            };
+            cleaned.note(kind, &due, estimated);
         }
         Ok(cleaned)
     }
 
-    /// Says at once what is announced, whatever comes after.
+    /// Says at once what is announced, whatever comes after, and logs what went.
     async fn clean_rows(
         &self,
         attempt: &Attempt,
@@ -137,14 +150,17 @@ impl Pipeline {
         for kind in Kind::ALL {
             let due = warehouse.due_to_clean(Some(attempt), &retention, kind);
             let Some(due) = due.await? else { continue };
-            let rows = if due.is_first {
+            let mut done = CleanedKind::of(kind, &retention, &due);
+            if due.is_first {
                 warehouse.announce_purge(attempt, kind).await?;
                 say(first_purge(kind, &due));
-                0
             } else {
-                warehouse.clean(attempt, &retention, kind).await?
-            };
-            cleaned.note(kind, &retention, &due, Some(rows));
+                let rows = warehouse.clean(attempt, &retention, kind).await?;
+                let (older_than, runs) = (&done.older_than, done.runs);
+                tracing::info!(kind = done.kind, rows, runs, older_than, "old rows went");
+                done.rows = Some(rows);
+            }
+            cleaned.note(kind, &due, done);
         }
         Ok(())
     }
@@ -184,22 +200,35 @@ impl Pipeline {
             }
             removed += 1;
         }
+        if removed > 0 && !dry_run {
+            tracing::info!(files = removed, "temporary files went");
+        }
         Ok(removed)
     }
 }
 
 impl Cleaned {
-    fn note(&mut self, kind: Kind, retention: &Retention, due: &Due, rows: Option<u64>) {
+    fn note(&mut self, kind: Kind, due: &Due, told: CleanedKind) {
         if due.is_first {
             self.warnings.push(first_purge(kind, due));
+            self.kept.push(told);
+        } else {
+            self.kinds.push(told);
         }
-        self.kinds.push(CleanedKind {
+    }
+}
+
+impl CleanedKind {
+    /// Of which nothing went yet.
+    fn of(kind: Kind, retention: &Retention, due: &Due) -> Self {
+        Self {
             kind: kind.as_str(),
             older_than: retention.before(kind).to_string(),
             runs: due.runs,
-            rows,
-            announced: due.is_first,
-        });
+            waiting_runs: due.waiting,
+            rows: None,
+            rows_estimated: None,
+        }
     }
 }
 

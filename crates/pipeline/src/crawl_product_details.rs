@@ -135,8 +135,9 @@ impl Work<'_> {
         let total = products.listed + products.rechecked;
         let succeeded = products.listed + answered;
         let elapsed = warehouse
-            .step_seconds(&self.run.id, &self.attempt.step)
+            .worked(&self.attempt)
             .await?
+            .claimed
             .unwrap_or(0.0);
         let rate = if elapsed > 0.0 {
             succeeded as f64 / elapsed

@@ -64,6 +64,6 @@ pub use second_way::SourceChoice;
 pub use settings::{Keep, Settings};
 pub use site::{Site, chain};
 pub use spans::TO_FILES;
-pub use step::Step;
-pub use steps::{Pipeline, StepRequest};
+pub use step::{Step, StepRequest};
+pub use steps::Pipeline;
 pub use stop::Stop;

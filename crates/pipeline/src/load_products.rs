@@ -115,10 +115,7 @@ impl Work<'_> {
     pub(crate) async fn load_report(&self) -> Result<Map<String, Value>> {
         let totals = self.warehouse().identities(&self.run.id).await?.products;
         let loaded = totals.new + totals.changed + totals.unchanged + totals.late;
-        let elapsed = self
-            .warehouse()
-            .step_seconds(&self.run.id, &self.attempt.step)
-            .await?;
+        let elapsed = self.warehouse().worked(&self.attempt).await?.claimed;
         let corrected = self.warehouse().corrected(&self.run.id).await?;
         let stats = json!({
             "total_products": totals.listed + totals.rechecked,

@@ -19,7 +19,8 @@ pub struct StepReport {
     pub run_id: String,
     /// The exit code of its end.
     pub exit_code: i64,
-    /// Wall time of the attempt that ended it, seconds.
+    /// Seconds at work, over all its attempts and without the pauses between them; of a crawl that was
+    /// redone also those of before, for its counts are of both.
     pub seconds: f64,
     /// It had ended before; nothing was done now. How to redo it stands in `hint`.
     #[serde(default)]

@@ -138,14 +138,14 @@ impl Pipeline {
                 // A site that refuses is not asked again; the next step counts what was not asked.
                 continue;
             }
-            match self.step(&StepRequest::new(&run.id, step)).await {
-                Ok(_) => {}
+            let request = StepRequest {
                 // Without a tree nothing is known and nothing can be loaded: the run stays open.
-                Err(error)
-                    if error.retry_after().is_some()
-                        && step.asks_the_site()
-                        && step != Step::CrawlCategories =>
-                {
+                goes_on: step.asks_the_site() && step != Step::CrawlCategories,
+                ..StepRequest::new(&run.id, step)
+            };
+            match self.step(&request).await {
+                Ok(_) => {}
+                Err(error) if error.retry_after().is_some() && request.goes_on => {
                     refused = true;
                     self.tell(Event::Warning(format!(
                         "{error}; what was listed is loaded all the same, and the rest can be \
@@ -259,6 +259,11 @@ impl Pipeline {
             let report = reports.iter().find(|report| report.step == step.name());
             report.and_then(|report| report.number(key, field))
         };
+        let refused = reports
+            .iter()
+            .find(|report| report.exit() == Exit::Refused && exit == Exit::Refused);
+        let refused =
+            refused.and_then(|report| Some((report.step.clone(), report.warnings.first()?)));
         let space = disk::space(&self.settings().data_dir).ok();
         let drift = warehouse.drift(&run.id).await?;
         let ended = alerts::Ended {
@@ -267,6 +272,7 @@ impl Pipeline {
             exit,
             totals: totals.clone(),
             past_listed,
+            refused: refused.map(|(step, seen)| format!("{step}: {seen}")),
             rate: number(Step::CrawlProductDetails, "crawl_stats", "rate"),
             hit_rate: number(Step::GetCacheStats, "cache_stats", "hit_rate"),
             drift,

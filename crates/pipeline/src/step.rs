@@ -1,5 +1,7 @@
-//! The nine steps: their names, Airflow task ids and report keys. `tiki run`, `tiki step`
-//! and the ledger all read this list.
+//! The nine steps: their names, Airflow task ids and report keys, and the wish to run one. `tiki run`,
+//! `tiki step` and the ledger all read this list.
+
+use std::time::Duration;
 
 /// A step of a run, in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -91,5 +93,46 @@ impl Step {
     /// Whether it asks the site.
     pub fn asks_the_site(self) -> bool {
         self <= Self::CrawlProductDetails
+    }
+}
+
+/// The wish to run one step.
+#[derive(Clone, Debug)]
+pub struct StepRequest {
+    /// The run's id.
+    pub run: String,
+    /// Which step.
+    pub step: Step,
+    /// The number of the attempt; a higher one ends a lower one. `None`: only if nobody is at it.
+    pub attempt: Option<i64>,
+    /// Which of several workers.
+    pub shard: i64,
+    /// One more worker on the same frontier.
+    pub join: bool,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+    /// Whose run it must be; `None`: anybody's.
+    pub owner: Option<String>,
+    /// Derive the run anew from this step on if it has ended: `transform-products` and `load-products`
+    /// alone, which ask the site nothing.
+    pub again: bool,
+    /// Whether the run goes on when the site refuses this step: then its end tells of it, not the step.
+    pub goes_on: bool,
+}
+
+impl StepRequest {
+    /// A step of a run, alone, without limits.
+    pub fn new(run: &str, step: Step) -> Self {
+        Self {
+            run: run.into(),
+            step,
+            attempt: None,
+            shard: 0,
+            join: false,
+            timeout: None,
+            owner: None,
+            again: false,
+            goes_on: false,
+        }
     }
 }

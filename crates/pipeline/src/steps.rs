@@ -12,8 +12,8 @@ use crate::outage::{Outages, is_outage};
 use crate::report::round3;
 use crate::site::check_database_clock;
 use crate::{
-    Clock, Error, Event, Exit, Listener, Result, Scope, Settings, Site, Step, StepReport, Stop,
-    alerts, process, spans,
+    Clock, Error, Event, Exit, Listener, Result, Scope, Settings, Site, Step, StepReport,
+    StepRequest, Stop, alerts, process, spans,
 };
 
 /// How often a lease is prolonged; a third of its length.
@@ -30,44 +30,6 @@ pub struct Pipeline {
     stop: Stop,
 }
 
-/// The wish to run one step.
-#[derive(Clone, Debug)]
-pub struct StepRequest {
-    /// The run's id.
-    pub run: String,
-    /// Which step.
-    pub step: Step,
-    /// The number of the attempt; a higher one ends a lower one. `None`: only if nobody is at it.
-    pub attempt: Option<i64>,
-    /// Which of several workers.
-    pub shard: i64,
-    /// One more worker on the same frontier.
-    pub join: bool,
-    /// How long it may take.
-    pub timeout: Option<Duration>,
-    /// Whose run it must be; `None`: anybody's.
-    pub owner: Option<String>,
-    /// Derive the run anew from this step on if it has ended: `transform-products` and `load-products`
-    /// alone, which ask the site nothing.
-    pub again: bool,
-}
-
-impl StepRequest {
-    /// A step of a run, alone, without limits.
-    pub fn new(run: &str, step: Step) -> Self {
-        Self {
-            run: run.into(),
-            step,
-            attempt: None,
-            shard: 0,
-            join: false,
-            timeout: None,
-            owner: None,
-            again: false,
-        }
-    }
-}
-
 /// A step at work.
 pub(crate) struct Work<'a> {
     pub(crate) pipeline: &'a Pipeline,
@@ -75,6 +37,8 @@ pub(crate) struct Work<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) attempt: Attempt,
     deadline: Option<(Instant, Duration)>,
+    /// See [`StepRequest::goes_on`].
+    goes_on: bool,
     warnings: Mutex<Vec<String>>,
     /// Whether something was done.
     moved: AtomicBool,
@@ -281,6 +245,7 @@ impl Pipeline {
                 scope,
                 attempt,
                 deadline: request.timeout.map(|limit| (Instant::now() + limit, limit)),
+                goes_on: request.goes_on,
                 warnings: Mutex::default(),
                 moved: AtomicBool::default(),
             }),
@@ -294,7 +259,7 @@ impl Pipeline {
     }
 
     async fn attempt(&self, run: &Run, scope: &Scope, request: &StepRequest) -> Result<StepReport> {
-        let (begun, mut outages) = (Instant::now(), Outages::default());
+        let mut outages = Outages::default();
         let mut notes = Vec::new();
         loop {
             let had_any = outages.any();
@@ -303,7 +268,7 @@ impl Pipeline {
                 .await?;
             notes.drain(..).for_each(|text| work.note(text));
             let keeper = self.keep_lease(&work.attempt);
-            let mut outcome = Box::pin(self.work(&work, request)).await;
+            let outcome = Box::pin(self.work(&work, request)).await;
             keeper.abort();
             if let Err(error) = &outcome
                 && is_outage(error)
@@ -338,9 +303,6 @@ impl Pipeline {
                 notes = work.take_warnings();
                 continue;
             }
-            if let Ok(report) = &mut outcome {
-                report.seconds = round3(begun.elapsed().as_secs_f64());
-            }
             self.end(&work, outcome.as_ref().err()).await?;
             return outcome;
         }
@@ -374,12 +336,7 @@ impl Pipeline {
         let mut report = StepReport::new(step, &work.run.id, keys);
         report.warnings = work.take_warnings();
         report.exit_code = exit.code().into();
-        let row = self.warehouse.step(&work.run.id, step.name()).await?;
-        let started = row.map(|row| row.started_at);
-        if let Some(started) = started {
-            let now = self.warehouse.time().await?;
-            report.seconds = round3(crate::report::seconds(started, now));
-        }
+        report.seconds = round3(self.warehouse.worked(&work.attempt).await?.seconds);
         let code = report.exit_code;
         if !self
             .warehouse
@@ -443,6 +400,9 @@ impl Work<'_> {
 
     /// What is told of its failing.
     fn alert(&self, step: Step, error: &Error) -> Option<NewAlert> {
+        if self.goes_on && error.retry_after().is_some() {
+            return None;
+        }
         let seen = crate::site::chain(error);
         let failed = alerts::Failed {
             run: self.run,

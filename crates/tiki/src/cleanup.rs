@@ -2,7 +2,7 @@
 //!
 //! Not here: what may go (`warehouse`), the order in which it does (`pipeline`), when it is time (`clockwork`).
 
-use pipeline::{Cleaned, Event, Exit, Listener, Pipeline};
+use pipeline::{Cleaned, CleanedKind, Event, Exit, Listener, Pipeline};
 use serde_json::json;
 
 use crate::arguments::CleanupArguments;
@@ -53,14 +53,28 @@ async fn obey(context: &Context, arguments: &CleanupArguments, old_logs: u64) ->
         pipeline.would_clean_up().await?
     } else {
         interrupt::listen(context.stop.clone(), context.screen.clone())?;
-        let cleaned = pipeline.clean_up().await?;
+        let cleaned = pipeline.clean_up().await.map_err(not_now)?;
         if !demo {
             telling::send(context, pipeline.warehouse()).await;
         }
         cleaned
     };
+    if old_logs > 0 && !dry_run {
+        tracing::info!(files = old_logs, "old log files went");
+    }
     show(context, arguments, &cleaned, old_logs)?;
     Ok(Exit::Done)
+}
+
+/// Who cleans up already is named, and is no run that `tiki runs` would show.
+fn not_now(error: pipeline::Error) -> Failure {
+    let held = matches!(error, pipeline::Error::Held(_));
+    let failure = Failure::from(error);
+    if held {
+        failure.without_help()
+    } else {
+        failure
+    }
 }
 
 fn show(
@@ -71,12 +85,19 @@ fn show(
 ) -> Outcome<()> {
     let dry_run = arguments.dry_run;
     if arguments.output.json {
+        let (went, would_go): (&[_], &[_]) = if dry_run {
+            (&[], &cleaned.kinds)
+        } else {
+            (&cleaned.kinds, &[])
+        };
         return print::json(&json!({
             "dry_run": dry_run,
             "removed_count": if dry_run { 0 } else { cleaned.count() + old_logs },
             "temporary_files": cleaned.files,
             "log_files": old_logs,
-            "removed": cleaned.kinds,
+            "removed": went,
+            "would_remove": would_go,
+            "kept_this_time": cleaned.kept,
             "warnings": cleaned.warnings,
         }));
     }
@@ -84,30 +105,56 @@ fn show(
         let say = |text: &String| context.screen.warn(text);
         cleaned.warnings.iter().for_each(say);
     }
-    let cells = cleaned.kinds.iter().map(|kind| {
-        let what = match kind.rows {
-            _ if kind.announced => "stay this time".to_owned(),
-            Some(rows) => format!("{rows} rows went"),
-            None => "would go".to_owned(),
-        };
-        vec![
-            kind.kind.to_owned(),
-            kind.older_than.clone(),
-            kind.runs.to_string(),
-            what,
-        ]
-    });
-    let cells: Vec<Vec<String>> = cells.collect();
+    let kept = cleaned
+        .kept
+        .iter()
+        .map(|kind| cells(kind, "stay this time"));
+    let verb = if dry_run { "would go" } else { "went" };
+    let cells: Vec<Vec<String>> = kept
+        .chain(cleaned.kinds.iter().map(|kind| cells(kind, verb)))
+        .collect();
     if !cells.is_empty() {
-        let columns = ["kind", "older than", "runs", "what becomes of them"];
+        let columns = ["kind", "older than", "runs", "what becomes of their rows"];
         print::text(&print::table(&columns, &cells))?;
     }
-    let verb = if dry_run { "would go" } else { "went" };
-    print::line(&format!(
-        "{} kinds of rows are old enough; {} temporary files and {old_logs} log files {verb}",
-        cleaned.kinds.len(),
-        cleaned.files,
-    ))
+    let kinds = match cells.len() {
+        0 => "no more rows are old enough".to_owned(),
+        1 => "1 kind of rows is old enough".to_owned(),
+        count => format!("{count} kinds of rows are old enough"),
+    };
+    let (files, logs) = (
+        some(cleaned.files, "temporary file"),
+        some(old_logs, "log file"),
+    );
+    print::line(&format!("{kinds}; {files} and {logs} {verb}"))
+}
+
+/// What becomes of a kind of rows.
+fn cells(kind: &CleanedKind, verb: &str) -> Vec<String> {
+    let rows = match (kind.rows, kind.rows_estimated) {
+        (Some(rows), _) => format!("{} {verb}", some(rows, "row")),
+        (None, Some(rows)) => format!("about {} {verb}", some(rows, "row")),
+        (None, None) => verb.to_owned(),
+    };
+    let waiting = match kind.waiting_runs {
+        0 => String::new(),
+        runs => format!(
+            "; those of {} go later: younger ones may be derived anew",
+            some(runs, "more run")
+        ),
+    };
+    vec![
+        kind.kind.to_owned(),
+        kind.older_than.clone(),
+        kind.runs.to_string(),
+        rows + &waiting,
+    ]
+}
+
+/// A number of something.
+fn some(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// Removes log files that are too old, or only counts them; how many. Like all that fails of logs, it is

@@ -47,7 +47,9 @@ pub(crate) struct Estimate {
     pub(crate) listing_pages: Option<i64>,
     /// Requests for the category tree.
     pub(crate) category_requests: Option<i64>,
-    /// All requests, robots.txt included.
+    /// Requests before all else: robots.txt and, of a site that is asked at a rate, one of each kind.
+    pub(crate) first_requests: i64,
+    /// All requests: the sum of the details, the listing pages, and those for the tree and before all else.
     pub(crate) requests: Option<i64>,
     /// Seconds between two requests; 0: off.
     pub(crate) seconds_per_request: f64,
@@ -101,6 +103,7 @@ pub(crate) async fn of(
     };
     estimate.seconds_per_request = rate;
     let before = if rate > 0.0 { FIRST_ASKS } else { 1 };
+    estimate.first_requests = before;
     estimate.requests = all.map(|((details, pages), tree)| details + pages + tree + before);
     let minutes = |requests: i64| requests as f64 * rate / 60.0;
     estimate.minutes = estimate
@@ -179,6 +182,7 @@ fn from_limits(scope: &Scope) -> Estimate {
         listing_pages: pages,
         // A walk to the first leaves asks for a path of about three levels before each.
         category_requests: categories.map(|n| n + 4),
+        first_requests: 0,
         requests: None,
         seconds_per_request: 0.0,
         minutes: None,
@@ -240,6 +244,7 @@ async fn from_run(
         deferred: 0,
         listing_pages: Some(warehouse.identities(&run.id).await?.pages.planned),
         category_requests: Some(stale_categories(context, warehouse, now).await?),
+        first_requests: 0,
         requests: None,
         seconds_per_request: 0.0,
         minutes: None,
@@ -297,9 +302,10 @@ mod tests {
         let mut scope = crate::way::scope(&context, "https://tiki.vn");
         let first = of(&context, None, &scope).await.unwrap();
         assert_eq!((first.details, first.listing_pages), (Some(500), Some(20)));
+        assert_eq!(first.first_requests, FIRST_ASKS);
         assert_eq!(
             first.requests,
-            Some(500 + 20 + first.category_requests.unwrap() + FIRST_ASKS)
+            Some(500 + 20 + first.category_requests.unwrap() + first.first_requests)
         );
         let line = first.first_line();
         assert!(

@@ -56,6 +56,13 @@ impl Failure {
         self
     }
 
+    /// Without what to do, where the reasons say it.
+    #[must_use]
+    pub(crate) fn without_help(mut self) -> Self {
+        self.help = None;
+        self
+    }
+
     /// With an error and its causes as the reasons.
     #[must_use]
     pub(crate) fn because(mut self, error: &dyn StdError) -> Self {

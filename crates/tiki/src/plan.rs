@@ -60,9 +60,15 @@ fn people(estimate: &Estimate) -> String {
         ("deferred", estimate.deferred.to_string()),
         ("listing pages", shown(estimate.listing_pages)),
         ("category requests", shown(estimate.category_requests)),
+        ("first requests", estimate.first_requests.to_string()),
         ("requests", shown(estimate.requests)),
     ] {
-        text += &format!("{name:<18}{value:>11}\n");
+        let what = match (name, estimate.first_requests) {
+            ("first requests", 1) => "  robots.txt",
+            ("first requests", _) => "  robots.txt, and one of each kind",
+            _ => "",
+        };
+        text += &format!("{name:<18}{value:>11}{what}\n");
     }
     if let Some(minutes) = estimate.minutes {
         let rate = match estimate.seconds_per_request {

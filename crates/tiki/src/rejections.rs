@@ -97,21 +97,33 @@ async fn replay(
     interrupt::listen(context.stop.clone(), context.screen.clone())?;
     let (mut exit, mut told) = (Exit::Done, Vec::new());
     for id in runs {
-        let before = warehouse.rejection_count(&id).await?;
+        let (before, newest) = warehouse.rejection_count(&id, i64::MAX).await?;
         let code = run::derive_anew(context, &warehouse, &id, output.demo).await?;
-        let after = warehouse.rejection_count(&id).await?;
+        let (after, _) = warehouse.rejection_count(&id, i64::MAX).await?;
+        let (left, _) = warehouse.rejection_count(&id, newest).await?;
+        let (mended, new) = (before - left, after - left);
         if exit == Exit::Done {
             exit = code;
         }
         if !output.json {
-            print::text(&format!(
-                "run {id}: {before} rejections before, {after} now\n"
+            let mended = match mended {
+                0 => "none was mended".to_owned(),
+                count => format!("{count} mended"),
+            };
+            let new = match new {
+                0 => String::new(),
+                count => format!(", {count} new"),
+            };
+            print::line(&format!(
+                "run {id}: {before} rejections before, {after} now: {mended}{new}"
             ))?;
         }
         told.push(json!({
             "run_id": id,
             "before": before,
             "after": after,
+            "mended": mended,
+            "new": new,
             "exit_code": code.code(),
         }));
     }

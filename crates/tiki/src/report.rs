@@ -115,7 +115,7 @@ pub(crate) fn people(report: &RunReport) -> String {
         .steps
         .iter()
         .map(|step| {
-            let rate = rate(step).map_or(String::new(), |rate| format!("{rate:.1}/s"));
+            let rate = rate(step).map_or(String::new(), |rate| format!("{rate:.1}"));
             vec![
                 step.step.clone(),
                 format!("{:.1}", step.seconds),
@@ -124,7 +124,7 @@ pub(crate) fn people(report: &RunReport) -> String {
             ]
         })
         .collect();
-    text += &table(&["step", "seconds", "rate", "what"], &rows);
+    text += &table(&["step", "seconds", "products/s", "what"], &rows);
     for warning in report.steps.iter().flat_map(|step| &step.warnings) {
         text += &format!("warning: {warning}\n");
     }
@@ -286,7 +286,7 @@ fn parts(all: &[(i64, &str)]) -> String {
         .join(", ")
 }
 
-/// Products a second, where a step has them.
+/// Products a second, listed or followed, where a step has them: not all need a detail.
 fn rate(step: &StepReport) -> Option<f64> {
     let over = |count: f64, seconds: f64| (seconds > 0.0).then(|| count / seconds);
     let rate = match Step::parse(&step.step)? {

@@ -65,6 +65,7 @@ async fn go(context: &Context, arguments: StepArguments, (step, run): (Step, &st
         timeout,
         owner: arguments.owner.clone(),
         again: arguments.again,
+        goes_on: false,
     };
     let done = work(&pipeline, request, scope).await;
     progress.clear();

@@ -4,11 +4,12 @@
 
 use catalog::Instant;
 
+use crate::cleaner::NO_RUN;
 use crate::error::Result;
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
-use crate::retention::{Kind, Retention, closed_before, looks_before, seal};
+use crate::retention::{Kind, Retention, closed_before, going, looks_before, seal};
 use crate::value::Value;
 
 /// Rows that one transaction deletes at most.
@@ -38,27 +39,27 @@ const OF_LEDGER: [(&str, &str); 10] = [
 
 /// A page of a run that may go: no rejection names it, and a detail only if the product has a newer good
 /// one of a run that is closed.
-const PAGES: &str = "DELETE FROM pages WHERE id IN (
+const PAGES: &str = "
     SELECT g.id FROM pages g WHERE g.run_id = $1 AND g.id > $2 AND g.id <= $3
         AND NOT EXISTS (SELECT 1 FROM rejections r WHERE r.page_id = g.id)
         AND (g.kind <> 'detail' OR EXISTS (SELECT 1 FROM pages n WHERE n.kind = 'detail'
             AND n.subject = g.subject AND n.fetched_at > g.fetched_at
             AND NOT EXISTS (SELECT 1 FROM rejections b WHERE b.page_id = n.id)
             AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.id = n.run_id
-                AND u.state IN ('open', 'held')))))";
+                AND u.state IN ('open', 'held'))))";
 
 /// Older details of the same products, of runs that were cleaned up before and kept them as the newest.
-const OUTDATED_PAGES: &str = "DELETE FROM pages WHERE id IN (
+const OUTDATED_PAGES: &str = "
     SELECT o.id FROM pages g JOIN pages o ON o.kind = 'detail' AND o.subject = g.subject
         AND o.fetched_at < g.fetched_at
     WHERE g.run_id = $1 AND g.id > $2 AND g.id <= $3 AND g.kind = 'detail'
         AND NOT EXISTS (SELECT 1 FROM rejections b WHERE b.page_id = g.id)
         AND NOT EXISTS (SELECT 1 FROM rejections r WHERE r.page_id = o.id)
-        AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.id = o.run_id AND NOT u.pages_cleaned))";
+        AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.id = o.run_id AND NOT u.pages_cleaned)";
 
 /// Looks of a run's products, of whatever run, that may go: a newer one is old enough as well, and
 /// tells what this one tells of sales and stock.
-const LOOKS: &str = "DELETE FROM observations WHERE (product_id, observed_at) IN (
+const LOOKS: &str = "
     SELECT o.product_id, o.observed_at FROM run_products p
     JOIN observations o ON o.product_id = p.product_id AND o.observed_at < $4
     WHERE p.run_id = $1 AND p.product_id > $2 AND p.product_id <= $3
@@ -69,8 +70,16 @@ const LOOKS: &str = "DELETE FROM observations WHERE (product_id, observed_at) IN
                 AND s.observed_at < $4 AND s.sales_count IS NOT NULL))
         AND (o.stock_quantity IS NULL OR EXISTS (SELECT 1 FROM observations q
             WHERE q.product_id = o.product_id AND q.observed_at > o.observed_at
-                AND q.observed_at < $4 AND q.stock_quantity IS NOT NULL))
-    LIMIT $5)";
+                AND q.observed_at < $4 AND q.stock_quantity IS NOT NULL))";
+
+/// So that no look is counted for each of the runs that know its product.
+const OF_RUN: &str = "(o.run_id = $1 OR NOT EXISTS (
+    SELECT 1 FROM runs u WHERE u.id = o.run_id AND NOT u.looks_cleaned))";
+
+const PAGE_STRETCH: &str = "SELECT MAX(id) FROM (SELECT id FROM pages WHERE run_id = $1 AND id > $2
+    ORDER BY id LIMIT $3) AS stretch";
+const LOOK_STRETCH: &str = "SELECT MAX(product_id) FROM (SELECT product_id FROM run_products
+    WHERE run_id = $1 AND product_id > $2 ORDER BY product_id LIMIT $3) AS stretch";
 
 /// Alerts of no run, and of one that is not in the ledger, which end with their own age.
 const OTHER_ALERTS: &str = "SELECT a.id FROM alerts a WHERE a.first_at < $1
@@ -92,7 +101,7 @@ impl Warehouse {
         let mut removed = 0;
         if kind == Kind::Observations {
             let mut tx = self.read().await?;
-            let before = looks_before(&mut tx, keep).await?;
+            let before = looks_before(&mut tx, keep, &[]).await?;
             let ready = closed_before(&mut tx, kind, before, &attempt.run).await?;
             tx.commit().await?;
             for run in ready.iter().filter(|run| closed.contains(&run.id)) {
@@ -182,13 +191,12 @@ impl Warehouse {
     }
 
     async fn clean_pages(&self, attempt: &Attempt, run: &str) -> Result<u64> {
-        let stretch = "SELECT MAX(id) FROM (SELECT id FROM pages WHERE run_id = $1 AND id > $2
-            ORDER BY id LIMIT $3) AS stretch";
         let (mut after, mut removed) = (i64::MIN, 0);
-        while let Some(last) = self.end_of(stretch, run, after).await? {
+        while let Some(last) = self.end_of(PAGE_STRETCH, run, after).await? {
             let mut tx = self.begin().await?;
-            for sql in [OUTDATED_PAGES, PAGES] {
-                removed += tx.execute(sql, params![run, after, last]).await?;
+            for old in [OUTDATED_PAGES, PAGES] {
+                let sql = format!("DELETE FROM pages WHERE id IN ({old})");
+                removed += tx.execute(&sql, params![run, after, last]).await?;
             }
             commit_fenced(tx, attempt.epoch).await?;
             after = last;
@@ -197,15 +205,84 @@ impl Warehouse {
     }
 
     async fn clean_looks(&self, attempt: &Attempt, run: &str, before: Instant) -> Result<u64> {
-        let stretch = "SELECT MAX(product_id) FROM (SELECT product_id FROM run_products
-            WHERE run_id = $1 AND product_id > $2 ORDER BY product_id LIMIT $3) AS stretch";
+        let sql = format!(
+            "DELETE FROM observations WHERE (product_id, observed_at) IN ({LOOKS} LIMIT $5)"
+        );
         let (mut after, mut removed) = (i64::MIN, 0);
-        while let Some(last) = self.end_of(stretch, run, after).await? {
+        while let Some(last) = self.end_of(LOOK_STRETCH, run, after).await? {
             let params = params![run, after, last, before, BATCH];
-            removed += self.in_batches(attempt, LOOKS, params).await?;
+            removed += self.in_batches(attempt, &sql, params).await?;
             after = last;
         }
         Ok(removed)
+    }
+
+    /// How many rows [`Warehouse::clean`] would delete, about: what several runs have in common may be
+    /// counted for each, and rows that go with those of another kind are not. Costs what would go.
+    pub async fn rows_to_clean(&self, keep: &Retention, kind: Kind) -> Result<u64> {
+        let mut tx = self.read().await?;
+        let runs = closed_before(&mut tx, kind, keep.before(kind), NO_RUN).await?;
+        let before = looks_before(&mut tx, keep, &runs).await?;
+        let going = going(&mut tx, &runs, keep, kind).await?;
+        tx.commit().await?;
+        let mut rows = 0;
+        for run in going.iter().map(|run| run.id.as_str()) {
+            rows += match kind {
+                Kind::Listings => self.count_tables(run, &OF_LISTINGS).await?,
+                Kind::Pages => self.count_pages(run).await?,
+                Kind::Observations => self.count_looks(run, before).await?,
+                Kind::Ledger => {
+                    let told = "SELECT COUNT(*) FROM alerts a
+                        JOIN alert_deliveries d ON d.alert_id = a.id WHERE a.run_id = $1";
+                    // And the run itself.
+                    1 + self.how_many(told, params![run]).await?
+                        + self.count_tables(run, &OF_LEDGER).await?
+                        + self.count_pages(run).await?
+                }
+            };
+        }
+        Ok(rows)
+    }
+
+    async fn count_tables(&self, run: &str, tables: &[(&str, &str)]) -> Result<u64> {
+        let mut rows = 0;
+        for (table, _) in tables {
+            let sql = format!("SELECT COUNT(*) FROM {table} WHERE run_id = $1");
+            rows += self.how_many(&sql, params![run]).await?;
+        }
+        Ok(rows)
+    }
+
+    async fn count_pages(&self, run: &str) -> Result<u64> {
+        let (mut after, mut rows) = (i64::MIN, 0);
+        while let Some(last) = self.end_of(PAGE_STRETCH, run, after).await? {
+            for old in [OUTDATED_PAGES, PAGES] {
+                let sql = format!("SELECT COUNT(*) FROM ({old}) AS old");
+                rows += self.how_many(&sql, params![run, after, last]).await?;
+            }
+            after = last;
+        }
+        Ok(rows)
+    }
+
+    async fn count_looks(&self, run: &str, before: Instant) -> Result<u64> {
+        let sql = format!("SELECT COUNT(*) FROM ({LOOKS} AND {OF_RUN}) AS old");
+        let (mut after, mut rows) = (i64::MIN, 0);
+        while let Some(last) = self.end_of(LOOK_STRETCH, run, after).await? {
+            rows += self
+                .how_many(&sql, params![run, after, last, before])
+                .await?;
+            after = last;
+        }
+        Ok(rows)
+    }
+
+    async fn how_many(&self, sql: &str, params: &[Value]) -> Result<u64> {
+        let mut tx = self.read().await?;
+        let row = tx.row(sql, params).await?;
+        tx.commit().await?;
+        let count = row.map_or(Ok(0), |row| row.int(0))?;
+        Ok(count.max(0).unsigned_abs())
     }
 
     /// The last key of the next stretch of a run's rows; `None`: there are no more.

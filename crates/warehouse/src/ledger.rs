@@ -6,6 +6,7 @@ use catalog::Instant;
 
 use crate::alerts::{self, NewAlert};
 use crate::error::{Error, Result};
+use crate::lease::Attempt;
 use crate::open::Warehouse;
 use crate::params;
 use crate::tx::Tx;
@@ -254,24 +255,55 @@ impl Warehouse {
         row.map(|row| step_row(&row)).transpose()
     }
 
-    /// Seconds from a step's first claim to its last commit, over all its workers; `None` when
-    /// nothing was claimed.
-    pub async fn step_seconds(&self, run: &str, step: &str) -> Result<Option<f64>> {
+    /// How long was worked on the attempt's step so far: on what its counts tell. A crawl that is redone
+    /// keeps what it had, and the time that it took; any other step begins anew.
+    pub async fn worked(&self, attempt: &Attempt) -> Result<Worked> {
         let mut tx = self.read().await?;
-        let row = tx
-            .row(
-                "SELECT MIN(first_claim_at), MAX(last_commit_at) FROM attempts
-                 WHERE run_id = $1 AND step = $2 AND first_claim_at IS NOT NULL",
-                params![run, step],
+        let rows = tx
+            .rows(
+                "SELECT a.started_at, CASE WHEN a.epoch = $3 THEN {now}
+                    WHEN a.state = 'ended' THEN a.ended_at ELSE a.last_commit_at END,
+                    a.first_claim_at, a.last_commit_at
+                 FROM attempts a JOIN run_steps s ON s.run_id = a.run_id AND s.step = a.step
+                 WHERE a.run_id = $1 AND a.step = $2 AND (a.started_at >= s.started_at OR a.step IN (
+                    'crawl-categories', 'extract-product-urls', 'crawl-product-details'))
+                 ORDER BY a.epoch",
+                params![&attempt.run, &attempt.step, attempt.epoch],
             )
             .await?;
         tx.commit().await?;
-        let Some(row) = row else { return Ok(None) };
-        let (first, last) = (row.opt_time(0)?, row.opt_time(1)?);
-        Ok(first
-            .zip(last)
-            .map(|(first, last)| last.millis_since(first) as f64 / 1000.0))
+        let (mut live, mut claimed) = (Vec::new(), Vec::new());
+        for row in rows {
+            live.extend(row.opt_time(0)?.zip(row.opt_time(1)?));
+            claimed.extend(row.opt_time(2)?.zip(row.opt_time(3)?));
+        }
+        Ok(Worked {
+            seconds: covered(live),
+            claimed: (!claimed.is_empty()).then(|| covered(claimed)),
+        })
     }
+}
+
+/// Seconds at work on a step, over all its workers: no pause between two attempts counts, and what several
+/// do at once counts once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Worked {
+    /// From each attempt's beginning to its end; of one that was lost, to its last commit.
+    pub seconds: f64,
+    /// From each attempt's first claim to its last commit; `None`: nothing was claimed.
+    pub claimed: Option<f64>,
+}
+
+/// Seconds that lie in at least one of some spans.
+fn covered(mut spans: Vec<(Instant, Instant)>) -> f64 {
+    spans.sort();
+    let (mut millis, mut reached) = (0, None);
+    for (from, to) in spans {
+        let from = reached.map_or(from, |reached| from.max(reached));
+        millis += to.millis_since(from).max(0);
+        reached = Some(to.max(from));
+    }
+    millis as f64 / 1000.0
 }
 
 async fn unfinished(tx: &mut Tx) -> Result<Vec<Run>> {

@@ -85,7 +85,7 @@ pub use export::{Field, Relation, Selection};
 pub use freeze::{Details, Identities, Items, OUTCOMES, Pages, Products};
 pub use inventory::Inventory;
 pub use lease::{Attempt, AttemptRequest, Host};
-pub use ledger::{NewRun, Run, RunState, StepRow};
+pub use ledger::{NewRun, Run, RunState, StepRow, Worked};
 pub use listings::{ListingAsk, ListingOutcome, ListingResult};
 pub use merge::{Merge, Outcome};
 pub use migrations::{Migrated, SchemaState, SchemaStep, schema_steps};

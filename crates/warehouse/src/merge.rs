@@ -113,7 +113,7 @@ impl Warehouse {
             merge_all(&mut tx, attempt, how, &staged, &mut broken).await?;
         outcomes.extend(broken.iter().map(|row| (row.product_id, Outcome::Rejected)));
         corrections.write(&mut tx, &attempt.run).await?;
-        quarantine(&mut tx, attempt, broken, merge.now).await?;
+        quarantine(&mut tx, attempt, &taken.ids, broken, merge.now).await?;
         write::outcomes(&mut tx, &attempt.run, taken.number, &outcomes).await?;
         commit_fenced(tx, attempt.epoch).await?;
         Ok(Some(outcomes))
@@ -316,6 +316,7 @@ struct Held<'a> {
 async fn quarantine(
     tx: &mut Tx,
     attempt: &Attempt,
+    products: &[i64],
     broken: Vec<Broken>,
     now: Instant,
 ) -> Result<()> {
@@ -325,8 +326,8 @@ async fn quarantine(
         page_id: row.page_id,
         rejection: row.rejection,
     };
-    let rejections: Vec<RejectionToStore> = broken.into_iter().map(kept).collect();
-    rejections::insert(tx, &attempt.run, &attempt.step, &rejections, now).await
+    let found: Vec<RejectionToStore> = broken.into_iter().map(kept).collect();
+    rejections::of_loaded(tx, attempt, products, found, now).await
 }
 
 /// Whether the row is a 404 that the run does not believe, or without a record and of a product that

@@ -11,6 +11,8 @@
 //!
 //! Not here: deleting rows (`cleaning`), how long things are kept (settings).
 
+use std::collections::HashSet;
+
 use catalog::Instant;
 
 use crate::cleaner::NO_RUN;
@@ -106,11 +108,13 @@ impl Retention {
     }
 }
 
-/// Closed runs whose rows of a kind are old enough.
+/// Closed runs whose rows of a kind are old enough and were not cleaned up yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Due {
-    /// How many runs.
+    /// How many runs' rows go now.
     pub runs: u64,
+    /// How many are sealed now, and their looks go later: a younger run that is not sealed may need them.
+    pub waiting: u64,
     /// The beginning of the youngest of them.
     pub youngest: Instant,
     /// Whether the first purge of this kind is still to be announced, or was by the same run.
@@ -119,6 +123,7 @@ pub struct Due {
 
 impl Warehouse {
     /// What of a kind could be cleaned up now, if anything, by an attempt, or by a `tiki cleanup` to come.
+    /// Nothing is due when all that is old enough is sealed already and only waits.
     pub async fn due_to_clean(
         &self,
         attempt: Option<&Attempt>,
@@ -128,15 +133,20 @@ impl Warehouse {
         let run = attempt.map_or(NO_RUN, |attempt| attempt.run.as_str());
         let mut tx = self.read().await?;
         let runs = closed_before(&mut tx, kind, keep.before(kind), run).await?;
+        let going = going(&mut tx, &runs, keep, kind).await?.len();
         let sql = "SELECT value FROM warehouse_info WHERE key = $1";
         let announced = tx.row(sql, params![kind.key()]).await?;
         tx.commit().await?;
+        if going == 0 && runs.iter().all(|run| run.sealed) {
+            return Ok(None);
+        }
         let Some(youngest) = runs.iter().map(|run| run.clock_at).max() else {
             return Ok(None);
         };
         let announced_by = announced.map(|row| row.text(0)).transpose()?;
         Ok(Some(Due {
-            runs: runs.len() as u64,
+            runs: going as u64,
+            waiting: (runs.len() - going) as u64,
             youngest,
             // A step that is tried again is the same cleaning, a second `tiki cleanup` is another.
             is_first: announced_by.is_none_or(|by| by == run && run != NO_RUN),
@@ -185,6 +195,9 @@ pub(crate) async fn cleaned(tx: &mut Tx, run: &str) -> Result<Vec<Kind>> {
 pub(crate) struct Closed {
     pub(crate) id: String,
     clock_at: Instant,
+    /// No later than when it fetched its last.
+    ended_at: Instant,
+    sealed: bool,
 }
 
 /// Closed runs with rows of a kind left that fetched nothing at `before` or later, the oldest first;
@@ -196,7 +209,7 @@ pub(crate) async fn closed_before(
     cleaning: &str,
 ) -> Result<Vec<Closed>> {
     let sql = format!(
-        "SELECT id, clock_at, created_at, finished_at FROM runs
+        "SELECT id, clock_at, created_at, finished_at, sealed_at FROM runs
          WHERE state IN ('done', 'abandoned') AND {} AND clock_at < $1 AND id <> $2
          ORDER BY number",
         kind.left()
@@ -208,21 +221,48 @@ pub(crate) async fn closed_before(
         let took = row
             .opt_time(3)?
             .map_or(0, |end| end.millis_since(created_at));
-        if clock_at.plus_millis(took.max(0)) < before {
+        let ended_at = clock_at.plus_millis(took.max(0));
+        if ended_at < before {
             closed.push(Closed {
                 id: row.text(0)?,
                 clock_at,
+                ended_at,
+                sealed: row.opt_time(4)?.is_some(),
             });
         }
     }
     Ok(closed)
 }
 
-/// Before which instant looks may go: not those that a late look might need.
-pub(crate) async fn looks_before(tx: &mut Tx, keep: &Retention) -> Result<Instant> {
-    let sql = "SELECT MIN(clock_at) FROM runs WHERE sealed_at IS NULL";
-    let oldest = tx.row(sql, &[]).await?;
-    let oldest = oldest.map(|row| row.opt_time(0)).transpose()?.flatten();
+/// Those of some runs that are old enough whose rows go once all of them are sealed.
+pub(crate) async fn going<'a>(
+    tx: &mut Tx,
+    runs: &'a [Closed],
+    keep: &Retention,
+    kind: Kind,
+) -> Result<Vec<&'a Closed>> {
+    let before = match kind {
+        Kind::Observations => looks_before(tx, keep, runs).await?,
+        _ => keep.before(kind),
+    };
+    Ok(runs.iter().filter(|run| run.ended_at < before).collect())
+}
+
+/// Before which instant looks may go once some runs are sealed: not those that a late look might need.
+pub(crate) async fn looks_before(
+    tx: &mut Tx,
+    keep: &Retention,
+    sealed: &[Closed],
+) -> Result<Instant> {
+    let sql = "SELECT id, clock_at FROM runs WHERE sealed_at IS NULL ORDER BY clock_at, id";
+    let sealed: HashSet<&str> = sealed.iter().map(|run| run.id.as_str()).collect();
+    let mut oldest = None;
+    for row in tx.rows(sql, &[]).await? {
+        if !sealed.contains(row.text(0)?.as_str()) {
+            oldest = Some(row.time(1)?);
+            break;
+        }
+    }
     Ok(oldest.map_or(keep.observations, |oldest| {
         oldest
             .plus_millis(keep.late_millis.saturating_neg())

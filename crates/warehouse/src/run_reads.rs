@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced};
 use crate::open::Warehouse;
 use crate::params;
+use crate::rejections;
 use crate::retention::{Kind, cleaned};
 use crate::tx::Tx;
 use crate::value::Value;
@@ -185,8 +186,6 @@ impl Warehouse {
                         ELSE detail END
                     WHERE run_id = $1",
                 "DELETE FROM staged_products WHERE run_id = $1",
-                "DELETE FROM rejections WHERE run_id = $1 AND product_id IS NOT NULL
-                    AND step IN ('crawl-product-details', 'transform-products', 'load-products')",
                 "DELETE FROM corrections WHERE run_id = $1",
                 "DELETE FROM shapes WHERE run_id = $1 AND endpoint = 'detail'",
                 "DELETE FROM drift WHERE run_id = $1 AND NOT EXISTS (
@@ -196,6 +195,7 @@ impl Warehouse {
         for sql in resets.iter().skip(depth).flat_map(|group| group.iter()) {
             tx.execute(sql, params![run]).await?;
         }
+        rejections::judge_anew(&mut tx, run).await?;
         for step in steps
             .iter()
             .chain(["transform-products", "load-products"].iter())

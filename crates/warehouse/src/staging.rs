@@ -229,8 +229,10 @@ impl Warehouse {
         batches::stage(&mut tx, attempt, &batch, &staged, records).await?;
         set_outcome(&mut tx, run, "rejected", &refused).await?;
         set_outcome(&mut tx, run, "unobserved", &unobserved).await?;
+        let products: Vec<i64> = batch.ids.iter().copied().collect();
+        let of = (&products[..], &staged[..]);
+        rejections::of_transformed(&mut tx, attempt, of, rejected, now).await?;
         reject_details(&mut tx, run, bad_details, refused).await?;
-        rejections::insert(&mut tx, run, &attempt.step, &rejected, now).await?;
         shapes::add(&mut tx, run, shapes).await?;
         commit_fenced(tx, attempt.epoch).await
     }

@@ -22,6 +22,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) totals: Identities,
     /// Listed products of the runs before, of the same scope.
     pub(crate) past_listed: Vec<i64>,
+    /// Which step the site refused, and in which words; of a run that went on and ends with that.
+    pub(crate) refused: Option<String>,
     /// Products a second.
     pub(crate) rate: Option<f64>,
     /// Percent of requests that were saved.
@@ -121,7 +123,13 @@ pub(crate) fn ended(facts: &Ended<'_>, rules: &Rules) -> Option<Notice> {
         subject: run.owner.clone(),
         title,
         details: Details {
-            lines: rest.chain([counts]).collect(),
+            lines: facts
+                .refused
+                .iter()
+                .cloned()
+                .chain(rest)
+                .chain([counts])
+                .collect(),
             since: Some(run.created_at.to_string()),
             numbers: numbers(facts),
             command: format!("tiki runs show {}", run.id),

@@ -61,6 +61,7 @@ fn facts(run: &Run) -> Ended<'_> {
         exit: Exit::Done,
         totals: well(),
         past_listed: vec![100; 5],
+        refused: None,
         rate: Some(2.0),
         drift: Vec::new(),
         hit_rate: Some(50.0),

@@ -210,6 +210,26 @@ fn a_run_that_is_refused_is_told_to_every_channel_and_one_that_is_well_to_none()
 }
 
 #[test]
+fn a_run_that_goes_on_after_a_refusal_makes_one_alert() {
+    let (shop, receiver) = (shop(), Receiver::open());
+    let tiki = home(&shop, &receiver)
+        .with("TIKI_DETAILS", "always")
+        .with("TIKI_SOURCE", "api");
+    let rule =
+        json!({ "route": "detail", "when": "always", "what": { "status": { "code": 403 } } });
+    shop.control("POST", "faults", &json!({ "rules": [rule] }).to_string());
+    tiki.ends(20, &["run"]);
+    let listed = tiki.json(&["alerts", "--json"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    let got = receiver.got();
+    assert_eq!(got.len(), 1, "{got:?}");
+    // Which step it was, and what the site said.
+    for said in ["crawl-product-details", "403", "got no answer"] {
+        assert!(got[0].body.contains(said), "{said}: {}", got[0].body);
+    }
+}
+
+#[test]
 fn a_held_run_is_told_with_what_to_type_and_a_step_tells_too() {
     let (shop, receiver) = (shop(), Receiver::open());
     let tiki = home(&shop, &receiver);

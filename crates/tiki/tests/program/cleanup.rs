@@ -31,14 +31,43 @@ fn later(shop: &Shop) -> Tiki {
     KEEPS.iter().fold(tiki, |tiki, name| tiki.with(name, "1"))
 }
 
-fn removed(report: &Value) -> Vec<(&str, i64)> {
-    let kinds = report["removed"].as_array().expect("a list").iter();
+/// The kinds of a list of a report, and a number of each; -1: it has none.
+fn kinds<'a>(report: &'a Value, list: &str, number: &str) -> Vec<(&'a str, i64)> {
+    let kinds = report[list].as_array().expect("a list").iter();
     kinds
         .map(|kind| {
-            let rows = kind["rows"].as_i64().unwrap_or(-1);
+            let rows = kind[number].as_i64().unwrap_or(-1);
             (kind["kind"].as_str().expect("a word"), rows)
         })
         .collect()
+}
+
+fn removed(report: &Value) -> Vec<(&str, i64)> {
+    kinds(report, "removed", "rows")
+}
+
+/// The same of the log of the clean-up that was the last.
+fn logged(tiki: &Tiki) -> Vec<(&'static str, i64)> {
+    let logs = std::fs::read_dir(tiki.path("data/logs")).expect("the logs");
+    let paths = logs.map(|entry| entry.expect("an entry").path());
+    let last = paths
+        .filter(|path| path.to_string_lossy().contains("-cleanup-"))
+        .max_by_key(|path| {
+            path.metadata()
+                .and_then(|of| of.modified())
+                .expect("a time")
+        });
+    let text = std::fs::read_to_string(last.expect("a log")).expect("its lines");
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect(line));
+    let gone = lines.filter(|line| line["message"] == "old rows went");
+    let known = ["listings", "pages", "observations", "ledger"];
+    gone.map(|line| {
+        let kind = known.iter().find(|kind| line["kind"] == **kind);
+        (*kind.expect("a kind"), line["rows"].as_i64().expect("rows"))
+    })
+    .collect()
 }
 
 #[test]
@@ -47,8 +76,9 @@ fn it_takes_what_the_step_of_a_run_would_take() {
     let tiki = later(&shop);
     // The first time it says what is lost.
     let first = tiki.json(&["cleanup", "--json"]);
-    let kinds = [("listings", 0), ("pages", 0), ("observations", 0)];
-    assert_eq!(removed(&first), kinds, "{first}");
+    let all = [("listings", -1), ("pages", -1), ("observations", -1)];
+    assert_eq!(kinds(&first, "kept_this_time", "rows"), all, "{first}");
+    assert_eq!(removed(&first), [], "{first}");
     assert_eq!(first["removed_count"], 0, "{first}");
     assert_eq!(first["warnings"].as_array().map(Vec::len), Some(3));
     let file = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the warehouse");
@@ -57,13 +87,19 @@ fn it_takes_what_the_step_of_a_run_would_take() {
     drop(file);
     let history = |tiki: &Tiki| tiki.out(&["sql", "SELECT * FROM product_history ORDER BY 1, 2"]);
     let before = history(&tiki);
+    let dry = tiki.json(&["cleanup", "--dry-run", "--json"]);
     let by_itself = tiki.json(&["cleanup", "--json"]);
+    let estimated = kinds(&dry, "would_remove", "rows_estimated");
+    assert_eq!(estimated, removed(&by_itself), "{dry}");
+    assert_eq!(logged(&tiki), removed(&by_itself));
     assert_eq!(history(&tiki), before, "history stays");
     let again = tiki.json(&["cleanup", "--json"]);
     assert_eq!(removed(&again).len(), 1, "the runs themselves: {again}");
     assert!(removed(&again)[0].1 > 0, "{again}");
     let last = tiki.json(&["cleanup", "--json"]);
     assert_eq!(removed(&last), [], "{last}");
+    let last = tiki.out(&["cleanup"]);
+    assert!(last.starts_with("no more rows are old enough;"), "{last}");
     let runs = tiki.json(&["runs", "--json"]);
     assert_eq!(runs, serde_json::json!([]));
     // A run in the copy, whose eighth step does the same.
@@ -135,10 +171,14 @@ fn a_dry_run_says_what_would_go_and_changes_nothing() {
     let digest = tiki.out(&["digest"]);
     for _ in 0..2 {
         let report = tiki.json(&["cleanup", "--dry-run", "--json"]);
-        let kinds = [("listings", -1), ("pages", -1), ("observations", -1)];
-        assert_eq!(removed(&report), kinds, "{report}");
-        assert_eq!(report["removed"][0]["announced"], true, "{report}");
-        assert_eq!(report["removed"][0]["runs"], 2, "{report}");
+        let rows = kinds(&report, "kept_this_time", "rows_estimated");
+        let words: Vec<&str> = rows.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(words, ["listings", "pages", "observations"], "{report}");
+        assert!(rows.iter().all(|(_, rows)| *rows > 0), "{report}");
+        assert_eq!(report["kept_this_time"][0]["runs"], 2, "{report}");
+        for list in ["removed", "would_remove"] {
+            assert_eq!(kinds(&report, list, "runs"), [], "{list} of {report}");
+        }
         let counts = ["removed_count", "temporary_files", "log_files"];
         assert_eq!(
             counts.map(|name| report[name].as_i64()),
@@ -163,6 +203,37 @@ fn a_dry_run_says_what_would_go_and_changes_nothing() {
         "{names:?}"
     );
     assert!(names.iter().any(|name| name.contains("-cleanup-")));
+}
+
+/// A run of a few hours ago can be derived anew, and what came with it may be as old as a detail.
+#[test]
+fn a_second_one_right_after_the_first_finds_nothing() {
+    let shop = shop("30");
+    let tiki = later(&shop).with("TIKI_DETAIL_TTL", "30d");
+    let keep = |tiki, days| {
+        KEEPS
+            .iter()
+            .fold(tiki, |tiki: Tiki, name| tiki.with(name, days))
+    };
+    let tiki = keep(tiki, "1000");
+    tiki.ends(0, &["run"]);
+    let tiki = keep(tiki, "1");
+    // What is said, and what goes.
+    let first = tiki.json(&["cleanup", "--json"]);
+    assert_eq!(first["kept_this_time"][2]["waiting_runs"], 2, "{first}");
+    let second = tiki.out(&["cleanup"]);
+    assert!(
+        second.contains("2 kinds of rows are old enough;"),
+        "{second}"
+    );
+    for _ in 0..2 {
+        for flags in [&["--json"] as &[&str], &["--json", "--dry-run"]] {
+            let report = tiki.json(&[&["cleanup"], flags].concat());
+            for list in ["removed", "would_remove", "kept_this_time"] {
+                assert_eq!(report[list], serde_json::json!([]), "{report}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -218,4 +218,23 @@ fn a_ledger_is_shown(tiki: &Tiki) {
         listed
     );
     assert_eq!(plan["listing_pages"], whole["counts"]["pages"]["planned"]);
+    let parts = [
+        "details",
+        "listing_pages",
+        "category_requests",
+        "first_requests",
+    ];
+    let sum: i64 = parts
+        .iter()
+        .map(|part| plan[part].as_i64().expect(part))
+        .sum();
+    assert_eq!(plan["requests"], sum, "{plan}");
+    let shown = tiki.out(&["plan", "--demo"]);
+    let first = shown
+        .lines()
+        .find(|line| line.starts_with("first requests"));
+    assert!(
+        first.is_some_and(|line| line.ends_with("1  robots.txt")),
+        "{shown}"
+    );
 }

@@ -1,5 +1,7 @@
 //! Products that could not be loaded, and what becomes of them once they can be.
 
+use testkit::Postgres;
+
 use crate::tiki::{Shop, Tiki};
 
 const REFUSE: &str = "
@@ -49,20 +51,79 @@ fn what_the_warehouse_refused_is_replayed_without_a_request() {
     // Nothing was mended yet.
     let again = tiki.json(&["rejections", "replay", "--json"]);
     assert_eq!(
-        (&again[0]["before"], &again[0]["after"]),
-        (&refused.into(), &refused.into())
+        ["before", "after", "mended", "new"].map(|name| again[0][name].as_u64()),
+        [refused as u64, refused as u64, 0, 0].map(Some)
     );
+    let same = tiki.json(&["rejections", "list", "--json", "--limit", "300"]);
+    assert_eq!(same, list, "they are the same, with their ids");
     change(&tiki, "DROP TRIGGER refuse");
     let asked = shop.control("GET", "counts", "")["requests"].clone();
     tiki.ends(99, &["rejections", "replay", "--reason", "no-price"]);
     tiki.ends(2, &["rejections", "replay", "--run", "another"]);
     let mended = tiki.out(&["rejections", "replay", "--reason", "unstorable"]);
     assert!(
-        mended.contains(&format!("{refused} rejections before, 0 now")),
+        mended.contains(&format!(
+            "{refused} rejections before, 0 now: {refused} mended"
+        )),
         "{mended}"
     );
     assert_eq!(shop.control("GET", "counts", "")["requests"], asked);
     let content = ["digest", "--content"];
     assert_eq!(tiki.out(&content), clean.out(&content));
     tiki.ends(99, &["rejections", "replay"]);
+}
+
+#[test]
+fn a_replay_that_mends_nothing_leaves_every_rejection_as_it_was() {
+    nothing_is_mended(None);
+    let server = Postgres::shared();
+    let database = server.fresh_database();
+    nothing_is_mended(Some(&database));
+    server.drop_database(&database);
+}
+
+fn nothing_is_mended(database: Option<&str>) {
+    let shop = Shop::open(&Tiki::new(), &["--products", "120", "--day", "2026-11-01"]);
+    let tiki = shop.home().with("TIKI_DETAILS", "always");
+    let tiki = match database {
+        Some(url) => tiki.with("TIKI_DATABASE_URL", url),
+        None => tiki,
+    };
+    tiki.ends(0, &["run"]);
+    let rule = r#"{"route":"detail","when":{"every":3},"what":"wrong_id"}"#;
+    shop.control("POST", "faults", &format!(r#"{{"rules":[{rule}]}}"#));
+    shop.control("POST", "clock?day=20759", "");
+    // What is not listed this time is rechecked.
+    let tiki = tiki
+        .with("TIKI_CLOCK", "2026-11-01T19:00:00.000Z")
+        .with("TIKI_SOURCE", "api")
+        .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "10")
+        .with("TIKI_MAX_REJECTED_PERCENT", "100");
+    tiki.ends(0, &["run"]);
+    let all = || tiki.json(&["rejections", "list", "--json", "--limit", "300"]);
+    let before = all();
+    let count = |step: &str, seen: &str| {
+        let rows = before.as_array().expect("a list").iter();
+        rows.filter(|row| {
+            row["step"] == step && row["seen"].as_str().expect("a text").contains(seen)
+        })
+        .count()
+    };
+    let rechecks = count("transform-products", "the recheck's body was refused");
+    let details = count("crawl-product-details", "");
+    assert!(rechecks > 0 && details > rechecks, "{before}");
+    let told = format!(
+        "{n} rejections before, {n} now: none was mended\n",
+        n = details + rechecks
+    );
+    for _ in 0..2 {
+        let out = tiki.out(&["rejections", "replay"]);
+        assert!(out.contains(&told), "{out}");
+        assert_eq!(all(), before);
+    }
+    let one = before[0]["id"].to_string();
+    tiki.ends(0, &["rejections", "show", &one]);
+    let id = before[0]["run_id"].as_str().expect("an id");
+    tiki.ends(0, &["run", "--from", "crawl-product-details", "--run", id]);
+    assert_eq!(all(), before);
 }

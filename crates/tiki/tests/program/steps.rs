@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::settings_at_work::step;
 use crate::tiki::{Done, Shop, Tiki};
 
 fn last_line(done: &Done) -> Value {
@@ -242,6 +243,47 @@ fn a_step_that_asks_nothing_can_be_done_again() {
     assert_eq!(tiki.json(&["runs", "--json"])[0]["state"], "done");
     let now = shop.control("GET", "counts", "")["requests"].clone();
     assert_eq!(now, asked, "the site was not asked");
+}
+
+/// Redone an hour later.
+#[test]
+fn what_a_redone_crawl_says_of_its_time_and_of_its_rate_is_of_the_same_work() {
+    let tiki = Tiki::new().with("TIKI_RATE_LIMIT", "0");
+    let shop = Shop::open(&tiki, &["--products", "60"]);
+    let tiki = tiki.with("TIKI_ORIGIN", &shop.url);
+    let crawl = |report: &Value| step(report, "crawl-product-details").clone();
+    let first = tiki.json(&["run", "--json"]);
+    let file = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the warehouse");
+    let earlier =
+        |column: &str| format!("{column} = strftime('%Y-%m-%dT%H:%M:%fZ', {column}, '-1 hour')");
+    let columns = ["started_at", "first_claim_at", "last_commit_at", "ended_at"].map(earlier);
+    let sql = format!("UPDATE attempts SET {}", columns.join(", "));
+    file.execute(&sql, []).expect("a statement");
+    let sql = format!("UPDATE run_steps SET {}", earlier("started_at"));
+    file.execute(&sql, []).expect("a statement");
+    drop(file);
+    let id = first["run_id"].as_str().expect("an id");
+    let redone = tiki.json(&[
+        "run",
+        "--from",
+        "crawl-product-details",
+        "--run",
+        id,
+        "--json",
+    ]);
+    let (first, redone) = (crawl(&first), crawl(&redone));
+    let stats = &redone["crawl_stats"];
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let (elapsed, seconds) = (number(&stats["elapsed"]), number(&redone["seconds"]));
+    // All details came the first time, and the counts are still theirs.
+    assert_eq!(stats["good"], first["crawl_stats"]["good"]);
+    assert!(elapsed <= seconds && seconds < 600.0, "{elapsed} {seconds}");
+    assert!(seconds >= number(&first["seconds"]), "{first} {redone}");
+    let products = number(&stats["rate"]) * elapsed;
+    assert!(
+        (products - number(&stats["succeeded"])).abs() < 1.0,
+        "{stats}"
+    );
 }
 
 #[test]

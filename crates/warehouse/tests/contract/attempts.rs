@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use warehouse::{AttemptRequest, DetailOutcome, Error, Host};
+use warehouse::{Attempt, AttemptRequest, DetailOutcome, Error, Host};
 
 use crate::store::{Store, answer, wish};
 
@@ -17,6 +17,7 @@ on_both!(
     a_step_closes_only_when_nothing_is_open,
     what_was_claimed_is_given_back,
     only_a_claim_starts_the_clock_of_a_step,
+    pauses_between_attempts_are_no_work,
 );
 
 const STEP: &str = "crawl-product-details";
@@ -353,31 +354,65 @@ async fn what_was_claimed_is_given_back(store: Store) {
 async fn only_a_claim_starts_the_clock_of_a_step(store: Store) {
     store.create_run("r").await;
     let attempt = store.attempt("r", STEP).await;
-    store
-        .warehouse
-        .next_details(&attempt, 1)
-        .await
-        .expect("nothing");
-    assert_eq!(
-        store
-            .warehouse
-            .step_seconds("r", STEP)
-            .await
-            .expect("an answer"),
-        None
-    );
+    let claimed = async |attempt: &Attempt| {
+        let claim = store.warehouse.next_details(attempt, 1).await;
+        claim.expect("an answer");
+        let worked = store.warehouse.worked(attempt).await;
+        worked.expect("an answer").claimed
+    };
+    assert_eq!(claimed(&attempt).await, None);
     store.end(&attempt).await;
     store.plan("r", &[1], None).await;
     let attempt = store.attempt("r", STEP).await;
-    store
-        .warehouse
-        .next_details(&attempt, 1)
-        .await
-        .expect("one");
-    let seconds = store
-        .warehouse
-        .step_seconds("r", STEP)
-        .await
-        .expect("an answer");
+    let seconds = claimed(&attempt).await;
     assert!(seconds.is_some_and(|seconds| seconds >= 0.0), "{seconds:?}");
+}
+
+async fn pauses_between_attempts_are_no_work(store: Store) {
+    store.create_run("r").await;
+    for step in [STEP, "load-products"] {
+        let mut attempts = Vec::new();
+        for (state, begun, ended) in [
+            ("ended", "00:00", "00:10"),
+            // Killed, and found so after an hour; another worked beside it.
+            ("fenced", "10:00", "10:20"),
+            ("ended", "10:10", "10:30"),
+        ] {
+            let attempt = store.attempt("r", step).await;
+            store.end(&attempt).await;
+            let time = |minutes: &str| format!("'2026-01-01T00:{minutes}.000Z'");
+            let (begun, ended, epoch) = (time(begun), time(ended), attempt.epoch);
+            let late = if state == "fenced" {
+                "'2026-01-01T01:10:00.000Z'".to_owned()
+            } else {
+                ended.clone()
+            };
+            let sql = format!(
+                "UPDATE attempts SET state = '{state}', started_at = {begun}, first_claim_at = {begun},
+                    last_commit_at = {ended}, ended_at = {late} WHERE epoch = {epoch}"
+            );
+            store.seed(&sql).await;
+            attempts.push(attempt);
+        }
+        let set_begun = async |time: &str| {
+            let sql = format!(
+                "UPDATE run_steps SET started_at = '2026-01-01T00:{time}.000Z' WHERE step = '{step}'"
+            );
+            store.seed(&sql).await;
+        };
+        let worked = async || {
+            // As an attempt of before sees it, so that no time passes.
+            let mut other = attempts[0].clone();
+            other.epoch = 0;
+            let worked = store.warehouse.worked(&other).await.expect("an answer");
+            assert_eq!(worked.claimed, Some(worked.seconds), "{step}");
+            worked.seconds.round() as i64
+        };
+        set_begun("00:00").await;
+        assert_eq!(worked().await, 40, "{step}");
+        // Redone: a crawl keeps what it had, a load begins anew.
+        set_begun("05:00").await;
+        let left = if step == STEP { 40 } else { 30 };
+        assert_eq!(worked().await, left, "{step}");
+    }
 }

@@ -18,6 +18,8 @@ on_both!(
     alerts_of_no_run_end_with_their_own_age,
     one_cleans_up_at_a_time,
     a_purge_is_announced_before_the_first_cleaning_of_no_run,
+    looks_that_wait_are_not_due_again,
+    what_would_go_is_counted,
 );
 
 async fn a_day(store: &Store, run: &str, minutes: i64) {
@@ -307,6 +309,57 @@ async fn what_is_derived_anew_is_not_cleaned(store: Store) {
     assert_eq!(store.cell("SELECT COUNT(*) FROM listings").await, "0");
     assert_eq!(store.cell("SELECT COUNT(*) FROM observations").await, "1");
     assert_eq!(store.rows("SELECT * FROM product_history").await, history);
+}
+
+async fn looks_that_wait_are_not_due_again(store: Store) {
+    for (run, minutes) in [("r1", 1), ("r2", 2)] {
+        a_day(&store, run, minutes).await;
+        store.finish_run(run).await;
+    }
+    store.create_run_at("young", at(1_000)).await;
+    store.finish_run("young").await;
+    let keep = Retention {
+        late_millis: 7 * 86_400_000,
+        ..keep_from(at(900))
+    };
+    let due = async |keep: &Retention| {
+        let due = store.warehouse.due_to_clean(None, keep, Kind::Observations);
+        let due = due.await.expect("an answer");
+        due.map(|due| (due.runs, due.waiting))
+    };
+    assert_eq!(due(&keep).await, Some((0, 2)), "they are to be sealed");
+    store.clean("cleaning", &keep).await;
+    assert_eq!(store.cell("SELECT COUNT(*) FROM observations").await, "2");
+    assert_eq!(due(&keep).await, None, "they only wait");
+    let keep = Retention {
+        late_millis: 0,
+        ..keep
+    };
+    assert_eq!(due(&keep).await, Some((2, 0)), "they wait no longer");
+    store.clean("later", &keep).await;
+    assert_eq!(store.cell("SELECT COUNT(*) FROM observations").await, "1");
+    assert_eq!(due(&keep).await, None);
+}
+
+async fn what_would_go_is_counted(store: Store) {
+    for (run, minutes) in [("r1", 1), ("r2", 2), ("r3", 3), ("bad", 4)] {
+        a_day(&store, run, minutes).await;
+        store.finish_run(run).await;
+    }
+    let keep = keep_from(at(1_000));
+    store.create_run_at("cleaning", at(1_000_000)).await;
+    let attempt = store.attempt("cleaning", "cleanup-temp-files").await;
+    for kind in Kind::ALL {
+        let told = store.warehouse.rows_to_clean(&keep, kind).await;
+        let went = store.warehouse.clean(&attempt, &keep, kind).await;
+        let (told, went) = (told.expect("counted"), went.expect("cleaned"));
+        assert!(went > 0, "{kind:?}");
+        // The page of a rejection goes with the ledger, after it.
+        let with_others = u64::from(kind == Kind::Ledger);
+        assert_eq!(told + with_others, went, "{kind:?}");
+        let told = store.warehouse.rows_to_clean(&keep, kind).await;
+        assert_eq!(told.expect("counted"), 0, "{kind:?}");
+    }
 }
 
 async fn one_cleans_up_at_a_time(store: Store) {
