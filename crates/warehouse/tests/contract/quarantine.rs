@@ -279,7 +279,7 @@ async fn a_run_without_its_listings_is_not_derived_anew(store: Store) {
     let steps = ["transform-products", "load-products"];
     let redo = store.warehouse.redo("r", steps[0], &steps).await;
     let error = redo.expect_err("its listings are gone").to_string();
-    assert!(error.contains("nothing was cleaned up yet"), "{error}");
+    assert!(error.contains("(TIKI_KEEP_LISTINGS)"), "{error}");
     let outcomes = "SELECT DISTINCT outcome FROM run_outcomes";
     assert_eq!(store.rows(outcomes).await, ["new"], "nothing was undone");
 }
