@@ -118,8 +118,8 @@ impl Pipeline {
         Ok(cleaned)
     }
 
-    /// What it would do now, and about how many rows that is. Changes nothing. A run whose other rows are still there may go from the ledger
-    /// as well, and its looks may have to stay.
+    /// What it would do now, and about how many rows that is. Changes nothing. A run whose other rows are still
+    /// there may go from the ledger as well, and its looks may have to stay.
     pub async fn would_clean_up(&self) -> Result<Cleaned> {
         let mut cleaned = Cleaned {
             files: self.clean_files(true)?,

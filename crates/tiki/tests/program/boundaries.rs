@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConnection;
 
 use crate::backup::{homes, shop};
+use crate::certificate;
 use crate::tiki::{Shop, Tiki};
 
 /// A port that counts who connects, and hangs up.
@@ -119,16 +119,7 @@ fn proxies_of_the_environment_are_not_used() {
 
 #[test]
 fn a_certificate_that_no_public_authority_gave_is_refused() {
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .expect("a key");
-    let config = Arc::new(config);
+    let (config, pem) = certificate::of("127.0.0.1");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let asked = Arc::new(AtomicUsize::new(0));
@@ -146,7 +137,7 @@ fn a_certificate_that_no_public_authority_gave_is_refused() {
         }
     });
     let tiki = Tiki::new();
-    tiki.write("ca.pem", &made.cert.pem());
+    tiki.write("ca.pem", &pem);
     // Neither what alerts may trust nor what the machine trusts counts for the site.
     let tiki = tiki
         .with("TIKI_ORIGIN", &format!("https://{address}"))

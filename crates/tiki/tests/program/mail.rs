@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
+use crate::certificate;
 use crate::tiki::{Done, Shop, Tiki};
 
 const PASSWORD: &str = "planted-mail-77";
@@ -54,22 +54,13 @@ fn set(of: &Mutex<bool>, to: bool) {
 
 impl Server {
     fn open(way: Way) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
-        let made = made.expect("a certificate");
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], PrivateKeyDer::from(key))
-            .expect("a key");
+        let (config, pem) = certificate::of("localhost");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let server = Self {
             port: listener.local_addr().expect("an address").port(),
             way,
-            config: Arc::new(config),
-            pem: made.cert.pem(),
+            config,
+            pem,
             knows: Arc::new(Mutex::new(true)),
             answers: Arc::new(Mutex::new(true)),
             got: Arc::default(),

@@ -10,6 +10,7 @@ mod bad_days;
 mod barrier;
 mod bench;
 mod boundaries;
+mod certificate;
 mod cleanup;
 mod commits;
 mod data;

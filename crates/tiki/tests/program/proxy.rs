@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConnection, StreamOwned};
 use testkit::HttpProxy;
 
 use crate::alerts::Receiver;
+use crate::certificate;
 use crate::secrets::{assert_in_no_file, assert_nowhere, encoded, planted};
 use crate::tiki::{Done, Shop, Tiki};
 
@@ -184,20 +184,11 @@ fn what_is_no_proxy_is_refused() {
 
 /// A receiver of `hooks.example` over TLS: where it listens, its certificate, and the first lines that came.
 fn secure_receiver() -> (SocketAddr, String, Arc<Mutex<Vec<String>>>) {
-    let made = rcgen::generate_simple_self_signed(["hooks.example".to_owned()]);
-    let made = made.expect("a certificate");
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .expect("a key");
+    let (config, pem) = certificate::of("hooks.example");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let got = Arc::new(Mutex::new(Vec::new()));
-    let (config, book) = (Arc::new(config), Arc::clone(&got));
+    let book = Arc::clone(&got);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let tls = ServerConnection::new(config.clone()).expect("TLS");
@@ -206,7 +197,7 @@ fn secure_receiver() -> (SocketAddr, String, Arc<Mutex<Vec<String>>>) {
             drop(answer(stream, &book));
         }
     });
-    (address, made.cert.pem(), got)
+    (address, pem, got)
 }
 
 fn answer(stream: impl Read + Write, got: &Mutex<Vec<String>>) -> std::io::Result<()> {
