@@ -13,6 +13,7 @@ mod airflow;
 mod bench;
 mod compose;
 mod dependencies;
+mod failures;
 mod setup;
 mod test;
 mod tidy;

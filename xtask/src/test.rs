@@ -1,10 +1,14 @@
 //! `cargo xtask test`: everything that must hold before a commit.
 //!
-//! Every stage runs even after one failed, so that one run tells all.
+//! Every stage runs even after one failed, so that one run tells all; the last lines of a failed one say which
+//! tests failed and why, for often nobody sees more of it.
 
+use crate::failures::Failures;
 use crate::{Failure, Outcome, airflow, dependencies, setup, tidy};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use testkit::{POSTGRES_VARIABLE, Postgres, REDIS_VARIABLE, Redis, ServerError};
 
@@ -17,9 +21,10 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
     let options = Options::parse(arguments)?;
     let begun = Instant::now();
     let mut stages = Stages::default();
+    let mut failures = Failures::default();
     stages.run("setup", setup::run);
     if stages.failed() {
-        return stages.close(begun);
+        return stages.close(begun, &failures);
     }
     stages.run("formatting", || {
         finish(cargo(root).args(["fmt", "--all", "--check"]))
@@ -38,9 +43,11 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
     });
     stages.run("dependencies", || dependencies::run(root));
     stages.run("Python of airflow/", || airflow::sources(root));
-    stages.run("tests", || tests(root, &options));
+    stages.run("tests", || tests(root, &options, &mut failures));
     stages.run("documentation examples", || {
-        finish(cargo(root).args(["test", "--workspace", "--no-fail-fast", "--doc"]))
+        let mut examples = cargo(root);
+        examples.args(["test", "--workspace", "--no-fail-fast", "--doc"]);
+        finish_tests(&mut examples, &mut failures)
     });
     stages.run("documentation", || {
         let mut doc = cargo(root);
@@ -49,7 +56,7 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
                 .args(["doc", "--no-deps", "--workspace"]),
         )
     });
-    stages.close(begun)
+    stages.close(begun, &failures)
 }
 
 struct Options {
@@ -74,7 +81,7 @@ impl Options {
     }
 }
 
-fn tests(root: &Path, options: &Options) -> Outcome {
+fn tests(root: &Path, options: &Options, failures: &mut Failures) -> Outcome {
     let servers = Servers::start()?;
     let mut command = cargo(root);
     servers.hand_to(&mut command);
@@ -99,7 +106,7 @@ fn tests(root: &Path, options: &Options) -> Outcome {
     } else {
         &["--include-ignored"]
     });
-    finish(command.args(&options.extra))
+    finish_tests(command.args(&options.extra), failures)
 }
 
 /// The servers that all test processes of a run share; they end with this value.
@@ -161,7 +168,64 @@ pub(crate) fn cargo(root: &Path) -> Command {
 
 /// Runs a command to its end; its output passes through.
 pub(crate) fn finish(command: &mut Command) -> Outcome {
-    match command.status() {
+    let status = command.status();
+    ended(command, status)
+}
+
+/// Runs a command of tests to its end; its output passes through, and what failed is kept.
+fn finish_tests(command: &mut Command, failures: &mut Failures) -> Outcome {
+    let mut child = match command.stdout(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => return ended(command, Err(error)),
+    };
+    if let Some(output) = child.stdout.take() {
+        pass_on(&lines_of(output), failures, || {
+            !matches!(child.try_wait(), Ok(None))
+        });
+    }
+    let status = child.wait();
+    ended(command, status)
+}
+
+/// The lines of an output, read beside whoever waits for them.
+fn lines_of(output: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        loop {
+            let mut line = Vec::new();
+            let more = output.read_until(b'\n', &mut line);
+            if !more.is_ok_and(|read| read > 0) || sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// Prints each line as it comes. It ends with the output, or when the command has ended and nothing came for a
+/// second: a server that a test left behind may hold the output open for ever.
+fn pass_on(
+    lines: &Receiver<Vec<u8>>,
+    failures: &mut Failures,
+    mut has_ended: impl FnMut() -> bool,
+) {
+    let mut ended = false;
+    loop {
+        match lines.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => {
+                let line = String::from_utf8_lossy(&line);
+                print!("{line}");
+                failures.take(line.trim_end());
+            }
+            Err(RecvTimeoutError::Timeout) if !ended => ended = has_ended(),
+            Err(_) => return,
+        }
+    }
+}
+
+fn ended(command: &Command, status: std::io::Result<ExitStatus>) -> Outcome {
+    match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::Work(format!("{} ({status})", shown(command)))),
         Err(error) => Err(Failure::Work(format!(
@@ -205,8 +269,11 @@ impl Stages {
         self.done.iter().any(|(_, _, passed)| !passed)
     }
 
-    fn close(&self, begun: Instant) -> Outcome {
+    fn close(&self, begun: Instant, failures: &Failures) -> Outcome {
         println!();
+        for line in failures.told() {
+            println!("{line}");
+        }
         for (name, took, passed) in &self.done {
             let word = if *passed { "passed" } else { "FAILED" };
             println!("  {word}  {:>7.1} s  {name}", took.as_secs_f64());
@@ -227,5 +294,37 @@ impl Stages {
         }
         println!("xtask test: failed in {total:.1} s: {}", failed.join(", "));
         Err(Failure::Told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> (Outcome, String) {
+        let mut failures = Failures::default();
+        let outcome = finish_tests(Command::new("sh").args(["-c", script]), &mut failures);
+        (outcome, failures.told().join("\n"))
+    }
+
+    #[test]
+    fn what_failed_is_kept_and_the_command_fails() {
+        let (outcome, told) = sh("echo 'test a::b ... FAILED'; printf 'no newline'; exit 101");
+        assert!(matches!(outcome, Err(Failure::Work(what)) if what.contains("101")));
+        assert_eq!(told, "failed tests: a::b");
+        let (outcome, told) = sh("echo 'test a::b ... ok'");
+        assert!(outcome.is_ok());
+        assert_eq!(told, "");
+    }
+
+    #[test]
+    fn a_process_left_behind_keeps_nobody_waiting() {
+        let begun = Instant::now();
+        let (outcome, told) = sh("sleep 60 2>/dev/null & echo \"test $! ... FAILED\"");
+        assert!(outcome.is_ok());
+        let left = told.trim().rsplit(' ').next().expect("its number");
+        let ended = Command::new("kill").arg(left).status();
+        assert!(ended.expect("kill").success(), "{told}");
+        assert!(begun.elapsed() < Duration::from_secs(50));
     }
 }
