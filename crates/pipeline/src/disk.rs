@@ -39,6 +39,20 @@ pub fn nearest(folder: &Path) -> io::Result<&Path> {
     Ok(Path::new("."))
 }
 
+/// Whether a folder that is there is kept in memory, not on a disk. Not known but on Linux.
+#[cfg(target_os = "linux")]
+pub fn is_in_memory(folder: &Path) -> bool {
+    // Of tmpfs and ramfs, in statfs(2).
+    const KINDS: [rustix::fs::FsWord; 2] = [0x0102_1994, 0x8584_58f6];
+    rustix::fs::statfs(folder).is_ok_and(|stat| KINDS.contains(&stat.f_type))
+}
+
+/// Whether a folder that is there is kept in memory, not on a disk. Not known but on Linux.
+#[cfg(not(target_os = "linux"))]
+pub fn is_in_memory(_: &Path) -> bool {
+    false
+}
+
 /// Writes a file so that whoever reads it, also after a crash, finds all of this or what was there before.
 /// Only one process writes it at a time.
 pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
@@ -59,6 +73,14 @@ mod tests {
         let later = space(&folder.path().join("a/b")).expect("a disk");
         assert!(0 < here.free && here.free <= here.total, "{here:?}");
         assert_eq!(later.total, here.total);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_kept_in_memory_is_known() {
+        for (folder, expected) in [("/proc", false), ("/sys", false), ("/dev/shm", true)] {
+            assert_eq!(is_in_memory(Path::new(folder)), expected, "{folder}");
+        }
     }
 
     #[test]

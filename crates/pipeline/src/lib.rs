@@ -49,7 +49,7 @@ mod transform_products;
 pub use check::{Check, State};
 pub use cleanup::{Cleaned, CleanedKind};
 pub use clock::Clock;
-pub use disk::{nearest, write_whole};
+pub use disk::{is_in_memory, nearest, write_whole};
 pub use error::{Error, Result};
 pub use errors::{ErrorClass, classes as error_classes, shortened};
 pub use exit::Exit;

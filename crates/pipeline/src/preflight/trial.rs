@@ -42,11 +42,22 @@ pub enum Speed {
     Shop {
         /// [`CATEGORIES`] × [`MANY_PRODUCTS`].
         large: Box<RunReport>,
-        /// Its products loaded row by row: how many, and the seconds that took.
-        plainly: (usize, f64),
+        /// Its products loaded row by row.
+        plainly: Plainly,
     },
     /// Against the site, that may be asked so often a second; `None`: its rate is off.
     Site(Option<f64>),
+}
+
+/// A load row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct Plainly {
+    /// Products.
+    pub rows: usize,
+    /// What they took.
+    pub seconds: f64,
+    /// The warehouses of the trial lie in memory, where a commit waits for nothing: row by row costs little there.
+    pub in_memory: bool,
 }
 
 /// A trial, or why it could not be made to its end.
@@ -195,20 +206,12 @@ pub fn performance(tried: &Tried) -> Vec<Check> {
     let Ok(trial) = tried else {
         return vec![skipped("crawl-rate", SAME_AS)];
     };
-    let number = |report: &RunReport, step: Step, key, field| {
-        let mut steps = report.steps.iter();
-        steps
-            .find(|report| report.step == step.name())
-            .and_then(|report| report.number(key, field))
-    };
     let (rate, load) = match &trial.speed {
         Speed::Shop { large, plainly } => {
             let rate = number(large, Step::CrawlProductDetails, "crawl_stats", "rate");
-            let took = number(large, Step::LoadProducts, "load_stats", "processing_time");
-            let loaded = number(large, Step::LoadProducts, "load_stats", "db_loaded");
             let rate = above("crawl-rate", rate, LEAST_RATE, "products a second")
                 .help_if_bad("is this machine busy, or its disk slow? Look again alone");
-            (rate, load(took.zip(loaded), *plainly))
+            (rate, load(large, plainly))
         }
         Speed::Site(allowed) => {
             let why = "not with --live: of so few products it would be chance";
@@ -228,20 +231,42 @@ pub fn performance(tried: &Tried) -> Vec<Check> {
     vec![rate, hits.help_if_bad(A_BUG), survived(trial), load]
 }
 
-/// The time of a load against that of its rows one by one, each for a row.
-fn load(ours: Option<(f64, f64)>, (rows, seconds): (usize, f64)) -> Check {
+fn number(report: &RunReport, step: Step, key: &str, field: &str) -> Option<f64> {
+    let mut steps = report.steps.iter();
+    let found = steps.find(|report| report.step == step.name());
+    found.and_then(|report| report.number(key, field))
+}
+
+/// Products that a run loaded, and the seconds that took.
+fn loaded(report: &RunReport) -> Option<(f64, f64)> {
+    let of = |field| number(report, Step::LoadProducts, "load_stats", field);
+    of("db_loaded").zip(of("processing_time"))
+}
+
+/// The time of a run's load in percent of that of its products row by row, each for a product. `None`: nothing was
+/// loaded.
+pub fn load_share(large: &RunReport, plainly: &Plainly) -> Option<f64> {
+    let rows = plainly.rows as f64;
+    let (products, took) = loaded(large)?;
+    let both = products > 0.0 && rows > 0.0 && plainly.seconds > 0.0;
+    both.then(|| (took / products) / (plainly.seconds / rows) * 100.0)
+}
+
+fn load(large: &RunReport, plainly: &Plainly) -> Check {
     let name = "load-time";
     let limit = format!("{MOST_LOAD:.0} % of the time row by row");
-    let shares = ours.filter(|(_, loaded)| *loaded > 0.0 && rows > 0 && seconds > 0.0);
-    let Some((took, loaded)) = shares else {
+    let Some((share, (products, took))) = load_share(large, plainly).zip(loaded(large)) else {
         return failed(name, "missing").help(A_BUG).limit(limit);
     };
-    let share = (took / loaded) / (seconds / rows as f64) * 100.0;
     let seen = format!(
-        "{share:.0} %: {loaded:.0} products in {took:.2} s, row by row {rows} in {seconds:.2} s"
+        "{share:.0} %: {products:.0} products in {took:.2} s, row by row {} in {:.2} s",
+        plainly.rows, plainly.seconds
     );
     let check = if share <= MOST_LOAD {
         passed(name, seen)
+    } else if plainly.in_memory {
+        let why = "temporary files are kept in memory, where a commit waits for no disk: set TMPDIR to a folder on one";
+        skipped(name, format!("{why} ({seen})"))
     } else {
         failed(name, seen).help("is this machine busy, or its disk slow? Look again alone")
     };

@@ -8,7 +8,9 @@ use catalog::Instant;
 use std::time::Instant as Moment;
 
 use pipeline::health::PATIENCE;
-use pipeline::preflight::trial::{CATEGORIES, MANY_PRODUCTS, PRODUCTS, Speed, Trial, Tried};
+use pipeline::preflight::trial::{
+    CATEGORIES, MANY_PRODUCTS, MOST_LOAD, PRODUCTS, Plainly, Speed, Trial, Tried, load_share,
+};
 use pipeline::{Clock, Listener, Pipeline, RunReport, RunRequest, chain};
 use storefront::Generated;
 use tempfile::TempDir;
@@ -24,6 +26,9 @@ const DAY: &str = "2026-01-05T02:00:00.000Z";
 
 /// Between two runs of it.
 const MINUTE_MILLIS: i64 = 60_000;
+
+/// How often the load is measured at most.
+const LOADS: usize = 3;
 
 /// The shop: enough products in each of its categories for the large run.
 const SHOP: Generated = Generated {
@@ -94,17 +99,35 @@ fn alone(context: &Context, folder: &TempDir) -> Context {
 
 async fn against_a_shop(context: &Context) -> Tried {
     let in_one = in_a_warehouse(context, &["small", "repeated"]).await?;
-    let mut large = context.clone();
-    large.config.max_products = MANY_PRODUCTS;
-    // In a warehouse of its own: after a small run a large one would look like a site that has changed.
-    let file = context.config.data_dir.join("large.db");
-    large.config.database_url = format!("sqlite:{}", file.display());
-    let mut in_other = in_a_warehouse(&large, &["large"]).await?;
-    let speed = Speed::Shop {
-        large: Box::new(in_other.reports.pop().ok_or_else(missing)?),
-        plainly: row_by_row(&large, context).await?,
+    trial(in_one, large(context).await?)
+}
+
+/// The large run and its products row by row, again while the load was too slow beside them: other work on this
+/// machine can only make it seem so. The best counts.
+async fn large(context: &Context) -> Result<Speed, String> {
+    let file = |name: &str, number| {
+        let mut own = context.clone();
+        let file = own.config.data_dir.join(format!("{name}-{number}.db"));
+        own.config.database_url = format!("sqlite:{}", file.display());
+        own.config.max_products = MANY_PRODUCTS;
+        own
     };
-    trial(in_one, speed)
+    let mut best: Option<(f64, Speed)> = None;
+    for number in 1..=LOADS {
+        // In a warehouse of its own: after a small run a large one would look like a site that has changed.
+        let own = file("large", number);
+        let mut runs = in_a_warehouse(&own, &["large"]).await?;
+        let large = Box::new(runs.reports.pop().ok_or_else(missing)?);
+        let plainly = row_by_row(&own, &file("rows", number)).await?;
+        let share = load_share(&large, &plainly).unwrap_or(f64::INFINITY);
+        if best.as_ref().is_none_or(|(known, _)| share < *known) {
+            best = Some((share, Speed::Shop { large, plainly }));
+        }
+        if share <= MOST_LOAD || plainly.in_memory {
+            break;
+        }
+    }
+    best.map(|(_, speed)| speed).ok_or_else(missing)
 }
 
 fn missing() -> String {
@@ -120,21 +143,21 @@ fn trial(mut runs: Runs, speed: Speed) -> Tried {
     })
 }
 
-/// The products of a warehouse loaded once more, row by row, into another: how many, and the seconds that
-/// took.
-async fn row_by_row(from: &Context, context: &Context) -> Result<(usize, f64), String> {
+/// The products of a warehouse loaded once more, row by row, into another.
+async fn row_by_row(from: &Context, into: &Context) -> Result<Plainly, String> {
     let said = |failure: Failure| failure.line();
     let failed = |error: warehouse::Error| chain(&error);
     let loaded = open::to_write(from, false).await.map_err(said)?;
     let rows = loaded.plain_rows(CATEGORIES * MANY_PRODUCTS).await;
     let rows = rows.map_err(failed)?;
-    let mut own = context.clone();
-    let file = context.config.data_dir.join("rows.db");
-    own.config.database_url = format!("sqlite:{}", file.display());
-    let empty = open::to_write(&own, false).await.map_err(said)?;
+    let empty = open::to_write(into, false).await.map_err(said)?;
     let begun = Moment::now();
     empty.load_plainly(&rows).await.map_err(failed)?;
-    Ok((rows.len(), begun.elapsed().as_secs_f64()))
+    Ok(Plainly {
+        rows: rows.len(),
+        seconds: begun.elapsed().as_secs_f64(),
+        in_memory: pipeline::is_in_memory(&into.config.data_dir),
+    })
 }
 
 /// Two small runs against the site of the settings.

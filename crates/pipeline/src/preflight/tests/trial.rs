@@ -34,6 +34,14 @@ fn run_report() -> RunReport {
     }
 }
 
+fn row_by_row(rows: usize, seconds: f64) -> Plainly {
+    Plainly {
+        rows,
+        seconds,
+        in_memory: false,
+    }
+}
+
 /// A trial in which all is well but for a change.
 #[allow(clippy::unnecessary_wraps, reason = "as it is asked for")]
 fn tried(change: impl FnOnce(&mut Trial)) -> Tried {
@@ -47,7 +55,7 @@ fn tried(change: impl FnOnce(&mut Trial)) -> Tried {
         speed: Speed::Shop {
             large: Box::new(run_report()),
             // Twice as long, to the millisecond.
-            plainly: (1000, 1.0),
+            plainly: row_by_row(1000, 1.0),
         },
     };
     change(&mut trial);
@@ -146,12 +154,19 @@ fn speed_hits_and_errors_are_within_their_limits() {
         })
     };
     let rate = |value: Value| in_large(&|large| set(large, 2, "crawl_stats", value.clone()));
-    let plainly = |rows, seconds| {
+    let loaded = |plainly| {
         tried(|trial| {
             trial.speed = Speed::Shop {
                 large: Box::new(run_report()),
-                plainly: (rows, seconds),
+                plainly,
             };
+        })
+    };
+    let plainly = |rows, seconds| loaded(row_by_row(rows, seconds));
+    let in_memory = |rows, seconds| {
+        loaded(Plainly {
+            in_memory: true,
+            ..row_by_row(rows, seconds)
         })
     };
     let hits = |value| tried(|trial| set(&mut trial.repeated, 5, "cache_stats", value));
@@ -181,6 +196,9 @@ fn speed_hits_and_errors_are_within_their_limits() {
         ("load-time", plainly(1000, 0.99), Failed),
         ("load-time", plainly(500, 0.5), Fine),
         ("load-time", plainly(0, 0.0), Failed),
+        ("load-time", in_memory(1000, 1.0), Fine),
+        ("load-time", in_memory(1000, 0.99), Skipped),
+        ("load-time", in_memory(0, 0.0), Failed),
     ] {
         let checks = performance(&found);
         assert_state(line(&checks, name), expected, &format!("{found:?}"));
