@@ -238,16 +238,14 @@ fn a_second_one_right_after_the_first_finds_nothing() {
 
 #[test]
 fn beside_a_run_at_work_it_does_no_harm() {
-    let arguments = ["--products", "60", "--day", "2026-11-01"];
-    let slow = Shop::open(
-        &Tiki::new(),
-        &[&arguments[..], &["--latency-ms", "200"]].concat(),
-    );
-    let undisturbed = slow.home();
+    let shop = shop("60");
+    let undisturbed = shop.home();
     undisturbed.ends(0, &["run"]);
     let tiki = KEEPS
         .iter()
-        .fold(slow.home(), |tiki, name| tiki.with(name, "0"));
+        .fold(shop.home(), |tiki, name| tiki.with(name, "0"));
+    // Slow enough to be at its details for all of the clean-ups: its own would be in their way.
+    let tiki = tiki.with("TIKI_RATE_LIMIT", "0.3");
     let mut command = tiki.command(&["run"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = ChildGuard::spawn(&mut command).expect("the program");
