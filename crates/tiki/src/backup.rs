@@ -2,7 +2,7 @@
 
 use pipeline::Exit;
 use serde_json::{Value, json};
-use warehouse::{Backup, Backups, KeepBackups, Manifest, Verdict};
+use warehouse::{Backup, Backups, KeepBackups, Listed, Manifest, Verdict};
 
 use crate::arguments::{BackupArguments, BackupCommand, Output};
 use crate::failure::{Failure, Outcome};
@@ -80,21 +80,27 @@ fn tell_made(made: &Backup, output: Output) -> Outcome<()> {
     }
 }
 
+fn warn_of_unreadable(context: &Context, listed: &Listed) {
+    for (name, why) in &listed.unreadable {
+        let told = format!("{name} is no backup that can be read: {why}");
+        context.screen.warn(&told);
+    }
+}
+
 fn list(context: &Context, backups: &Backups, output: Output) -> Outcome {
     let listed = backups.list()?;
-    for (name, why) in &listed.unreadable {
-        context
-            .screen
-            .warn(&format!("{name} is no backup that can be read: {why}"));
-    }
+    warn_of_unreadable(context, &listed);
     if output.json {
         print::json(&listed.backups.iter().map(as_json).collect::<Vec<_>>())?;
     } else if listed.backups.is_empty() {
-        context.screen.say(&format!(
-            "no backups in {} yet; `tiki backup create{}` makes one",
-            backups.folder().display(),
-            flag(output)
-        ));
+        let folder = backups.folder().display();
+        let none = if listed.unreadable.is_empty() {
+            format!("no backups in {folder} yet")
+        } else {
+            format!("no backup in {folder} can be read")
+        };
+        let make = format!("{none}; `tiki backup create{}` makes one", flag(output));
+        context.screen.say(&make);
     } else {
         let columns = [
             "id",
@@ -160,6 +166,7 @@ async fn restore(backups: &Backups, id: &str, force: bool, output: Output) -> Ou
 }
 
 fn prune(context: &Context, backups: &Backups, dry_run: bool, output: Output) -> Outcome {
+    warn_of_unreadable(context, &backups.list()?);
     let pruned = backups.prune(KeepBackups::default(), context.config.zone(), dry_run)?;
     let word = |verdict: Verdict| match verdict {
         Verdict::Deleted if dry_run => "would be deleted",

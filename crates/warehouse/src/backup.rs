@@ -321,11 +321,25 @@ impl Backups {
         })
     }
 
-    /// A backup by its id, or the newest.
+    /// A backup by its id, or the newest; if that one cannot be read, no older one stands for it.
     fn find(&self, id: Option<&str>) -> Result<Option<Backup>> {
         let listed = self.list()?;
         let Some(id) = id else {
-            return Ok(listed.backups.into_iter().next_back());
+            let newest = listed.backups.into_iter().next_back();
+            let known = newest.as_ref().map(|backup| backup.manifest.id.as_str());
+            // The moment of a backup is in its name; what has none is no backup, a link to the newest say.
+            let begins = format!("{}-", self.name);
+            let has_moment = |name: &str| {
+                let rest = name.strip_prefix(&begins);
+                rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            };
+            let mut unreadable = listed.unreadable.into_iter();
+            return match unreadable.rfind(|(name, _)| has_moment(name)) {
+                Some((id, why)) if known.is_none_or(|known| known < id.as_str()) => {
+                    Err(BackupError::Broken { id, why }.into())
+                }
+                _ => Ok(newest),
+            };
         };
         let mut backups = listed.backups.into_iter();
         if let Some(found) = backups.find(|backup| backup.manifest.id == id) {

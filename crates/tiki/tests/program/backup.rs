@@ -210,8 +210,21 @@ fn what_is_damaged_or_unfinished_is_no_backup() {
         let listed = tiki.ends(0, &["backup", "list", "--json"]);
         assert_eq!(listed.out.trim(), "[]");
         assert!(listed.err.contains(id(&made)), "{}", listed.err);
+        let listed = tiki.ends(0, &["backup", "list"]);
+        assert!(listed.err.contains("no backup in"), "{}", listed.err);
+        // No older one stands for the newest, and a newer one does.
+        let older = folder.with_file_name("tiki-20200101T000000.000Z");
+        for _ in 0..2 {
+            let done = tiki.ends(1, &["backup", "verify"]);
+            assert!(done.err.contains(id(&made)), "{}", done.err);
+            let pruned = tiki.ends(0, &["backup", "prune"]);
+            assert!(pruned.err.contains(id(&made)), "{}", pruned.err);
+            std::fs::create_dir_all(&older).expect("a folder");
+            std::fs::write(older.join("manifest.json"), "{").expect("no manifest");
+        }
         tiki.ends(0, &["backup", "create"]);
         assert!(!half.exists());
+        tiki.ends(0, &["backup", "verify"]);
     }
 }
 
