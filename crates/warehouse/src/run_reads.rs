@@ -178,7 +178,7 @@ impl Warehouse {
             ],
             &[
                 "UPDATE run_products SET detail = 'due', attempts = 0, next_at = NULL, claim = NULL
-                WHERE run_id = $1 AND detail IN ('unfetched', 'deferred')",
+                WHERE run_id = $1 AND detail IN ('unfetched', 'deferred', 'rejected')",
             ],
             &[
                 "UPDATE run_products SET outcome = NULL, batch = NULL, claim = NULL,

@@ -1,7 +1,9 @@
 //! Products that could not be loaded, and what becomes of them once they can be.
 
+use serde_json::json;
 use testkit::Postgres;
 
+use crate::settings_at_work::step;
 use crate::tiki::{Shop, Tiki};
 
 const REFUSE: &str = "
@@ -124,6 +126,17 @@ fn nothing_is_mended(database: Option<&str>) {
     let one = before[0]["id"].to_string();
     tiki.ends(0, &["rejections", "show", &one]);
     let id = before[0]["run_id"].as_str().expect("an id");
-    tiki.ends(0, &["run", "--from", "crawl-product-details", "--run", id]);
+    tiki.ends(0, &["run", "--from", "transform-products", "--run", id]);
     assert_eq!(all(), before);
+    // The site has mended it.
+    shop.control("POST", "faults", r#"{"rules":[]}"#);
+    let again = ["run", "--from", "crawl-product-details", "--run", id];
+    let report = tiki.json(&[&again[..], &["--json"]].concat());
+    assert_eq!(all(), json!([]), "they were asked again");
+    let stats = &step(&report, "crawl-product-details")["crawl_stats"];
+    let totals = &report["totals"]["details"];
+    for (count, of) in [("good", "good"), ("rejected", "rejected")] {
+        assert_eq!(stats[count], totals[of], "{count}: {report:#}");
+    }
+    assert_eq!(totals["rejected"], 0, "{report:#}");
 }
