@@ -188,8 +188,25 @@ pub enum SchemaState {
     Foreign(String),
 }
 
+/// Refuses a schema that this user may not enter: to PostgreSQL it looks as if no table were there.
+async fn may_enter(tx: &mut Tx) -> Result<()> {
+    if tx.dialect() == Dialect::Sqlite {
+        return Ok(());
+    }
+    let closed = "SELECT nspname::text FROM pg_namespace
+         WHERE nspname = current_setting('search_path') AND NOT has_schema_privilege(oid, 'USAGE')";
+    match tx.row(closed, &[]).await? {
+        Some(row) => Err(Error::Denied(format!(
+            "permission denied for schema {}",
+            row.text(0)?
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// How the schema stands. In PostgreSQL the transaction is of no use after [`SchemaState::Absent`].
 pub(crate) async fn state(tx: &mut Tx) -> Result<SchemaState> {
+    may_enter(tx).await?;
     let taken = match taken(tx).await {
         // It has no ledger of its schema.
         Err(Error::Statement { .. }) | Ok(0) => return Ok(SchemaState::Absent),

@@ -228,6 +228,24 @@ fn the_settings_that_are_handed_out_are_settings() {
     assert!(!secret, "{shown}");
 }
 
+/// Who may not enter the schema of a filled warehouse is not told that it is empty.
+fn a_closed_schema_is_not_empty(tiki: &Tiki, psql: &Path, owner: &str, other: &str) {
+    let close = "REVOKE USAGE ON SCHEMA public FROM PUBLIC";
+    let ran = Command::new(psql)
+        .args(["-X", "-d", owner, "-c", close])
+        .output();
+    assert!(ran.expect("psql").status.success());
+    for arguments in [
+        &["runs"] as &[&str],
+        &["products", "search", "a"],
+        &["health"],
+    ] {
+        let done = tiki.ends(2, &[arguments, &["--database-url", other]].concat());
+        let said = format!("{}{}", done.out, done.err);
+        assert!(said.contains("permission denied for schema"), "{said}");
+    }
+}
+
 #[test]
 fn the_role_of_the_program_owns_its_database_and_nothing_else() {
     let server = Postgres::shared();
@@ -277,6 +295,10 @@ fn the_role_of_the_program_owns_its_database_and_nothing_else() {
     let other = database.replacen(&role, &format!("{role}_other"), 1);
     let done = tiki.ends(30, &["runs", "--database-url", &other]);
     assert!(done.err.contains("permission denied"), "{}", done.err);
+    server.admin(&format!(
+        "GRANT CONNECT ON DATABASE {role}_data TO {role}_other"
+    ));
+    a_closed_schema_is_not_empty(&tiki, &psql, &database, &other);
     let ran = Command::new(&psql)
         .args([
             "-X",
