@@ -85,17 +85,10 @@ fn tell_of_backups(context: &Context, demo: bool) -> Outcome<()> {
 
 /// Opens it for a command that reads records; one without any is told with what to do.
 pub(crate) async fn to_read(context: &Context, demo: bool) -> Outcome<Warehouse> {
-    let (warehouse, filled) = try_read(context, demo).await?;
-    match (warehouse, filled) {
-        (Some(warehouse), Some(true)) => Ok(warehouse),
-        (_, filled) => Err(empty(context, demo, filled.is_some()).await),
+    match ledger(context, demo).await? {
+        Some(warehouse) if warehouse.has_products().await? => Ok(warehouse),
+        found => Err(empty(context, demo, found.is_some()).await),
     }
-}
-
-/// Opens it for a command that reads the ledger; `None`: there is no warehouse yet.
-pub(crate) async fn ledger(context: &Context, demo: bool) -> Outcome<Option<Warehouse>> {
-    let (warehouse, filled) = try_read(context, demo).await?;
-    Ok(warehouse.filter(|_| filled.is_some()))
 }
 
 /// The warehouse without its secrets, for a place that may not answer.
@@ -161,18 +154,16 @@ fn is_unmade(url: &str) -> warehouse::Result<bool> {
     Ok(!is_there(path)? && !is_there(&format!("{path}-wal"))?)
 }
 
-/// The warehouse if it is there, and whether it has products if it has tables. Makes nothing.
-async fn try_read(context: &Context, demo: bool) -> Outcome<(Option<Warehouse>, Option<bool>)> {
+/// Opens it for a command that reads the ledger; `None`: there is no warehouse yet, or one without tables. Asks
+/// nothing of the products, so that of a damaged one may be read what can be.
+pub(crate) async fn ledger(context: &Context, demo: bool) -> Outcome<Option<Warehouse>> {
     let (url, options) = place(context, demo);
     if is_unmade(&url)? {
-        return Ok((None, None));
+        return Ok(None);
     }
     let warehouse = Warehouse::open(&url, &options).await?;
-    if !warehouse.check_schema().await? {
-        return Ok((Some(warehouse), None));
-    }
-    let filled = warehouse.has_products().await?;
-    Ok((Some(warehouse), Some(filled)))
+    let has_tables = warehouse.check_schema().await?;
+    Ok(has_tables.then_some(warehouse))
 }
 
 /// What to do about a warehouse without records.
@@ -212,9 +203,12 @@ pub(crate) async fn no_runs(context: &Context, demo: bool) -> Outcome<String> {
 /// What the demo's warehouse has, if it was filled.
 async fn demo_hint(context: &Context) -> Outcome<Option<String>> {
     // Where it cannot be read it is no hint.
-    let Ok((Some(demo), Some(true))) = try_read(context, true).await else {
+    let Ok(Some(demo)) = ledger(context, true).await else {
         return Ok(None);
     };
+    if !demo.has_products().await.unwrap_or(false) {
+        return Ok(None);
+    }
     let (products, ..) = demo.totals_in_brief().await?;
     Ok(Some(format!(
         "the demo's has {products} products: add --demo to read it"

@@ -296,6 +296,20 @@ fn a_damaged_file_is_told_and_never_made_anew() {
             assert!(now == bytes, "{what}: {arguments:?} changed it");
         }
     }
+    // Of one whose products are hurt the rest can be read.
+    std::fs::write(file(&tiki), &whole).expect("written");
+    let damaged = Connection::open(file(&tiki)).expect("the file");
+    let number = |sql: &str| damaged.query_row(sql, [], |row| row.get::<_, u32>(0));
+    let page = number("PRAGMA page_size").expect("a size");
+    let root = number("SELECT rootpage FROM sqlite_schema WHERE name = 'products'");
+    drop(damaged);
+    let at = (root.expect("a page") as usize - 1) * page as usize;
+    let mut bytes = whole.clone();
+    bytes[at..at + page as usize].fill(0xA5);
+    std::fs::write(file(&tiki), &bytes).expect("written");
+    tiki.ends(1, &["sql", "SELECT name FROM products"]);
+    let runs = tiki.json(&["sql", "--json", "SELECT COUNT(*) AS runs FROM runs"]);
+    assert_eq!(runs[0]["runs"], "1", "{runs}");
     // The file is moved away, and the newest rows of it are left behind.
     std::fs::remove_file(file(&tiki)).expect("removed");
     std::fs::write(tiki.path("data/tiki.db-wal"), &whole[..4096]).expect("a log");
