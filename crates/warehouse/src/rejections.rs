@@ -117,7 +117,7 @@ pub(crate) async fn of_transformed(
         match row.step.as_str() {
             LOAD => again.keep_if(&row, staged.contains(&row.product_id)),
             // It was refused when it came, and is not judged here.
-            CRAWL if row.detail == "rejected" => {}
+            CRAWL if row.is_of_its_crawl => {}
             _ if again.holds(&row) => {}
             _ if row.page_id.is_none() => beside.push(row),
             _ => again.gone.push(row.id),
@@ -158,8 +158,8 @@ struct Judged {
     page_id: Option<i64>,
     reason: String,
     field: Option<String>,
-    /// What became of the product's detail, before it is judged again.
-    detail: String,
+    /// The detail that the run has was refused as it came; not one that was asked for before it.
+    is_of_its_crawl: bool,
 }
 
 /// The rejections of some products of a run that is derived anew; none of any other run, of which nothing
@@ -171,7 +171,7 @@ async fn judged(tx: &mut Tx, run: &str, products: &[i64]) -> Result<Vec<Judged>>
         return Ok(Vec::new());
     }
     let sql = format!(
-        "SELECT r.id, r.step, r.product_id, r.page_id, r.reason, r.field, p.detail
+        "SELECT r.id, r.step, r.product_id, r.page_id, r.reason, r.field, p.detail, p.page_id
          FROM (SELECT * FROM rejections WHERE run_id = $1 AND {JUDGED} AND product_id {{among:$2}}) AS r
          JOIN run_products p ON p.run_id = r.run_id AND p.product_id = r.product_id ORDER BY r.id"
     );
@@ -186,7 +186,7 @@ async fn judged(tx: &mut Tx, run: &str, products: &[i64]) -> Result<Vec<Judged>>
                 page_id: row.opt_int(3)?,
                 reason: row.text(4)?,
                 field: row.opt_text(5)?,
-                detail: row.text(6)?,
+                is_of_its_crawl: row.text(6)? == "rejected" && row.opt_int(7)? == row.opt_int(3)?,
             })
         })
         .collect()

@@ -128,9 +128,16 @@ fn nothing_is_mended(database: Option<&str>) {
     let id = before[0]["run_id"].as_str().expect("an id");
     tiki.ends(0, &["run", "--from", "transform-products", "--run", id]);
     assert_eq!(all(), before);
+    // Asked for again they are refused again: once, each of its newest page.
+    let always = rule.replace(r#"{"every":3}"#, r#""always""#);
+    shop.control("POST", "faults", &format!(r#"{{"rules":[{always}]}}"#));
+    let again = ["run", "--from", "crawl-product-details", "--run", id];
+    for _ in 0..2 {
+        tiki.ends(0, &again);
+        assert_eq!(all().as_array().map(Vec::len), Some(details + rechecks));
+    }
     // The site has mended it.
     shop.control("POST", "faults", r#"{"rules":[]}"#);
-    let again = ["run", "--from", "crawl-product-details", "--run", id];
     let report = tiki.json(&[&again[..], &["--json"]].concat());
     assert_eq!(all(), json!([]), "they were asked again");
     let stats = &step(&report, "crawl-product-details")["crawl_stats"];
