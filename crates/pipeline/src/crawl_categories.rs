@@ -81,7 +81,23 @@ impl Work<'_> {
         }
         self.count_shared_cache().await?;
         fare.verdict()?;
+        if chosen {
+            self.check_leaves().await?;
+        }
         Ok(Exit::Done)
+    }
+
+    /// Refuses a choice without a leaf. Only here, where the tree was walked: who closes a run that the
+    /// site refused finds none either, and is to come to its end.
+    async fn check_leaves(&self) -> Result<()> {
+        let (warehouse, excluded) = (self.warehouse(), &self.scope.exclude);
+        warehouse.select_leaves(&self.attempt, 0, excluded).await?;
+        match warehouse.selected_count(&self.run.id).await? {
+            (0, 0) => Err(Error::Usage(
+                "none of the categories asked for has a leaf".into(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Children that were fetched from here on are young enough.
@@ -208,11 +224,6 @@ impl Work<'_> {
         let limit = i64::try_from(self.settings().list_limit).unwrap_or(i64::MAX);
         let selected = self.warehouse().selected(&self.run.id, limit).await?;
         let (count, _failed) = self.warehouse().selected_count(&self.run.id).await?;
-        if count == 0 && !self.scope.categories.is_empty() {
-            return Err(Error::Usage(
-                "none of the categories asked for has a leaf".into(),
-            ));
-        }
         let list = selected
             .iter()
             .map(|(id, name, n)| json!({ "id": id, "name": short(name), "product_count": n }));

@@ -222,6 +222,17 @@ impl Config {
         )
     }
 
+    /// Categories of which none is left once the excluded ones are taken away are refused.
+    pub(crate) fn check_categories(&self) -> Result<(), Failure> {
+        let mut taken = self.categories.iter();
+        if self.categories.is_empty() || taken.any(|id| !self.exclude.contains(id)) {
+            return Ok(());
+        }
+        Err(Failure::usage("all categories that are asked for are excluded, too")
+            .why("TIKI_CATEGORIES (--category) names none that TIKI_EXCLUDE_CATEGORIES (--exclude-category) does not")
+            .help("name a category that is not excluded"))
+    }
+
     /// The time zone of days, schedules and times for people.
     pub(crate) fn zone(&self) -> &TimeZone {
         &self.pipeline.zone

@@ -43,6 +43,7 @@ impl Way {
     pub(crate) async fn to_site(context: &Context, warehouse: &Warehouse) -> Outcome<Self> {
         let config = &context.config;
         config.check_clock()?;
+        config.check_categories()?;
         let rate = check_rate(context)?;
         let origin_id = identity(&config.origin).await?;
         warehouse.bind_origin(&origin_id).await?;

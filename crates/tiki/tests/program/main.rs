@@ -12,6 +12,7 @@ mod bench;
 mod boundaries;
 mod certificate;
 mod cleanup;
+mod closing;
 mod commits;
 mod data;
 mod demo;
