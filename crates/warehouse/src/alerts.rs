@@ -9,9 +9,9 @@
 use catalog::Instant;
 
 use crate::error::{Error, Result};
-use crate::lease;
 use crate::open::Warehouse;
 use crate::params;
+use crate::turns::Turn;
 use crate::tx::Tx;
 use crate::value::Row;
 
@@ -124,16 +124,13 @@ pub struct ClaimedDelivery {
     pub tries: i64,
 }
 
-/// Two processes that tell the same at once take turns.
-const ALERTS_LOCK: i64 = 0x7469_6b6c;
-
 const ALERT_COLUMNS: &str =
     "a.id, a.kind, a.severity, a.run_id, a.title, a.details, a.seen, a.first_at, a.last_at";
 
 /// Writes an alert, or counts it where its trouble was told of a short time ago. To be the last statement of a
 /// transaction: whoever else has something to tell waits for its end.
 pub(crate) async fn tell(tx: &mut Tx, alert: &NewAlert) -> Result<()> {
-    lease::lock(tx, ALERTS_LOCK).await?;
+    Turn::Alert.take(tx).await?;
     let counted = tx
         .execute(
             "UPDATE alerts SET seen = seen + 1, last_at = {now} WHERE id = (
@@ -170,7 +167,7 @@ pub(crate) async fn tell(tx: &mut Tx, alert: &NewAlert) -> Result<()> {
 
 /// The same for the end of a run, unless a step of it has told the same since it began.
 pub(crate) async fn tell_end(tx: &mut Tx, alert: &NewAlert, run: &str) -> Result<()> {
-    lease::lock(tx, ALERTS_LOCK).await?;
+    Turn::Alert.take(tx).await?;
     let sql = "SELECT 1 FROM alerts a JOIN runs r ON r.id = $2
          WHERE a.dedup_key = $1 AND a.last_at > r.created_at LIMIT 1";
     if tx.row(sql, params![&alert.key, run]).await?.is_some() {
@@ -196,7 +193,7 @@ impl Warehouse {
     /// same key was written or counted at `since` or later: it is this one, told by whoever failed.
     pub async fn tell_alert(&self, alert: &NewAlert, since: Option<Instant>) -> Result<()> {
         let mut tx = self.begin().await?;
-        lease::lock(&mut tx, ALERTS_LOCK).await?;
+        Turn::Alert.take(&mut tx).await?;
         if let Some(since) = since {
             let sql = "SELECT 1 FROM alerts WHERE dedup_key = $1 AND last_at >= $2 LIMIT 1";
             if tx.row(sql, params![&alert.key, since]).await?.is_some() {
@@ -211,7 +208,7 @@ impl Warehouse {
     /// it; where its trouble had been told of here already, it is counted. Taken twice it is there once.
     pub async fn take_alert(&self, key: &str, window_seconds: i64, row: &AlertRow) -> Result<()> {
         let mut tx = self.begin().await?;
-        lease::lock(&mut tx, ALERTS_LOCK).await?;
+        Turn::Alert.take(&mut tx).await?;
         let sql = "SELECT 1 FROM alerts WHERE id = $1";
         if tx.row(sql, params![&row.id]).await?.is_some() {
             return tx.end().await;

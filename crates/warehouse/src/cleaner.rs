@@ -5,10 +5,11 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::lease::{Attempt, Host, LEASE_SECONDS, lock};
+use crate::lease::{Attempt, Host, LEASE_SECONDS};
 use crate::migrations;
 use crate::open::Warehouse;
 use crate::params;
+use crate::turns::Turn;
 use crate::tx::Tx;
 
 /// The step that cleans up.
@@ -16,9 +17,6 @@ const STEP: &str = "cleanup-temp-files";
 
 /// What an attempt of no run has in the place of its run. No run can be called so.
 pub const NO_RUN: &str = "tiki cleanup";
-
-/// Only one process at a time decides who cleans up.
-const CLEANING_LOCK: i64 = 0x7469_6b6d;
 
 impl Warehouse {
     /// Begins to clean up for no run; `Err` names the process that cleans up already, for a run or for
@@ -31,7 +29,7 @@ impl Warehouse {
     ) -> Result<std::result::Result<Attempt, Host>> {
         let mut tx = self.begin().await?;
         migrations::refuse_newer(&mut tx).await?;
-        lock(&mut tx, CLEANING_LOCK).await?;
+        Turn::Cleaning.take(&mut tx).await?;
         if let Some(busy) = at_work(&mut tx, None, is_dead).await? {
             tx.end().await?;
             return Ok(Err(busy));
@@ -75,7 +73,7 @@ impl Warehouse {
         is_dead: impl Fn(&Host) -> bool,
     ) -> Result<Option<Host>> {
         let mut tx = self.begin().await?;
-        lock(&mut tx, CLEANING_LOCK).await?;
+        Turn::Cleaning.take(&mut tx).await?;
         let busy = at_work(&mut tx, Some(attempt), is_dead).await?;
         tx.end().await?;
         Ok(busy)

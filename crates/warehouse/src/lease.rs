@@ -12,7 +12,6 @@ use std::sync::atomic::AtomicI64;
 
 use crate::alerts::{self, NewAlert};
 use crate::batches;
-use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::ledger::RunState;
 use crate::migrations;
@@ -339,13 +338,4 @@ pub(crate) async fn commit_fenced(mut tx: Tx, epoch: i64) -> Result<()> {
         return Err(Error::Fenced(epoch));
     }
     tx.commit().await
-}
-
-/// Takes turns among processes, until the end of the transaction.
-pub(crate) async fn lock(tx: &mut Tx, number: i64) -> Result<()> {
-    if tx.dialect() == Dialect::Postgres {
-        tx.rows("SELECT pg_advisory_xact_lock($1)", params![number])
-            .await?;
-    }
-    Ok(())
 }

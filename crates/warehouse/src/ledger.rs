@@ -7,11 +7,12 @@ use catalog::Instant;
 use crate::alerts::{self, NewAlert};
 use crate::error::{Error, Result};
 use crate::lease::Attempt;
+use crate::migrations;
 use crate::open::Warehouse;
 use crate::params;
+use crate::turns::Turn;
 use crate::tx::Tx;
 use crate::value::Row;
-use crate::{lease, migrations};
 
 /// Where a run stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,9 +118,6 @@ pub struct StepRow {
     pub finished_at: Option<Instant>,
 }
 
-/// Only one process at a time decides which run begins.
-const RUNS_LOCK: i64 = 0x7469_6b6a;
-
 const RUN_COLUMNS: &str = "r.id, r.number, r.owner, r.state, r.scope, r.scope_key, r.clock_at,
     r.created_at, r.finished_at, r.exit_code, r.totals,
     COALESCE((SELECT MAX(a.last_commit_at) FROM attempts a WHERE a.run_id = r.id), r.created_at),
@@ -181,7 +179,7 @@ impl Warehouse {
     /// is made. A held run keeps no other from beginning.
     pub async fn create_run(&self, new: &NewRun) -> Result<std::result::Result<Run, Box<Run>>> {
         let mut tx = self.begin().await?;
-        lease::lock(&mut tx, RUNS_LOCK).await?;
+        Turn::Run.take(&mut tx).await?;
         migrations::refuse_newer(&mut tx).await?;
         let sql = format!(
             "SELECT {RUN_COLUMNS} FROM runs r WHERE r.state = 'open' OR r.id = $1

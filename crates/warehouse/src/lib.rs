@@ -60,6 +60,7 @@ mod sqlite;
 mod staged;
 mod staging;
 mod tls;
+mod turns;
 mod tx;
 pub mod value;
 mod walk;

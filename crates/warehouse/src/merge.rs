@@ -26,6 +26,7 @@ use crate::present::Present;
 use crate::rejections::{self, RejectionToStore};
 use crate::retell::{self, Derive, Retold};
 use crate::staged::{Broken, Staged};
+use crate::turns::Turn;
 use crate::tx::Tx;
 
 /// What became of a product in a load.
@@ -70,9 +71,6 @@ pub struct Merge {
     /// The run's clock, for `created_at` and `updated_at`.
     pub now: Instant,
 }
-
-/// Any number that is ours alone: loaders of one run share it, those of another run wait.
-const LOADS_LOCK: i64 = 0x7469_6b6b;
 
 impl Warehouse {
     /// Loads one batch of staged products. `None`: nothing is left; an empty list: others hold the
@@ -127,8 +125,7 @@ impl Warehouse {
         if tx.dialect() == Dialect::Sqlite {
             return Ok(tx);
         }
-        let shared = "SELECT pg_advisory_xact_lock_shared($1)";
-        tx.rows(shared, params![LOADS_LOCK]).await?;
+        Turn::Load.share(&mut tx).await?;
         // An attempt is committed before its first batch, so of two runs one sees the other.
         let others = tx
             .row(
@@ -141,8 +138,7 @@ impl Warehouse {
         }
         tx.end().await?;
         let mut tx = self.begin().await?;
-        let alone = "SELECT pg_advisory_xact_lock($1)";
-        tx.rows(alone, params![LOADS_LOCK]).await?;
+        Turn::Load.take(&mut tx).await?;
         Ok(tx)
     }
 

@@ -58,9 +58,6 @@ const MIGRATIONS: [Migration; 8] = [
     ),
 ];
 
-/// Any number that is ours alone: two programs that migrate one database take turns.
-pub(crate) const LOCK: i64 = 0x7469_6b69;
-
 /// What a migration did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
@@ -95,16 +92,7 @@ async fn refuse_others(tx: &mut Tx) -> Result<()> {
     }
 }
 
-/// Waits for another program that migrates the same database.
-pub(crate) async fn lock(tx: &mut Tx) -> Result<()> {
-    if tx.dialect() == Dialect::Postgres {
-        let sql = "SELECT pg_advisory_xact_lock($1)";
-        tx.rows(sql, params![LOCK]).await?;
-    }
-    Ok(())
-}
-
-/// Brings the schema up to date in one transaction that holds [`lock`]. Nobody may work in the warehouse
+/// Brings the schema up to date in one transaction that has its [`Turn::Schema`](crate::turns::Turn). Nobody may work in the warehouse
 /// meanwhile; `is_dead` tells of whom it is known that he does not.
 pub(crate) async fn migrate(tx: &mut Tx, is_dead: impl Fn(&Host) -> bool) -> Result<Migrated> {
     tx.batch(

@@ -14,6 +14,7 @@ use crate::migrations::{self, Migrated};
 use crate::params;
 use crate::postgres::{self, PoolLimits};
 use crate::sqlite;
+use crate::turns::Turn;
 use crate::tx::{Purpose, Tx};
 
 /// How long a person's question may take in PostgreSQL, whatever its own limit is.
@@ -119,7 +120,7 @@ impl Warehouse {
     ) -> Result<Migrated> {
         check_schema(schema)?;
         let mut tx = self.begin().await?;
-        migrations::lock(&mut tx).await?;
+        Turn::Schema.take(&mut tx).await?;
         if self.is_postgres() && schema != "public" {
             tx.batch(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
                 .await?;

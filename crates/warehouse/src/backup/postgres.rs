@@ -27,9 +27,7 @@ use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::open::Options;
 use crate::tls;
-
-/// One proof at a time in a database; the lock goes with the connection of whoever is killed.
-const VERIFY_LOCK: i64 = 0x7469_6b6b;
+use crate::turns::Turn;
 
 /// How long to wait for somebody else's proof, or for the server to notice that he was killed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -248,10 +246,7 @@ impl Server {
         let programs = programs::find(search, major(&client).await?).await?;
         // A connection that ends without a commit leaves nothing behind.
         batch(&client, "BEGIN").await?;
-        let alone = format!(
-            "SELECT pg_advisory_xact_lock({})::text",
-            crate::migrations::LOCK
-        );
+        let alone = format!("SELECT pg_advisory_xact_lock({})::text", Turn::Schema.key());
         texts(&client, &alone).await?;
         let schema = format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema);
         batch(&client, &schema).await?;
@@ -416,10 +411,11 @@ async fn keep(mut command: tokio::process::Command, data: &Path) -> Result<(u64,
     Ok((out.bytes, out.sha256()))
 }
 
-/// Waits for the lock of proofs.
+/// Waits for the turn of proofs; it goes with the connection of whoever is killed.
 async fn turn(client: &Client) -> Result<()> {
     let begun = Instant::now();
-    let sql = format!("SELECT pg_try_advisory_lock({VERIFY_LOCK})::text");
+    let proof = Turn::Proof.key();
+    let sql = format!("SELECT pg_try_advisory_lock({proof})::text");
     while text(client, &sql).await? != "true" {
         if begun.elapsed() > PATIENCE {
             let why = "another process verifies a backup of this database";

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use warehouse::{BackupError, Backups, Error, Options};
 
-use crate::store::Store;
+use crate::products::{listed, listing};
+use crate::store::{Store, at, merge};
 
 on_both!(
     whoever_worked_before_a_restore_commits_nothing_after_it,
@@ -131,4 +132,37 @@ COPY nothing FROM stdin';
     let left = "SELECT COUNT(*) FROM pg_database WHERE datname LIKE 'tiki\\_verify\\_'
         || (SELECT oid FROM pg_database WHERE datname = current_database()) || '\\_%'";
     assert_eq!(store.cell(left).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_in_postgres_keeps_no_backup_from_its_proof() {
+    let store = Store::postgres().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let backups = backups(&store, &folder);
+    backups.create().await.expect("a backup");
+    store.create_run("r").await;
+    store.plan("r", &[1], None).await;
+    store.stage("r", vec![listed(listing(1, 5), at(1))]).await;
+    let attempt = store.attempt("r", "load-products").await;
+    // The load stands still in its transaction.
+    let (client, connection) = tokio_postgres::connect(&store.url, tokio_postgres::NoTls)
+        .await
+        .expect("a connection");
+    let driver = tokio::spawn(connection);
+    let hold = "BEGIN; LOCK TABLE product_history IN EXCLUSIVE MODE";
+    client.batch_execute(hold).await.expect("a lock");
+    let warehouse = store.again().await;
+    let load = tokio::spawn(async move { warehouse.load_batch(&attempt, &merge()).await });
+    let blocked = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+        AND datname = current_database()";
+    while store.cell(blocked).await != "1" {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let proven = backups.verify(None).await.expect("a proof");
+    assert!(proven.is_some_and(|backup| backup.manifest.verified_at.is_some()));
+    client.batch_execute("ROLLBACK").await.expect("its end");
+    drop(client);
+    driver.await.expect("no panic").expect("a good end");
+    let loaded = load.await.expect("no panic").expect("a batch");
+    assert_eq!(loaded.map(|batch| batch.len()), Some(1));
 }
