@@ -215,7 +215,8 @@ impl Warehouse {
     }
 
     /// Marks pages that nobody will ask any more, and what lies beyond the limit of a category. A
-    /// product that is followed is never beyond it: what a page shows of it anyway is a look.
+    /// product that is followed is never beyond it: what a page shows of it anyway is a look. Nor is one
+    /// that the run has planned, before a page that failed was asked again.
     pub async fn settle_listing(&self, attempt: &Attempt, limit: i64) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.execute(
@@ -232,7 +233,9 @@ impl Warehouse {
                     FROM listings WHERE run_id = $1) AS ranked
                  WHERE listings.run_id = $1 AND listings.category_id = ranked.category_id
                     AND listings.product_id = ranked.product_id AND ranked.place > $2
-                    AND NOT EXISTS (SELECT 1 FROM products p WHERE p.id = listings.product_id)",
+                    AND NOT EXISTS (SELECT 1 FROM products p WHERE p.id = listings.product_id)
+                    AND NOT EXISTS (SELECT 1 FROM run_products r WHERE r.run_id = $1
+                        AND r.product_id = listings.product_id)",
                 params![&attempt.run, limit],
             )
             .await?;

@@ -190,7 +190,7 @@ impl Warehouse {
                 ]
             })
             .collect();
-        tx.insert("run_products", COLUMNS, "ON CONFLICT DO NOTHING", &rows)
+        tx.insert("run_products", COLUMNS, LISTED_AFTER_ALL, &rows)
             .await?;
         tx.execute(
             "UPDATE run_steps SET planned_to = $3 WHERE run_id = $1 AND step = $2",
@@ -225,6 +225,12 @@ impl Warehouse {
         commit_fenced(tx, attempt.epoch).await
     }
 }
+
+/// A row that was planned before stays as it is: its detail may have been asked. Only where a listing was
+/// asked again and shows by now what was to be rechecked, the product counts as listed.
+const LISTED_AFTER_ALL: &str = "ON CONFLICT (run_id, product_id) DO UPDATE SET
+    listed_in = excluded.listed_in, spid = excluded.spid, fingerprint = excluded.fingerprint
+    WHERE run_products.listed_in IS NULL AND excluded.listed_in IS NOT NULL";
 
 /// The newest run before a run that planned anything; an empty text for the first.
 async fn run_before(tx: &mut Tx, run: &str) -> Result<String> {

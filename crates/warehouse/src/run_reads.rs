@@ -30,7 +30,8 @@ const REDONE: &str =
     "one that may be redone (a held one waits for `tiki drift accept` or `tiki drift reject`)";
 
 impl Warehouse {
-    /// What a run's 404s are judged by; to be asked before the run has loaded anything.
+    /// What a run's 404s are judged by. What the run itself has loaded changes nothing of it, so a run that
+    /// is loaded anew is judged as it was.
     pub async fn gone_counts(&self, run: &str) -> Result<GoneCounts> {
         Ok(GoneCounts {
             controls: self
@@ -48,8 +49,9 @@ impl Warehouse {
                 .await?,
             known: self
                 .count(
-                    "SELECT COUNT(*) FROM run_products r JOIN products p ON p.id = r.product_id
-                     WHERE r.run_id = $1",
+                    "SELECT COUNT(*) FROM runs JOIN run_products r ON r.run_id = runs.id
+                     JOIN products p ON p.id = r.product_id AND p.created_at < runs.clock_at
+                     WHERE runs.id = $1",
                     run,
                 )
                 .await?,

@@ -40,6 +40,7 @@ mod preflight_airflow;
 mod preflight_trial;
 mod proxy;
 mod readers;
+mod redoing;
 mod rejections;
 mod rollback_airflow;
 mod rollback_data;

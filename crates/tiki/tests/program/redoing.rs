@@ -1,0 +1,120 @@
+//! A run that is redone after the site was in trouble comes to what it would have been without.
+
+use serde_json::{Value, json};
+use testkit::Postgres;
+
+use crate::tiki::{Shop, Tiki};
+
+fn home() -> (Shop, Tiki) {
+    let shop = Shop::open(&Tiki::new(), &["--products", "400"]);
+    let tiki = Tiki::new()
+        .with("TIKI_ORIGIN", &shop.url)
+        .with("TIKI_SOURCE", "api")
+        .with("TIKI_RATE_LIMIT", "0")
+        .with("TIKI_MAX_ATTEMPTS", "1")
+        .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0");
+    (shop, tiki)
+}
+
+fn spoil(shop: &Shop, rules: &[Value]) {
+    let rules = json!({ "rules": rules });
+    shop.control("POST", "faults", &rules.to_string());
+}
+
+fn second_pages_fail() -> Value {
+    json!({ "route": "listing", "only": { "parameter": "page", "value": "2" }, "when": "always",
+        "what": { "status": { "code": 500 } } })
+}
+
+fn newest_run(tiki: &Tiki) -> String {
+    let runs = tiki.json(&["runs", "--json"]);
+    runs[0]["id"].as_str().expect("an id").to_owned()
+}
+
+fn count(tiki: &Tiki, sql: &str) -> i64 {
+    let row = &tiki.json(&["sql", "--json", sql])[0]["n"];
+    row.to_string().trim_matches('"').parse().expect("a number")
+}
+
+fn asked_again((shop, tiki): (Shop, Tiki)) {
+    tiki.ends(0, &["run"]);
+    spoil(&shop, &[second_pages_fail()]);
+    tiki.ends(0, &["run", "--new"]);
+    let run = newest_run(&tiki);
+    let part = |what: &str| {
+        format!(
+            "SELECT COUNT(*) AS n FROM run_products WHERE run_id = '{run}' AND listed_in IS {what}"
+        )
+    };
+    let (listed, rechecked) = (part("NOT NULL"), part("NULL"));
+    let (some, others) = (count(&tiki, &listed), count(&tiki, &rechecked));
+    assert!(
+        some > 40 && others > 40,
+        "{some} listed, {others} rechecked"
+    );
+    spoil(&shop, &[]);
+    for from in ["extract-product-urls", "crawl-categories"] {
+        tiki.ends(0, &["run", "--from", from, "--run", &run]);
+        assert_eq!(count(&tiki, &listed), some + others);
+        assert_eq!(count(&tiki, &rechecked), 0);
+    }
+    let unseen = format!(
+        "SELECT COUNT(*) AS n FROM run_products r WHERE r.run_id = '{run}' AND NOT EXISTS (
+            SELECT 1 FROM observations o WHERE o.product_id = r.product_id AND o.run_id = r.run_id
+                AND o.source = 'listing')"
+    );
+    assert_eq!(count(&tiki, &unseen), 0, "a listing's look is lost");
+}
+
+#[test]
+fn a_listing_that_is_asked_again_lists_what_was_rechecked() {
+    asked_again(home());
+}
+
+#[test]
+#[ignore = "slow: runs with PostgreSQL"]
+fn slow_a_listing_that_is_asked_again_lists_what_was_rechecked_with_postgres() {
+    let database = Postgres::shared().fresh_database();
+    let (shop, tiki) = home();
+    asked_again((shop, tiki.with("TIKI_DATABASE_URL", &database)));
+    Postgres::shared().drop_database(&database);
+}
+
+#[test]
+fn what_answered_404_is_believed_no_sooner_when_the_run_is_redone() {
+    let (shop, tiki) = home();
+    let tiki = tiki.with("TIKI_MAX_CATEGORIES", "1");
+    tiki.ends(0, &["run"]);
+    let known = count(&tiki, "SELECT COUNT(*) AS n FROM products");
+    let bound = (known / 10).max(5);
+    let second = format!(
+        "SELECT product_id AS n FROM listings WHERE page = 2 LIMIT {}",
+        bound + 1
+    );
+    let missing = tiki.json(&["sql", "--json", &second]);
+    let mut rules = vec![second_pages_fail()];
+    for row in missing.as_array().expect("rows") {
+        let id: i64 = row["n"]
+            .to_string()
+            .trim_matches('"')
+            .parse()
+            .expect("an id");
+        rules.push(
+            json!({ "route": "detail", "only": { "subject": id }, "when": "always",
+            "what": { "status": { "code": 404 } } }),
+        );
+    }
+    spoil(&shop, &rules);
+    let tiki = tiki.with("TIKI_MAX_CATEGORIES", "5");
+    let doubted = tiki.ends(10, &["run"]);
+    let gone = "SELECT COUNT(*) AS n FROM run_products WHERE detail = 'gone'";
+    assert_eq!(count(&tiki, gone), bound + 1, "{doubted:#?}");
+    let all = count(&tiki, "SELECT COUNT(*) AS n FROM products");
+    assert!(all / 10 > bound, "{all} products, {known} known before");
+    let run = newest_run(&tiki);
+    let before = tiki.out(&["digest"]);
+    let again = tiki.ends(10, &["run", "--from", "transform-products", "--run", &run]);
+    let delisted = "SELECT COUNT(*) AS n FROM products WHERE delisted_at IS NOT NULL";
+    assert_eq!(count(&tiki, delisted), 0, "{again:#?}");
+    assert_eq!(tiki.out(&["digest"]), before);
+}
