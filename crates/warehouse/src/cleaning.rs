@@ -57,6 +57,14 @@ const OUTDATED_PAGES: &str = "
         AND NOT EXISTS (SELECT 1 FROM rejections r WHERE r.page_id = o.id)
         AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.id = o.run_id AND NOT u.pages_cleaned)";
 
+/// Pages of a run that its own rejections alone have kept. Without those they would count as good, and the
+/// good ones before them as outdated.
+const REJECTED_PAGES: &str = "
+    DELETE FROM pages WHERE id IN (SELECT g.id FROM pages g WHERE g.run_id = $1
+        AND EXISTS (SELECT 1 FROM rejections r WHERE r.page_id = g.id AND r.run_id = $1)
+        AND NOT EXISTS (SELECT 1 FROM rejections r WHERE r.page_id = g.id AND r.run_id <> $1)
+        LIMIT $2)";
+
 /// Looks of a run's products, of whatever run, that may go: a newer one is old enough as well, and
 /// tells what this one tells of sales and stock.
 const LOOKS: &str = "
@@ -175,8 +183,9 @@ impl Warehouse {
 
     async fn clean_ledger(&self, attempt: &Attempt, run: &str) -> Result<u64> {
         let (rejections, rest) = OF_LEDGER.split_at(1);
-        let mut removed = self.clean_tables(attempt, run, rejections).await?;
-        // Those that a rejection had kept.
+        let sql = REJECTED_PAGES;
+        let mut removed = self.in_batches(attempt, sql, params![run, BATCH]).await?;
+        removed += self.clean_tables(attempt, run, rejections).await?;
         removed += self.clean_pages(attempt, run).await?;
         let told = "DELETE FROM alert_deliveries WHERE (alert_id, channel) IN (
             SELECT d.alert_id, d.channel FROM alerts a JOIN alert_deliveries d ON d.alert_id = a.id

@@ -294,6 +294,10 @@ fn one_that_fails_is_told() {
         title.contains("a clean-up: tiki cleanup ended with 1"),
         "{title}"
     );
+    let errors = tiki.json(&["errors", "--json"]);
+    let class = errors[0]["class"].to_string();
+    assert!(class.contains("exit 1 in cleanup-temp-files"), "{errors}");
+    assert!(class.contains("tmp"), "{errors}");
     let wrong = tiki.with("TIKI_CLEANUP_SCHEDULE", "weekly");
     let done = wrong.ends(2, &["cleanup"]);
     assert!(done.err.contains("TIKI_CLEANUP_SCHEDULE"), "{done:?}");

@@ -220,6 +220,9 @@ async fn the_newest_look_and_the_needed_pages_stay(store: Store) {
         .bring("r5", vec![listed(listing(1, 4), at(9))], &merge())
         .await;
     assert_eq!(store.warehouse.totals().await.expect("totals"), (1, 2, 4));
+    // The rejected page goes with its rejection, and does not stand for the good one.
+    store.clean("last", &keep_from(at(1_000))).await;
+    assert_eq!(store.rows(pages).await, ["detail|r3"]);
 }
 
 async fn cleaning_needs_its_attempt(store: Store) {
