@@ -9,7 +9,7 @@ use warehouse::{ListingAsk, ListingOutcome, ListingResult, PageKind};
 
 use crate::drift::shape_rows;
 use crate::fetch::{Fare, Flight, Verdict, kept, refusal, seen};
-use crate::report::{bounded, keys};
+use crate::report::{bounded, keys, short};
 use crate::second_way::check_filled;
 use crate::site::{Errand, Landed, Spare, check_clock};
 use crate::steps::Work;
@@ -79,7 +79,27 @@ impl Work<'_> {
             let text = format!("{} listing pages could not be fetched", fare.given_up());
             self.warn(text);
         }
+        if !self.scope.categories.is_empty() {
+            self.warn_of_empty().await?;
+        }
         Ok(Exit::Done)
+    }
+
+    /// What was named and shows nothing may be a slip of the pen: the site answers for any number.
+    async fn warn_of_empty(&self) -> Result<()> {
+        let limit = i64::try_from(self.settings().list_limit).unwrap_or(i64::MAX);
+        let all = self.warehouse().completeness(&self.run.id, limit).await?;
+        let empty = all
+            .iter()
+            .filter(|category| category.announced + category.listed == 0 && category.why.is_none());
+        let ids: Vec<String> = empty.map(|of| of.category_id.to_string()).collect();
+        if !ids.is_empty() {
+            self.warn(format!(
+                "the site shows nothing in categories that were asked for: {}; does it have them?",
+                short(&ids.join(", "))
+            ));
+        }
+        Ok(())
     }
 
     async fn take_listing(

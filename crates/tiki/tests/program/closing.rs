@@ -56,6 +56,18 @@ fn a_tree_that_was_refused_keeps_no_later_run_from_its_categories() {
 }
 
 #[test]
+fn a_category_that_shows_nothing_is_warned_of() {
+    let (_shop, tiki, known) = home();
+    let leaf = known.iter().find(|category| category["is_leaf"] == true);
+    let leaf = id(leaf.expect("a leaf"));
+    let run = ["run", "--category", "999999", "--category", &leaf];
+    let done = tiki.ends(0, &run);
+    assert!(done.err.contains("asked for: 999999;"), "{}", done.err);
+    let done = tiki.ends(0, &["run", "--category", &leaf]);
+    assert!(!done.err.contains("shows nothing"), "{}", done.err);
+}
+
+#[test]
 fn categories_without_a_leaf_are_refused_and_the_run_can_be_closed() {
     let (_shop, tiki, known) = home();
     let leaf = known.iter().find(|category| category["is_leaf"] == true);
