@@ -60,4 +60,4 @@ pub use text::{TEXT_MAX_CHARS, clean, search_key};
 /// The number of the rules that derive records from pages. It grows by one whenever the same page
 /// would give another record; deriving stored pages again with a higher number replaces what the
 /// lower one made.
-pub const DERIVATION: i64 = 1;
+pub const DERIVATION: i64 = 2;

@@ -340,19 +340,15 @@ pub(crate) fn sold(raw: &RawSold<'_>) -> Option<i64> {
         .or_else(|| parse_quantity(raw.text.text()?))
 }
 
-/// The HTML schema says it itself; the API says it in the tracking data.
+/// Both the API and the HTML schema say it in the tracking data. The flag of the HTML schema was seen to be
+/// false of every item, official shops' too, so it counts only where nothing else is said.
 fn seller_is_official(raw: &RawItem<'_>) -> Option<bool> {
-    raw.is_from_official_store.flag().or_else(|| {
-        let amplitude = raw
-            .visible_impression_info
-            .0
-            .as_ref()?
-            .amplitude
-            .0
-            .as_ref()?;
-        let word = amplitude.seller_type.text()?.trim();
-        (!word.is_empty()).then_some(word == "OFFICIAL_STORE")
-    })
+    let tracked = raw.visible_impression_info.0.as_ref();
+    let tracked = tracked.and_then(|info| info.amplitude.0.as_ref()?.seller_type.text());
+    match tracked.map(str::trim) {
+        Some(word) if !word.is_empty() => Some(word == "OFFICIAL_STORE"),
+        _ => raw.is_from_official_store.flag(),
+    }
 }
 
 /// Positive ids with slashes between them.

@@ -45,6 +45,16 @@ pub struct Identity {
     pub seller_is_official: Option<bool>,
 }
 
+impl Identity {
+    /// Makes the category that of the path, where there is one: a page that does not tell the path tells no
+    /// other category either.
+    pub fn keep_to_path(&mut self) {
+        if let Some(id) = self.category_path.as_deref().and_then(last_id) {
+            self.category_id = Some(id);
+        }
+    }
+}
+
 /// What only a detail says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Details {
@@ -292,6 +302,7 @@ fn leaf(detail: &Seen<Detail>, is_leaf: impl Fn(i64) -> bool) -> Option<i64> {
     (*said || is_leaf(*id)).then_some(*id)
 }
 
+/// The category at the end of a path, such as 316 of `1/2/8322/316`.
 fn last_id(path: &str) -> Option<i64> {
     path.rsplit('/').next()?.parse().ok().filter(|id| *id > 0)
 }

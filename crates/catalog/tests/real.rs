@@ -236,10 +236,8 @@ fn check_listing(listing: &Listing, item: &Value) {
     assert_eq!(listing.brand, text(&item["brand_name"]));
     assert_eq!(listing.seller_sku.as_deref(), item["sku"].as_str());
     assert_eq!(listing.seller_id, item["seller_id"].as_i64());
-    let official = match &item["is_from_official_store"] {
-        Value::Bool(said) => *said,
-        _ => item["visible_impression_info"]["amplitude"]["seller_type"] == "OFFICIAL_STORE",
-    };
+    // The flag beside it is false of every item of the page, official shops' too.
+    let official = item["visible_impression_info"]["amplitude"]["seller_type"] == "OFFICIAL_STORE";
     assert_eq!(listing.seller_is_official, Some(official));
     assert_eq!(
         listing.category_path.as_deref(),

@@ -257,7 +257,8 @@ fn a_field_of_a_listing_of_another_type_is_read_or_unknown() {
             Some(json!({"amplitude": []})),
             &unsaid,
         ),
-        ("/is_from_official_store", Some(json!(false)), &unofficial),
+        // Every item of the HTML pages has this flag as false, official shops' too.
+        ("/is_from_official_store", Some(json!(false)), &same),
         ("/sku", Some(json!(222)), &same),
         (
             "/impression_info",
@@ -277,6 +278,16 @@ fn a_field_of_a_listing_of_another_type_is_read_or_unknown() {
             expected,
             "{pointer} {value:?}"
         );
+    }
+    // Where only the flag says it.
+    for said in [true, false] {
+        let mut item = with(listing_body(), "/visible_impression_info", None);
+        item["is_from_official_store"] = json!(said);
+        let read = parse_listing(json!({"data": [item]}).to_string().as_bytes()).unwrap();
+        let Some(ListingItem::Organic(listing)) = read.items.first() else {
+            panic!("{:?}", read.items);
+        };
+        assert_eq!(listing.seller_is_official, Some(said));
     }
 }
 

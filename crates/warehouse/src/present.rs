@@ -87,6 +87,7 @@ impl Present {
             seller_sku: pick(age, said_sku, kept_sku),
             seller_is_official: pick(age, said_official.as_ref(), kept_official.as_ref()),
         };
+        present.identity.keep_to_path();
         present
     }
 
@@ -112,6 +113,7 @@ impl Present {
             self.named_seller_id = other.named_seller_id;
             self.named_seller_name.clone_from(&other.named_seller_name);
         }
+        self.identity.keep_to_path();
     }
 
     /// Whether the seller whose name is known is this one.

@@ -19,6 +19,7 @@ on_both!(
     a_cached_detail_stands_beside_a_fresh_listing,
     no_price_overflows,
     memberships_are_of_every_category_and_one_is_primary,
+    a_page_without_a_path_tells_no_other_category,
     a_batch_is_bounded_and_all_is_loaded,
 );
 
@@ -335,6 +336,24 @@ async fn memberships_are_of_every_category_and_one_is_primary(store: Store) {
         .map(|row| row.replace("|t", "|1").replace("|f", "|0"))
         .collect();
     assert_eq!(rows, ["4|7|1|1|1", "5|7|2|0|1", "5|8|1|1|1"]);
+}
+
+async fn a_page_without_a_path_tells_no_other_category(store: Store) {
+    let mut shown = listing(5, 100);
+    shown.category_path = Some("1/2/8".into());
+    store.one("r1", listed(shown, at(1))).await;
+    // By itself it would be of the category in which it is listed.
+    let outcome = store.one("r2", detailed(detail(5, 100), at(2))).await;
+    assert_eq!(outcome, Outcome::Changed, "details are new");
+    let sql = "SELECT category_id, category_path FROM products";
+    assert_eq!(store.cell(sql).await, "8|1/2/8");
+    // Also where the path comes late.
+    store.one("r3", detailed(detail(6, 100), at(20))).await;
+    let mut late = listing(6, 100);
+    late.category_path = Some("1/2/9".into());
+    store.one("r4", listed(late, at(10))).await;
+    let sql = "SELECT category_id, category_path FROM products WHERE id = 6";
+    assert_eq!(store.cell(sql).await, "9|1/2/9");
 }
 
 async fn a_batch_is_bounded_and_all_is_loaded(store: Store) {
