@@ -33,9 +33,12 @@ pub(crate) async fn sql(context: &Context, arguments: &SqlArguments) -> Outcome 
         Error::Patience(_) => Failure::usage("the statement is not answered")
             .because(&error)
             .help("ask for less (LIMIT, a condition), or allow more with --timeout"),
-        Error::ReadOnly(why) => Failure::usage("the statement would write")
+        Error::ReadOnly(why) => Failure::usage("the statement is not answered")
             .why(why)
-            .help("this command only reads; `tiki run` and `tiki migrate` write"),
+            .help(
+                "only SELECT, WITH … SELECT and VALUES are, and nothing that would write; \
+                 `tiki schema <table>` shows a table's columns",
+            ),
         other => other.into(),
     })?;
     if output.json {

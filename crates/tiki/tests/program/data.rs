@@ -114,6 +114,14 @@ fn sql_only_reads(tiki: &Tiki) {
         assert_eq!(done.code, 2, "{statement}: {done:?}");
         assert!(done.err.contains("help:"), "{statement}: {}", done.err);
     }
+    let done = tiki.ends(2, &["sql", "PRAGMA table_info(products)", "--demo"]);
+    let names = ["only SELECT", "`tiki schema <table>`"];
+    let told = names.iter().all(|name| done.err.contains(name));
+    assert!(
+        told && !done.err.contains("error: the statement would write"),
+        "{}",
+        done.err
+    );
     assert_eq!(tiki.out(&["digest", "--demo"]), before);
     assert!(!tiki.path("other.db").exists() && !tiki.path("copy.db").exists());
     let done = tiki.ends(
