@@ -1,8 +1,8 @@
 //! `tiki sql`: a question of one's own. The database itself refuses to write.
 
 use pipeline::Exit;
-use serde_json::{Map, Value};
-use warehouse::Error;
+use serde::{Serialize, Serializer};
+use warehouse::{Error, Table};
 
 use crate::arguments::SqlArguments;
 use crate::failure::{Failure, Outcome};
@@ -42,14 +42,9 @@ pub(crate) async fn sql(context: &Context, arguments: &SqlArguments) -> Outcome 
         other => other.into(),
     })?;
     if output.json {
-        let rows = table.rows.iter().map(|row| {
-            let cells = table
-                .columns
-                .iter()
-                .cloned()
-                .zip(row.iter().cloned().map(Value::from));
-            Value::Object(cells.collect::<Map<_, _>>())
-        });
+        no_name_twice(&table)?;
+        let columns = &table.columns;
+        let rows = table.rows.iter().map(|cells| Row { columns, cells });
         print::json(&rows.collect::<Vec<_>>())?;
     } else {
         let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
@@ -71,4 +66,29 @@ pub(crate) async fn sql(context: &Context, arguments: &SqlArguments) -> Outcome 
         ));
     }
     Ok(Exit::Done)
+}
+
+/// An object has a name once.
+fn no_name_twice(table: &Table) -> Outcome<()> {
+    let mut names = table.columns.iter().enumerate();
+    let twice = names.find(|(at, name)| table.columns.iter().take(*at).any(|other| other == *name));
+    match twice {
+        None => Ok(()),
+        Some((_, name)) => Err(Failure::usage(format!(
+            "two columns of the answer are called {name:?}, and JSON would keep one of them"
+        ))
+        .help("name them with AS")),
+    }
+}
+
+/// A row as an object, its members in the order of the columns.
+struct Row<'a> {
+    columns: &'a [String],
+    cells: &'a [Option<String>],
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.columns.iter().zip(self.cells))
+    }
 }

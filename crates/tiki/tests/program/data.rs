@@ -130,10 +130,29 @@ fn sql_only_reads(tiki: &Tiki) {
     );
     assert_eq!(done.out.lines().count(), 4, "{}", done.out);
     assert!(done.err.contains("only the first 3 rows"), "{}", done.err);
+    json_keeps_every_column(tiki);
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
                    SELECT COUNT(*) FROM n";
     let done = tiki.ends(2, &["sql", endless, "--timeout", "200ms", "--demo"]);
     assert!(done.err.contains("--timeout"), "{}", done.err);
+}
+
+fn json_keeps_every_column(tiki: &Tiki) {
+    let twice = "SELECT p.name, c.name FROM products p JOIN categories c ON c.id = p.category_id";
+    let both = tiki.out(&["sql", twice, "--limit", "1", "--demo"]);
+    assert_eq!(both.matches("name").count(), 2, "{both}");
+    let done = tiki.ends(2, &["sql", twice, "--demo", "--json"]);
+    assert!(
+        done.out.is_empty() && done.err.contains("\"name\"") && done.err.contains("with AS"),
+        "{done:?}"
+    );
+    let ordered = tiki.out(&[
+        "sql",
+        "SELECT 2 AS z, NULL AS a, 'x' AS m",
+        "--demo",
+        "--json",
+    ]);
+    assert_eq!(ordered, "[{\"z\":\"2\",\"a\":null,\"m\":\"x\"}]\n");
 }
 
 fn products_are_found(tiki: &Tiki) {
