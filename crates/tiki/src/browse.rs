@@ -80,17 +80,20 @@ pub(crate) async fn products(context: &Context, command: ProductsCommand) -> Out
             limit,
             output,
         } => {
-            let category = category.map(|text| one_category(&text)).transpose()?;
             let warehouse = open::to_read(context, output.demo).await?;
+            let category = match category {
+                Some(named) => Some(self::category(&warehouse, &named, output.demo).await?),
+                None => None,
+            };
+            let none = match category {
+                Some(_) if text.is_empty() => "no product is in this category",
+                Some(_) => "no product of this category has these words in its name",
+                None => "no product has these words in its name",
+            };
             let records = warehouse
                 .search_products(&text.join(" "), category, limit)
                 .await?;
-            found(
-                context,
-                &records,
-                output.json,
-                "no product has these words in its name",
-            )?;
+            found(context, &records, output.json, none)?;
             say_if_cut(context, &records, limit, output);
             Ok(Exit::Done)
         }
@@ -160,33 +163,22 @@ fn unknown(id: i64, output: Output) -> Failure {
         .help(format!("`tiki products search <words>{demo}` shows ids"))
 }
 
-fn one_category(text: &str) -> Outcome<i64> {
-    let one = match Kind::Categories.parse(text) {
-        Ok(crate::value::Value::Ids(ids)) => ids.first().copied().filter(|_| ids.len() == 1),
-        _ => None,
-    };
-    let shown: String = text.chars().take(80).collect();
-    one.ok_or_else(|| {
-        Failure::usage(format!(
-            "{shown:?} is neither the id nor the URL of a category"
-        ))
-        .help("`tiki categories search <words>` shows ids")
-    })
-}
-
 /// A category that was named by its id, its URL or its name (accents do not matter).
-pub(crate) async fn category(warehouse: &Warehouse, text: &str) -> Outcome<i64> {
+pub(crate) async fn category(warehouse: &Warehouse, text: &str, demo: bool) -> Outcome<i64> {
     let known = warehouse.categories(MAX_CATEGORIES).await?;
     let of = |row: &Vec<Value>, name: &str| column(&known.columns, row, name);
     let shown: String = text.chars().take(80).collect();
     let fail =
         |what: &str, help: String| Err(Failure::usage(format!("{shown:?} {what}")).help(help));
-    let hint = "`tiki categories search <words>` shows ids";
-    if let Ok(id) = one_category(text) {
-        if known.rows.iter().any(|row| of(row, "id") == id.to_string()) {
+    let demo = if demo { " --demo" } else { "" };
+    let hint = format!("`tiki categories search <words>{demo}` shows ids");
+    if let Some(id) = one_id(text) {
+        let is_known = known.rows.iter().any(|row| of(row, "id") == id.to_string());
+        // A run of chosen categories does not see the tree.
+        if is_known || warehouse.has_products_in(id).await? {
             return Ok(id);
         }
-        return fail("is no category that the warehouse knows", hint.into());
+        return fail("is no category that the warehouse knows", hint);
     }
     let key = catalog::search_key(text);
     let key_of = |row: &Vec<Value>| catalog::search_key(&of(row, "name"));
@@ -201,9 +193,9 @@ pub(crate) async fn category(warehouse: &Warehouse, text: &str) -> Outcome<i64> 
     match found.as_slice() {
         [one] => match one.first() {
             Some(Value::Int(id)) => Ok(*id),
-            _ => fail("is no category with an id", hint.into()),
+            _ => fail("is no category with an id", hint),
         },
-        [] => fail("is no category that the warehouse knows", hint.into()),
+        [] => fail("is no category that the warehouse knows", hint),
         several => {
             let first = several.iter().take(8);
             let named = first.map(|row| format!("{} ({})", of(row, "name"), of(row, "id")));
@@ -211,6 +203,14 @@ pub(crate) async fn category(warehouse: &Warehouse, text: &str) -> Outcome<i64> 
             let help = format!("give the id of one: {}", named.join(", "));
             fail(&format!("means {} categories", several.len()), help)
         }
+    }
+}
+
+/// The one category that an id or a URL names.
+fn one_id(text: &str) -> Option<i64> {
+    match Kind::Categories.parse(text) {
+        Ok(crate::value::Value::Ids(ids)) => ids.first().copied().filter(|_| ids.len() == 1),
+        _ => None,
     }
 }
 

@@ -174,7 +174,9 @@ async fn category(
         ))
         .help("leave --category out, or choose rows with `tiki sql`"));
     }
-    browse::category(warehouse, text).await.map(Some)
+    browse::category(warehouse, text, arguments.demo)
+        .await
+        .map(Some)
 }
 
 async fn write_all<W: Write + Send>(

@@ -310,18 +310,9 @@ fn statement(selection: &Selection<'_>, postgres: bool) -> String {
     }
     let mut with = String::new();
     if let Some(id) = selection.category {
-        with = format!(
-            "WITH RECURSIVE below(id) AS (SELECT CAST({id} AS BIGINT) UNION SELECT edge.id FROM below
-                JOIN (SELECT category_id AS id, parent_id FROM category_parents
-                    UNION SELECT id, parent_id FROM categories) AS edge ON edge.parent_id = below.id) "
-        );
-        let by_product = relation.product.iter().map(|column| {
-            format!(
-                "{} IN (SELECT product_id FROM product_categories WHERE category_id IN (SELECT id FROM below)
-                    UNION SELECT id FROM products WHERE category_id IN (SELECT id FROM below))",
-                quoted(column)
-            )
-        });
+        with = with_below(&format!("CAST({id} AS BIGINT)"));
+        let by_product = relation.product.iter();
+        let by_product = by_product.map(|column| is_of_below(&quoted(column)));
         let by_category = relation
             .category
             .iter()
@@ -342,4 +333,21 @@ fn statement(selection: &Selection<'_>, postgres: bool) -> String {
         sql = format!("{sql} ORDER BY {}", key.join(", "));
     }
     sql
+}
+
+/// The beginning of a statement that calls a category, given as SQL, and all that are under it `below`.
+pub(crate) fn with_below(category: &str) -> String {
+    format!(
+        "WITH RECURSIVE below(id) AS (SELECT {category} UNION SELECT edge.id FROM below
+            JOIN (SELECT category_id AS id, parent_id FROM category_parents
+                UNION SELECT id, parent_id FROM categories) AS edge ON edge.parent_id = below.id) "
+    )
+}
+
+/// That a product, of which a column has the id, is or was listed in one of `below`.
+pub(crate) fn is_of_below(column: &str) -> String {
+    format!(
+        "{column} IN (SELECT product_id FROM product_categories WHERE category_id IN (SELECT id FROM below)
+            UNION SELECT id FROM products WHERE category_id IN (SELECT id FROM below))"
+    )
 }

@@ -3,6 +3,7 @@
 //! Not here: a person's own statement (`select`), whole tables (`export`).
 
 use crate::error::Result;
+use crate::export::{is_of_below, with_below};
 use crate::open::Warehouse;
 use crate::params;
 use crate::value::{Row, Value};
@@ -97,7 +98,7 @@ const CATEGORY: &[&str] = &[
 
 impl Warehouse {
     /// Products that are live or not, best sellers first: those whose name holds every word of
-    /// `text` (accents do not matter), in a category where one is given.
+    /// `text` (accents do not matter), in a category and all below it where one is given.
     pub async fn search_products(
         &self,
         text: &str,
@@ -109,17 +110,23 @@ impl Warehouse {
             .take(10)
             .map(|word| word.replace(['%', '_', '\\'], ""))
             .collect();
-        let mut sql = format!(
-            "SELECT {} FROM products WHERE ({{int:$1}} = 0 OR EXISTS (SELECT 1 FROM product_categories c
-                WHERE c.product_id = products.id AND c.category_id = $1))",
-            FOUND.join(", ")
-        );
-        let mut params: Vec<Value> = vec![category.unwrap_or(0).into(), limit.into()];
+        let mut params: Vec<Value> = vec![limit.into()];
+        let (mut with, mut wanted) = (String::new(), vec!["1 = 1".to_owned()]);
+        if let Some(id) = category {
+            params.push(id.into());
+            with = with_below("{int:$2}");
+            wanted.push(is_of_below("id"));
+        }
         for word in words {
             params.push(format!("%{word}%").into());
-            sql = format!("{sql} AND search_name LIKE ${}", params.len());
+            wanted.push(format!("search_name LIKE ${}", params.len()));
         }
-        sql += " ORDER BY COALESCE(sales_count, 0) DESC, id LIMIT $2";
+        let sql = format!(
+            "{with}SELECT {} FROM products WHERE {}
+             ORDER BY COALESCE(sales_count, 0) DESC, id LIMIT $1",
+            FOUND.join(", "),
+            wanted.join(" AND ")
+        );
         self.records(FOUND, &sql, &params).await
     }
 
@@ -127,6 +134,16 @@ impl Warehouse {
     pub async fn product(&self, id: i64) -> Result<Records> {
         let sql = format!("SELECT {} FROM products WHERE id = $1", PRODUCT.join(", "));
         self.records(PRODUCT, &sql, params![id]).await
+    }
+
+    /// Whether any product is, or was listed, in a category itself.
+    pub async fn has_products_in(&self, category: i64) -> Result<bool> {
+        let mut tx = self.answer().await?;
+        let sql = "SELECT 1 FROM products WHERE category_id = $1
+            UNION ALL SELECT 1 FROM product_categories WHERE category_id = $1 LIMIT 1";
+        let row = tx.row(sql, params![category]).await?;
+        tx.commit().await?;
+        Ok(row.is_some())
     }
 
     /// Products with ids above `after`, in id order, every column.

@@ -52,8 +52,8 @@ pub(crate) enum ProductsCommand {
     Search {
         /// The words; none: all
         text: Vec<String>,
-        /// Only of this category (id or URL)
-        #[arg(long, value_name = "ID|URL")]
+        /// Only of this category and all below it (id, URL or name)
+        #[arg(long, value_name = "ID|URL|NAME")]
         category: Option<String>,
         /// At most so many
         #[arg(long, default_value_t = 20, value_parser = limit())]

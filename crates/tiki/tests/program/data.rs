@@ -11,6 +11,7 @@ fn everything_can_be_read_and_taken_out() {
     products_are_found(&tiki);
     a_ledger_is_shown(&tiki);
     a_table_that_is_cut_says_so(&tiki);
+    a_category_is_searched_as_it_is_exported(&tiki);
 }
 
 fn a_table_that_is_cut_says_so(tiki: &Tiki) {
@@ -216,6 +217,62 @@ fn products_are_found(tiki: &Tiki) {
         tiki.out(&["rejections", "--demo", "--json"])
             .starts_with('[')
     );
+}
+
+/// With all below it, by id or name; also where only its products are stored.
+fn a_category_is_searched_as_it_is_exported(tiki: &Tiki) {
+    let categories = tiki.json(&["categories", "--demo", "--json"]);
+    let top = &categories[0];
+    assert!(top["is_leaf"] == false, "{top}");
+    let (id, name) = (top["id"].to_string(), top["name"].as_str().expect("a name"));
+    let search = [
+        "products",
+        "search",
+        "--demo",
+        "--limit",
+        "1000",
+        "--json",
+        "--category",
+    ];
+    let export = ["export", "-", "--demo", "--columns", "id", "--category"];
+    let both = |named: &str| {
+        let found = tiki.json(&[&search[..], &[named]].concat());
+        let found = found.as_array().expect("a list").iter();
+        let mut found: Vec<String> = found.map(|row| row["id"].to_string()).collect();
+        found.sort();
+        let file = tiki.out(&[&export[..], &[named]].concat());
+        let mut exported: Vec<String> = file.lines().skip(1).map(str::to_owned).collect();
+        exported.sort();
+        assert_eq!(found, exported, "{named}");
+        found.len()
+    };
+    assert!(both(&id) > 0);
+    assert_eq!(both(&id), both(name));
+    for command in [&search[..], &export[..]] {
+        let done = tiki.ends(2, &[command, &["999999"]].concat());
+        let help = "`tiki categories search <words> --demo`";
+        assert!(
+            done.err.contains("is no category that the warehouse knows") && done.err.contains(help),
+            "{}",
+            done.err
+        );
+    }
+    let words = ["products", "search", "qqqqqqq", "--demo", "--category", &id];
+    let none = tiki.ends(0, &words).err;
+    assert!(none.contains("no product of this category has"), "{none}");
+    // What a run of one chosen leaf leaves.
+    let leaf = tiki.json(&[
+        "sql",
+        "SELECT MAX(category_id) AS id FROM products",
+        "--demo",
+        "--json",
+    ]);
+    let leaf = leaf[0]["id"].as_str().expect("an id");
+    let before = both(leaf);
+    let file = rusqlite::Connection::open(tiki.path("data/demo.db")).expect("the demo");
+    file.execute_batch("DELETE FROM categories; DELETE FROM category_parents;")
+        .expect("no tree");
+    assert_eq!(both(leaf), before);
 }
 
 fn a_ledger_is_shown(tiki: &Tiki) {

@@ -62,6 +62,8 @@ async fn a_name_is_found_with_and_without_its_marks(store: Store) {
         none.expect("records").rows.is_empty(),
         "nothing is in that category"
     );
+    let is_in = store.warehouse.has_products_in(6_000_000_000).await;
+    assert!(!is_in.expect("an answer"));
     assert_eq!(
         store
             .warehouse
