@@ -28,26 +28,35 @@ impl<W: Write> Csv<W> {
             .buffer_capacity(BUFFER)
             .from_writer(out);
         for field in fields {
-            out.write_field(harmless(&field.name, raw).as_bytes())?;
+            let name = harmless(&field.name, raw);
+            out.write_field(name.as_bytes()).map_err(cause)?;
         }
-        out.write_record(None::<&[u8]>)?;
+        out.write_record(None::<&[u8]>).map_err(cause)?;
         Ok(Self { out, raw })
     }
 
     pub(super) fn row(&mut self, row: &[Value]) -> io::Result<()> {
         for value in row {
-            match value {
-                Value::Text(text) => self.out.write_field(harmless(text, self.raw).as_bytes())?,
-                Value::Null => self.out.write_field(b"")?,
-                other => self.out.write_field(plain(other))?,
-            }
+            let written = match value {
+                Value::Text(text) => self.out.write_field(harmless(text, self.raw).as_bytes()),
+                Value::Null => self.out.write_field(b""),
+                other => self.out.write_field(plain(other)),
+            };
+            written.map_err(cause)?;
         }
-        self.out.write_record(None::<&[u8]>)?;
-        Ok(())
+        self.out.write_record(None::<&[u8]>).map_err(cause)
     }
 
     pub(super) fn finish(mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// What failed as the operating system said it: the error of the library hides the kind.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 

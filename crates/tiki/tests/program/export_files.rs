@@ -110,14 +110,14 @@ fn a_failed_export_leaves_what_was_there() {
         "old"
     );
     // A full disk says so.
-    let full = File::options()
-        .write(true)
-        .open("/dev/full")
-        .expect("a full device");
-    let mut command = tiki.command(&["export", "-", "--format", "parquet"]);
-    let done: Done = command.stdout(full).output().expect("the program").into();
-    assert_eq!(done.code, 1, "{done:?}");
-    assert!(done.err.contains("free some room"), "{}", done.err);
+    for format in ["csv", "jsonl", "parquet"] {
+        let full = File::options().write(true).open("/dev/full");
+        let mut command = tiki.command(&["export", "-", "--format", format]);
+        command.stdout(full.expect("a full device"));
+        let done: Done = command.output().expect("the program").into();
+        assert_eq!(done.code, 1, "{format}: {done:?}");
+        assert!(done.err.contains("free some room"), "{}", done.err);
+    }
     // What is no file is left alone; a link goes on leading to its file.
     for (file, said) in [("data", "it is a folder"), ("/dev/null", "no plain file")] {
         let done = tiki.ends(1, &["export", file, "--format", "csv"]);
@@ -221,14 +221,15 @@ fn slow_memory_does_not_grow_with_an_export() {
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let tiki = Tiki::new();
-    let deaf = |arguments: &[&str]| {
+    let deaf = |tiki: &Tiki, arguments: &[&str]| {
         let mut command = tiki.command(arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program");
         drop(child.stdout.take());
         Done::from(child.wait_with_output().expect("its end"))
     };
-    let run = deaf(&["run", "--demo", "--demo-products", "20", "--demo-days", "1"]);
+    let days = ["run", "--demo", "--demo-products", "20", "--demo-days", "1"];
+    let run = deaf(&tiki, &days);
     assert_eq!(run.code, 0, "{run:?}");
     let mut logs = read_dir(tiki.path("data/logs")).expect("logs");
     let log = logs.next().expect("a log").expect("a log").path();
@@ -239,9 +240,16 @@ fn a_reader_that_goes_away_is_no_failure() {
         (&"INFO".into(), &"ended".into(), &0.into()),
         "{last}"
     );
+    // The second is more than what is held before it is written.
+    let large = filled(300);
     for format in ["csv", "jsonl", "parquet"] {
-        let table = ["--table", "history", "--demo"];
-        let done = deaf(&[&["export", "-", "--format", format], &table[..]].concat());
-        assert_eq!((done.code, done.err.as_str()), (0, ""), "{format}");
+        let export = ["export", "-", "--format", format];
+        let history = ["--table", "history", "--demo"];
+        for done in [
+            deaf(&tiki, &[&export[..], &history].concat()),
+            deaf(&large, &export),
+        ] {
+            assert_eq!((done.code, done.err.as_str()), (0, ""), "{format}");
+        }
     }
 }
