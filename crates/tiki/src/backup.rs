@@ -75,7 +75,7 @@ fn tell_made(made: &Backup, output: Output) -> Outcome<()> {
             rows(&made.manifest),
             newest(&made.manifest),
             made.folder.display(),
-            flag(output),
+            open::flag(output.demo),
         ))
     }
 }
@@ -99,7 +99,10 @@ fn list(context: &Context, backups: &Backups, output: Output) -> Outcome {
         } else {
             format!("no backup in {folder} can be read")
         };
-        let make = format!("{none}; `tiki backup create{}` makes one", flag(output));
+        let make = format!(
+            "{none}; `tiki backup create{}` makes one",
+            open::flag(output.demo)
+        );
         context.screen.say(&make);
     } else {
         let columns = [
@@ -235,10 +238,6 @@ fn newest(manifest: &Manifest) -> &str {
         .newest_observation
         .as_deref()
         .unwrap_or("none")
-}
-
-fn flag(output: Output) -> &'static str {
-    if output.demo { " --demo" } else { "" }
 }
 
 fn size(bytes: u64) -> String {

@@ -158,7 +158,7 @@ fn say_if_cut(context: &Context, records: &Records, limit: i64, output: Output) 
 }
 
 fn unknown(id: i64, output: Output) -> Failure {
-    let demo = if output.demo { " --demo" } else { "" };
+    let demo = open::flag(output.demo);
     Failure::usage(format!("there is no product {id}"))
         .help(format!("`tiki products search <words>{demo}` shows ids"))
 }
@@ -170,7 +170,7 @@ pub(crate) async fn category(warehouse: &Warehouse, text: &str, demo: bool) -> O
     let shown: String = text.chars().take(80).collect();
     let fail =
         |what: &str, help: String| Err(Failure::usage(format!("{shown:?} {what}")).help(help));
-    let demo = if demo { " --demo" } else { "" };
+    let demo = open::flag(demo);
     let hint = format!("`tiki categories search <words>{demo}` shows ids");
     if let Some(id) = one_id(text) {
         let is_known = known.rows.iter().any(|row| of(row, "id") == id.to_string());

@@ -84,7 +84,7 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Outcome 
     match report {
         Some(report) if arguments.json => print::json(&report)?,
         Some(report) => {
-            print::text(&report::people(&report))?;
+            print::text(&report::people(&report, true))?;
             next::show(context, &warehouse, true).await?;
         }
         None => {}

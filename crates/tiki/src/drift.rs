@@ -32,7 +32,7 @@ async fn show(context: &Context, id: Option<&str>, output: Output) -> Outcome {
     let Some(warehouse) = open::ledger(context, output.demo).await? else {
         return Err(open::empty(context, output.demo, false).await);
     };
-    let Some(run) = wanted(&warehouse, id).await? else {
+    let Some(run) = wanted(&warehouse, id, output.demo).await? else {
         let text = open::no_runs(context, output.demo).await?;
         context.screen.say(&text);
         return Ok(Exit::Done);
@@ -60,8 +60,10 @@ async fn show(context: &Context, id: Option<&str>, output: Output) -> Outcome {
     text += &print::table(&columns, &cells);
     if run.state == RunState::Held {
         text += &format!(
-            "load it all the same: tiki drift accept {id}\ngive it up:           tiki drift reject {id}\n",
-            id = run.id
+            "load it all the same: tiki drift accept {id}{flag}\n\
+             give it up:           tiki drift reject {id}{flag}\n",
+            id = run.id,
+            flag = open::flag(output.demo)
         );
     }
     print::text(&text)?;
@@ -69,9 +71,9 @@ async fn show(context: &Context, id: Option<&str>, output: Output) -> Outcome {
 }
 
 /// The run that is meant: by its id, else the newest that is held, else the newest.
-async fn wanted(warehouse: &Warehouse, id: Option<&str>) -> Outcome<Option<Run>> {
+async fn wanted(warehouse: &Warehouse, id: Option<&str>, demo: bool) -> Outcome<Option<Run>> {
     if let Some(id) = id {
-        return run::find(warehouse, id).await.map(Some);
+        return run::find(warehouse, id, demo).await.map(Some);
     }
     let held = warehouse.held_runs(NEWEST).await?;
     if let Some(run) = held.into_iter().next() {
@@ -122,7 +124,7 @@ async fn accept(context: &Context, id: &str, output: Output) -> Outcome {
         return Err(open::empty(context, output.demo, false).await);
     }
     let warehouse = open::to_write(context, output.demo).await?;
-    let run = run::find(&warehouse, id).await?;
+    let run = run::find(&warehouse, id, output.demo).await?;
     interrupt::listen(context.stop.clone(), context.screen.clone())?;
     let (pipeline, progress, _shop) =
         run::pipeline_for(context, &warehouse, &run, output.demo, false).await?;

@@ -35,7 +35,7 @@ pub(crate) async fn errors(context: &Context, arguments: &ErrorsArguments) -> Ou
         None => (Vec::new(), LookedAt::NoRuns),
         Some(warehouse) => {
             if let Some(id) = run {
-                run::find(&warehouse, id).await?;
+                run::find(&warehouse, id, output.demo).await?;
             }
             let rows = warehouse.errors(run, since, runs).await?;
             (rows, looked_at(&warehouse, run, since, runs).await?)
@@ -163,7 +163,7 @@ fn example(class: &ErrorClass) -> String {
 
 /// The command that shows more of it.
 fn look_further(class: &ErrorClass, demo: bool) -> String {
-    let demo = if demo { " --demo" } else { "" };
+    let demo = open::flag(demo);
     match (class.kind, class.newest.subject) {
         (ErrorKind::Rejection, Some(id)) => format!("tiki rejections show {id}{demo}"),
         _ if class.newest.run == NO_RUN => format!("{NO_RUN} --dry-run{demo}"),

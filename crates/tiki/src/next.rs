@@ -6,7 +6,7 @@ use crate::browse::column;
 use crate::failure::Outcome;
 use crate::layers::Origin;
 use crate::secret::masked;
-use crate::{Context, print};
+use crate::{Context, open, print};
 
 /// Shows them; nothing where nothing was loaded.
 pub(crate) async fn show(context: &Context, warehouse: &Warehouse, demo: bool) -> Outcome<()> {
@@ -67,7 +67,7 @@ fn program() -> String {
 
 /// The flags that the commands need besides, to read the same warehouse.
 fn tail(context: &Context, demo: bool) -> String {
-    let mut tail = String::from(if demo { " --demo" } else { "" });
+    let mut tail = String::from(open::flag(demo));
     for effective in context
         .resolved
         .all

@@ -35,6 +35,11 @@ fn place(context: &Context, demo: bool) -> (String, Options) {
     )
 }
 
+/// What is typed behind a command that is for the demo's warehouse.
+pub(crate) fn flag(demo: bool) -> &'static str {
+    if demo { " --demo" } else { "" }
+}
+
 /// What to do so that the demo begins anew.
 pub(crate) fn to_begin_demo_anew(context: &Context) -> String {
     let (url, _) = place(context, true);
@@ -76,8 +81,9 @@ fn tell_of_backups(context: &Context, demo: bool) -> Outcome<()> {
     if let Some(newest) = newest {
         context.screen.warn(&format!(
             "this warehouse is empty and begins anew, although there are backups, the newest {}: `tiki \
-             backup list` shows them, `tiki backup restore <id> --force` puts one in its place",
-            newest.manifest.id
+             backup list{flag}` shows them, `tiki backup restore <id> --force{flag}` puts one in its place",
+            newest.manifest.id,
+            flag = flag(demo)
         ));
     }
     Ok(())

@@ -25,7 +25,7 @@ pub(crate) async fn rejections(context: &Context, arguments: RejectionsArguments
         } => {
             let warehouse = ledger(context, output).await?;
             if let Some(id) = &run {
-                run::find(&warehouse, id).await?;
+                run::find(&warehouse, id, output.demo).await?;
             }
             let rows = warehouse.rejections(run.as_deref(), reason.as_deref(), limit);
             show(context, &rows.await?, output)
@@ -85,7 +85,7 @@ async fn replay(
 ) -> Outcome {
     let warehouse = open::to_write(context, output.demo).await?;
     if let Some(id) = id {
-        run::find(&warehouse, id).await?;
+        run::find(&warehouse, id, output.demo).await?;
     }
     let runs = warehouse.runs_to_replay(id, reason, rejection).await?;
     if runs.is_empty() {

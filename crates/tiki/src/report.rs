@@ -6,6 +6,7 @@ use pipeline::{RunReport, Step, StepReport, shortened, shown_process};
 use serde_json::Value;
 use warehouse::{Completeness, FailedAttempt, Identities, Kind};
 
+use crate::open;
 use crate::print::table;
 
 /// Characters of what failed, of an attempt.
@@ -103,13 +104,18 @@ fn corrected(report: &StepReport) -> String {
 }
 
 /// The whole report.
-pub(crate) fn people(report: &RunReport) -> String {
+pub(crate) fn people(report: &RunReport, demo: bool) -> String {
+    let more = format!(
+        " (`tiki runs show {}{}` says which and why)",
+        report.run_id,
+        open::flag(demo)
+    );
     let mut text = format!(
         "run {} ended in {:.1} s with exit code {}\n\n{}\n",
         report.run_id,
         report.seconds,
         report.exit_code,
-        counts(&report.totals)
+        counts(&report.totals, &more)
     );
     let rows: Vec<Vec<String>> = report
         .steps
@@ -131,8 +137,9 @@ pub(crate) fn people(report: &RunReport) -> String {
     text
 }
 
-/// The four counts: each whole, and the parts that make it.
-pub(crate) fn counts(totals: &Identities) -> String {
+/// The four counts: each whole, and the parts that make it. `more` is said of categories that were not
+/// listed whole.
+pub(crate) fn counts(totals: &Identities, more: &str) -> String {
     let Identities {
         pages: p,
         items: i,
@@ -187,10 +194,7 @@ pub(crate) fn counts(totals: &Identities) -> String {
         );
     }
     if *incomplete_categories > 0 {
-        text += &format!(
-            "categories that were not listed whole: {incomplete_categories} (`tiki runs show <id>` \
-             says which and why)\n"
-        );
+        text += &format!("categories that were not listed whole: {incomplete_categories}{more}\n");
     }
     text
 }

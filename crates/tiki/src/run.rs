@@ -104,7 +104,7 @@ async fn show(context: &Context, pipeline: &Pipeline, report: &RunReport, shown:
     if shown.json {
         print::json(report)?;
     } else {
-        print::text(&report::people(report))?;
+        print::text(&report::people(report, shown.demo))?;
         next::show(context, pipeline.warehouse(), shown.demo).await?;
     }
     Ok(Exit::from_code(report.exit_code))
@@ -117,7 +117,7 @@ async fn redo(
     demo: bool,
     json: bool,
 ) -> Outcome {
-    let run = find(warehouse, id).await?;
+    let run = find(warehouse, id, demo).await?;
     let (pipeline, progress, _shop) =
         pipeline_for(context, warehouse, &run, demo, from.asks_the_site()).await?;
     let run = pipeline.redo(id, from).await?;
@@ -131,7 +131,7 @@ pub(crate) async fn derive_anew(
     id: &str,
     demo: bool,
 ) -> Outcome<Exit> {
-    let run = find(warehouse, id).await?;
+    let run = find(warehouse, id, demo).await?;
     let (pipeline, progress, _shop) = pipeline_for(context, warehouse, &run, demo, false).await?;
     let run = pipeline.redo(id, Step::TransformProducts).await?;
     let done = pipeline.run(&run).await;
@@ -140,10 +140,11 @@ pub(crate) async fn derive_anew(
 }
 
 /// A run that must exist.
-pub(crate) async fn find(warehouse: &Warehouse, id: &str) -> Outcome<Run> {
+pub(crate) async fn find(warehouse: &Warehouse, id: &str, demo: bool) -> Outcome<Run> {
     warehouse.run(id).await?.ok_or_else(|| {
         let shown: String = id.chars().take(128).collect();
-        Failure::usage(format!("there is no run {shown:?}")).help("`tiki runs` lists them")
+        Failure::usage(format!("there is no run {shown:?}"))
+            .help(format!("`tiki runs{}` lists them", open::flag(demo)))
     })
 }
 

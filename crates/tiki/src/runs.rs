@@ -51,9 +51,12 @@ async fn list(context: &Context, limit: i64, output: Output) -> Outcome {
         "id", "owner", "state", "exit", "clock", "seconds", "products",
     ];
     print::text(&print::table(&columns, &rows))?;
-    context
-        .screen
-        .say_if_cut(rows.len(), limit, "`tiki runs list --limit`");
+    let flag = open::flag(output.demo);
+    context.screen.say_if_cut(
+        rows.len(),
+        limit,
+        &format!("`tiki runs list{flag} --limit`"),
+    );
     Ok(Exit::Done)
 }
 
@@ -108,19 +111,17 @@ async fn show(context: &Context, id: Option<&str>, output: Output) -> Outcome {
         return Err(open::empty(context, output.demo, false).await);
     };
     let run = match id {
-        Some(id) => run::find(&warehouse, id).await?,
-        None => warehouse
-            .runs(1)
-            .await?
-            .into_iter()
-            .next()
-            .ok_or_else(|| Failure::usage("no runs yet").help("`tiki run` begins one"))?,
+        Some(id) => run::find(&warehouse, id, output.demo).await?,
+        None => warehouse.runs(1).await?.into_iter().next().ok_or_else(|| {
+            let help = format!("`tiki run{}` begins one", open::flag(output.demo));
+            Failure::usage("no runs yet").help(help)
+        })?,
     };
     let whole = whole(&warehouse, run).await?;
     if output.json {
         print::json(&whole.as_json())?;
     } else {
-        print::text(&whole.as_text())?;
+        print::text(&whole.as_text(output.demo))?;
     }
     Ok(Exit::Done)
 }
@@ -185,7 +186,7 @@ impl Whole {
         whole
     }
 
-    fn as_text(&self) -> String {
+    fn as_text(&self, demo: bool) -> String {
         let columns = [
             "id", "owner", "state", "exit", "clock", "seconds", "products",
         ];
@@ -193,7 +194,10 @@ impl Whole {
             .map(|scope| scope.to_json())
             .unwrap_or_default();
         let mut text = print::table(&columns, &[row(&self.run)]);
-        text += &format!("\nscope     {scope}\n\n{}", report::counts(&self.totals));
+        text += &format!(
+            "\nscope     {scope}\n\n{}",
+            report::counts(&self.totals, "")
+        );
         text += &report::cleaned(&self.cleaned);
         text.push('\n');
         let both = self.steps.iter().zip(&self.reports);
@@ -205,8 +209,8 @@ impl Whole {
             }
         }
         if self.run.state == RunState::Held {
-            let id = &self.run.id;
-            text += &format!("held: `tiki drift show {id}` says why, and what can be done\n");
+            let (id, flag) = (&self.run.id, open::flag(demo));
+            text += &format!("held: `tiki drift show {id}{flag}` says why, and what can be done\n");
         }
         text += &report::failed_attempts(&self.failed);
         if self.failed.len() as i64 == FAILED {
@@ -252,15 +256,17 @@ fn step_cells((row, report): (&StepRow, &Option<StepReport>)) -> Vec<String> {
 
 async fn resume(context: &Context, id: Option<&str>, output: Output) -> Outcome {
     let nothing = || {
-        Failure::new(Exit::Nothing, "there is no unfinished run to go on with")
-            .help("`tiki run` begins a new one")
+        Failure::new(Exit::Nothing, "there is no unfinished run to go on with").help(format!(
+            "`tiki run{}` begins a new one",
+            open::flag(output.demo)
+        ))
     };
     if open::ledger(context, output.demo).await?.is_none() {
         return Err(nothing());
     }
     let warehouse = open::to_write(context, output.demo).await?;
     let run = if let Some(id) = id {
-        resumable(&warehouse, id).await?
+        resumable(&warehouse, id, output.demo).await?
     } else {
         let unfinished = warehouse.unfinished_runs().await?;
         let mine = |run: &Run| run.state == RunState::Open && run.owner == OWNER;
@@ -281,8 +287,8 @@ async fn resume(context: &Context, id: Option<&str>, output: Output) -> Outcome 
 }
 
 /// A run that this command may go on with. Owners go on with their own.
-async fn resumable(warehouse: &Warehouse, id: &str) -> Outcome<Run> {
-    let run = run::find(warehouse, id).await?;
+async fn resumable(warehouse: &Warehouse, id: &str, demo: bool) -> Outcome<Run> {
+    let run = run::find(warehouse, id, demo).await?;
     if run.state != RunState::Open {
         return Err(
             Failure::usage(format!("run {id} is {} already", run.state.as_str())).help(format!(
@@ -293,7 +299,8 @@ async fn resumable(warehouse: &Warehouse, id: &str) -> Outcome<Run> {
     if run.owner != OWNER {
         return Err(
             Failure::usage(format!("run {id} belongs to {}", run.owner)).help(format!(
-                "its owner goes on with it; or close it with: tiki runs close {id}"
+                "its owner goes on with it; or close it with: tiki runs close {id}{}",
+                open::flag(demo)
             )),
         );
     }
@@ -325,12 +332,12 @@ pub(crate) async fn end_by_hand(
         return Err(open::empty(context, output.demo, false).await);
     }
     let warehouse = open::to_write(context, output.demo).await?;
-    let run = run::find(&warehouse, id).await?;
+    let run = run::find(&warehouse, id, output.demo).await?;
     let report = ended(context, &warehouse, &run, output.demo, how).await?;
     if output.json {
         print::json(&report)?;
     } else {
-        print::text(&report::people(&report))?;
+        print::text(&report::people(&report, output.demo))?;
     }
     Ok(report)
 }

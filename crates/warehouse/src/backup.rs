@@ -254,7 +254,7 @@ impl Backups {
     /// `force`, and none in which somebody is at work.
     pub async fn restore(&self, id: &str, force: bool) -> Result<(Backup, Restored)> {
         let _lock = self.lock()?;
-        let backup = self.find(Some(id))?.ok_or_else(|| nothing(id))?;
+        let backup = self.find(Some(id))?.ok_or_else(|| self.nothing(id))?;
         backup.manifest.check_schema()?;
         let data = self.data(&backup)?;
         let restored = match self.kind {
@@ -348,7 +348,7 @@ impl Backups {
         let mut unreadable = listed.unreadable.into_iter();
         match unreadable.find(|(name, _)| name == id) {
             Some((id, why)) => Err(BackupError::Broken { id, why }.into()),
-            None => Err(nothing(id).into()),
+            None => Err(self.nothing(id).into()),
         }
     }
 
@@ -371,6 +371,17 @@ impl Backups {
             return Err(broken("its data is missing or has another size"));
         }
         Ok(backup.folder.join(&manifest.file))
+    }
+
+    fn nothing(&self, id: &str) -> BackupError {
+        let shown: String = id.chars().take(100).collect();
+        BackupError::Refused {
+            what: format!("there is no backup {shown:?}"),
+            help: match self.name {
+                "demo" => "`tiki backup list --demo` shows them",
+                _ => "`tiki backup list` shows them",
+            },
+        }
     }
 
     fn server(&self) -> Result<postgres::Server> {
@@ -436,14 +447,6 @@ fn same(manifest: &Manifest, found: &Facts) -> std::result::Result<(), BackupErr
         id: manifest.id.clone(),
         why,
     })
-}
-
-fn nothing(id: &str) -> BackupError {
-    let shown: String = id.chars().take(100).collect();
-    BackupError::Refused {
-        what: format!("there is no backup {shown:?}"),
-        help: "`tiki backup list` shows them",
-    }
 }
 
 fn overwrite(place: &str) -> BackupError {

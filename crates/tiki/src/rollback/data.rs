@@ -32,7 +32,7 @@ pub(super) async fn back(context: &Context, arguments: &RollbackData) -> Outcome
     };
     let mut told = Told {
         json: arguments.json,
-        flag: flag(demo),
+        flag: open::flag(demo),
         value: json!({ "backup": id, "before_run": before, "swapped": false }),
     };
     if swap && !arguments.no_backup {
@@ -64,13 +64,11 @@ fn known(backups: &Backups, id: &str, demo: bool) -> Outcome<String> {
         return Ok(id.to_owned());
     }
     let shown = catalog::one_line(id, SHOWN_CHARS);
-    let help = format!("`tiki backup list{}` shows those there are", flag(demo));
+    let help = format!(
+        "`tiki backup list{}` shows those there are",
+        open::flag(demo)
+    );
     Err(Failure::usage(format!("there is no backup {shown:?}")).help(help))
-}
-
-/// What is typed behind a command that is for the demo's warehouse.
-fn flag(demo: bool) -> &'static str {
-    if demo { " --demo" } else { "" }
 }
 
 /// The newest proven backup from before a run (none named: the newest that changed anything), and that run.
@@ -79,12 +77,12 @@ async fn from_before(
     backups: &Backups,
     arguments: &RollbackData,
 ) -> Outcome<(String, String)> {
-    let (demo, flag) = (arguments.demo, flag(arguments.demo));
+    let (demo, flag) = (arguments.demo, open::flag(arguments.demo));
     let Some(warehouse) = open::ledger(context, demo).await? else {
         return Err(open::empty(context, demo, false).await);
     };
     let run = match &arguments.before {
-        Some(id) => run::find(&warehouse, id).await?,
+        Some(id) => run::find(&warehouse, id, demo).await?,
         None => newest_change(&warehouse).await?.ok_or_else(|| {
             let what = "no run changed anything, so there is nothing to go back from";
             Failure::new(Exit::Nothing, what).help(format!(

@@ -28,7 +28,10 @@ fn a_table_that_is_cut_says_so(tiki: &Tiki) {
     assert_eq!(said(&search, 1000, &[]), "");
     let runs = ["runs", "list"];
     let told = said(&runs, 2, &[]);
-    assert_eq!(told, "the first 2; `tiki runs list --limit` shows more\n");
+    assert_eq!(
+        told,
+        "the first 2; `tiki runs list --demo --limit` shows more\n"
+    );
     assert_eq!(said(&runs, 2, &["--json"]), "");
     assert_eq!(said(&runs, 3, &[]), "", "there are two");
 }

@@ -10,7 +10,7 @@
 use catalog::Instant;
 
 use super::folder::remove;
-use super::{Backup, BackupKind, Backups, Restored, blocking, nothing, sqlite};
+use super::{Backup, BackupKind, Backups, Restored, blocking, sqlite};
 use crate::differences::Differences;
 use crate::error::Result;
 use crate::open::{Options, Warehouse};
@@ -38,7 +38,7 @@ impl Backups {
         let _lock = self.lock().map_err(crate::Error::from)?;
         let backup = self
             .find(Some(id))?
-            .ok_or_else(|| crate::Error::from(nothing(id)))?;
+            .ok_or_else(|| crate::Error::from(self.nothing(id)))?;
         backup.manifest.check_schema()?;
         match self.kind {
             BackupKind::Sqlite => self.roll_back_file(&backup, swap, tell).await,
