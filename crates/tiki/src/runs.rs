@@ -290,11 +290,7 @@ async fn resume(context: &Context, id: Option<&str>, output: Output) -> Outcome 
 async fn resumable(warehouse: &Warehouse, id: &str, demo: bool) -> Outcome<Run> {
     let run = run::find(warehouse, id, demo).await?;
     if run.state != RunState::Open {
-        return Err(
-            Failure::usage(format!("run {id} is {} already", run.state.as_str())).help(format!(
-                "redo it from a step on with: tiki run --from transform-products --run {id}"
-            )),
-        );
+        return Err(not_open(&run, demo));
     }
     if run.owner != OWNER {
         return Err(
@@ -305,6 +301,20 @@ async fn resumable(warehouse: &Warehouse, id: &str, demo: bool) -> Outcome<Run> 
         );
     }
     Ok(run)
+}
+
+/// Of a run that has ended, or that drift has stopped: nobody goes on with it or closes it.
+fn not_open(run: &Run, demo: bool) -> Failure {
+    let (id, flag) = (&run.id, open::flag(demo));
+    if run.state == RunState::Held {
+        return Failure::usage(format!("run {id} is held")).help(format!(
+            "`tiki drift show {id}{flag}` says why; load it all the same with `tiki drift accept \
+             {id}{flag}`, or give it up with `tiki drift reject {id}{flag}`"
+        ));
+    }
+    Failure::usage(format!("run {id} is {} already", run.state.as_str())).help(format!(
+        "redo it from a step on with: tiki run --from transform-products --run {id}{flag}"
+    ))
 }
 
 async fn close(context: &Context, id: &str, output: Output) -> Outcome {
@@ -355,6 +365,9 @@ async fn ended(
     demo: bool,
     how: ByHand,
 ) -> Outcome<RunReport> {
+    if matches!(how, ByHand::Close) && run.state != RunState::Open {
+        return Err(not_open(run, demo));
+    }
     let (pipeline, progress, _shop) =
         run::pipeline_for(context, warehouse, run, demo, false).await?;
     let done = match how {

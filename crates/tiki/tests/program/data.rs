@@ -278,6 +278,34 @@ fn a_category_is_searched_as_it_is_exported(tiki: &Tiki) {
     assert_eq!(both(leaf), before);
 }
 
+fn a_hint_keeps_to_the_demo(tiki: &Tiki, id: &str) {
+    for (code, command, help) in [
+        (
+            2,
+            &["runs", "close", id] as &[&str],
+            "tiki run --from transform-products --run {} --demo",
+        ),
+        (
+            99,
+            &["runs", "resume"],
+            "`tiki run --demo` begins a new one",
+        ),
+        (
+            2,
+            &["runs", "show", "nope"],
+            "`tiki runs --demo` lists them",
+        ),
+        (
+            2,
+            &["backup", "verify", "nope"],
+            "`tiki backup list --demo` shows them",
+        ),
+    ] {
+        let done = tiki.ends(code, &[command, &["--demo"]].concat());
+        assert!(done.err.contains(&help.replace("{}", id)), "{}", done.err);
+    }
+}
+
 fn a_ledger_is_shown(tiki: &Tiki) {
     let runs = tiki.json(&["runs", "list", "--demo", "--json", "--limit", "1"]);
     let id = runs[0]["id"].as_str().expect("an id");
@@ -290,6 +318,7 @@ fn a_ledger_is_shown(tiki: &Tiki) {
     assert_eq!(whole["counts"]["products"], whole["totals"]["products"]);
     let closed = tiki.ends(2, &["runs", "close", id, "--demo"]);
     assert!(closed.err.contains("is done already"), "{}", closed.err);
+    a_hint_keeps_to_the_demo(tiki, id);
     let plan = tiki.json(&["plan", "--demo", "--json"]);
     assert_eq!(plan["from"], format!("run {id}"));
     let listed = whole["counts"]["products"]["listed"].as_i64();

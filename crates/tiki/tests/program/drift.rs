@@ -35,7 +35,15 @@ fn what_changed_is_shown_and_accepted_without_a_request() {
         text.contains("thumbnail_url") && text.contains("vanished"),
         "{text}"
     );
-    // Nobody loads it by the way.
+    // Nobody goes on with it or closes it, and nobody loads it by the way.
+    for command in ["resume", "close"] {
+        let done = tiki.ends(2, &["runs", command, &run]);
+        for way in ["accept", "reject"] {
+            let way = format!("`tiki drift {way} {run}`");
+            assert!(done.err.contains(&way), "{}", done.err);
+        }
+        assert!(!done.err.contains("tiki run --from"), "{}", done.err);
+    }
     let done = tiki.ends(11, &["step", "load-products", "--run", &run]);
     assert!(done.err.contains("held"), "{}", done.err);
     let asked = shop.control("GET", "counts", "")["requests"].clone();
