@@ -1,12 +1,16 @@
 //! `tiki rejections`: records that were refused, why, and trying them again.
 
+use catalog::{BodyError, BodyLimits};
 use pipeline::Exit;
 use serde_json::{Value, json};
-use warehouse::{RejectionRow, Warehouse};
+use warehouse::{RejectionRow, StoredPage, Warehouse};
 
 use crate::arguments::{Output, RejectionsArguments, RejectionsCommand};
 use crate::failure::{Failure, Outcome};
 use crate::{Context, interrupt, open, print, run};
+
+/// Characters of a body that are shown to people; JSON has all.
+const BODY_CHARS: usize = 100_000;
 
 /// `tiki rejections`.
 pub(crate) async fn rejections(context: &Context, arguments: RejectionsArguments) -> Outcome {
@@ -28,20 +32,15 @@ pub(crate) async fn rejections(context: &Context, arguments: RejectionsArguments
                 run::find(&warehouse, id, output.demo).await?;
             }
             let rows = warehouse.rejections(run.as_deref(), reason.as_deref(), limit);
-            show(context, &rows.await?, output)
-        }
-        RejectionsCommand::Show { id, output } => {
-            let row = ledger(context, output).await?.rejection(id).await?;
-            let row = row.ok_or_else(|| {
-                Failure::usage(format!("there is no rejection {id}"))
-                    .help("`tiki rejections` lists them")
-            })?;
-            if output.json {
-                print::json(&as_json(&row))?;
-                return Ok(Exit::Done);
+            let rows = rows.await?;
+            show(context, &rows, output)?;
+            if !output.json {
+                let how = format!("`tiki rejections list{} --limit`", open::flag(output.demo));
+                context.screen.say_if_cut(rows.len(), limit, &how);
             }
-            show(context, &[row], output)
+            Ok(Exit::Done)
         }
+        RejectionsCommand::Show { id, output } => one(context, id, output).await,
         RejectionsCommand::Replay {
             run,
             reason,
@@ -52,6 +51,62 @@ pub(crate) async fn rejections(context: &Context, arguments: RejectionsArguments
             replay(context, wanted, output).await
         }
     }
+}
+
+/// A rejection and the body that was refused.
+async fn one(context: &Context, id: i64, output: Output) -> Outcome {
+    let warehouse = ledger(context, output).await?;
+    let row = warehouse.rejection(id).await?.ok_or_else(|| {
+        let demo = open::flag(output.demo);
+        Failure::usage(format!("there is no rejection {id}"))
+            .help(format!("`tiki rejections{demo}` lists them"))
+    })?;
+    let page = match row.page_id {
+        Some(id) => warehouse.page(id).await?,
+        None => None,
+    };
+    let body = page.as_ref().map(body);
+    if output.json {
+        let mut value = as_json(&row);
+        value["page"] = page.zip(body).map_or(Value::Null, |(page, body)| {
+            json!({
+                "source": page.source,
+                "fetched_at": page.fetched_at.to_string(),
+                "body": body.as_ref().ok(),
+                "unreadable": body.as_ref().err().map(ToString::to_string),
+            })
+        });
+        print::json(&value)?;
+        return Ok(Exit::Done);
+    }
+    show(context, std::slice::from_ref(&row), output)?;
+    match (page, body) {
+        (Some(page), Some(Ok(body))) => {
+            let shown: String = body.chars().take(BODY_CHARS).collect();
+            let rest = if shown.len() < body.len() {
+                format!("\nthe first {BODY_CHARS} characters; --json has all\n")
+            } else {
+                "\n".into()
+            };
+            let (source, at) = (page.source, page.fetched_at);
+            print::text(&format!("\nits page, by {source} at {at}:\n{shown}{rest}"))?;
+        }
+        (_, Some(Err(error))) => print::line(&format!("\nits page cannot be read: {error}"))?,
+        _ if row.page_id.is_none() => print::line("\nno page is kept with it")?,
+        _ => print::line("\nits page is not kept any more (TIKI_KEEP_PAGES)")?,
+    }
+    Ok(Exit::Done)
+}
+
+/// A page's body, unpacked.
+fn body(page: &StoredPage) -> Result<String, BodyError> {
+    // Nobody reads into it here.
+    let limits = BodyLimits {
+        max_depth: usize::MAX,
+        ..BodyLimits::default()
+    };
+    let body = catalog::read_body(&page.body, page.encoding, &limits)?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 async fn ledger(context: &Context, output: Output) -> Outcome<Warehouse> {

@@ -154,7 +154,7 @@ pub(crate) enum RejectionsCommand {
         #[command(flatten)]
         output: Output,
     },
-    /// One of them
+    /// One of them, and the body that was refused
     Show {
         /// Its id; a run that is derived anew numbers its rejections anew
         id: i64,

@@ -1,6 +1,6 @@
 //! Products that could not be loaded, and what becomes of them once they can be.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::Postgres;
 
 use crate::settings_at_work::step;
@@ -23,6 +23,13 @@ fn a_word_or_a_run_that_is_none_is_told() {
     assert!(done.err.contains("the reasons are bad-id"), "{}", done.err);
     let done = tiki.ends(2, &["rejections", "list", "--demo", "--run", "nope"]);
     assert!(done.err.contains("there is no run"), "{}", done.err);
+    assert!(done.err.contains("`tiki runs --demo`"), "{}", done.err);
+    let done = tiki.ends(2, &["rejections", "show", "--demo", "999"]);
+    assert!(
+        done.err.contains("`tiki rejections --demo`"),
+        "{}",
+        done.err
+    );
 }
 
 #[test]
@@ -123,8 +130,10 @@ fn nothing_is_mended(database: Option<&str>) {
         assert!(out.contains(&told), "{out}");
         assert_eq!(all(), before);
     }
-    let one = before[0]["id"].to_string();
-    tiki.ends(0, &["rejections", "show", &one]);
+    let cut = tiki.ends(0, &["rejections", "list", "--limit", "1"]);
+    let told = "the first 1; `tiki rejections list --limit` shows more\n";
+    assert_eq!(cut.err, told);
+    are_shown_with_their_pages(&tiki, &before, database.is_none());
     let id = before[0]["run_id"].as_str().expect("an id");
     tiki.ends(0, &["run", "--from", "transform-products", "--run", id]);
     assert_eq!(all(), before);
@@ -146,4 +155,57 @@ fn nothing_is_mended(database: Option<&str>) {
         assert_eq!(stats[count], totals[count], "{count}: {report:#}");
     }
     assert_eq!(totals["rejected"], 0, "{report:#}");
+}
+
+/// The body stands below the record, and nothing in it commands a terminal; or why there is none.
+fn are_shown_with_their_pages(tiki: &Tiki, all: &Value, in_a_file: bool) {
+    let of = |step: &str| {
+        let mut rows = all.as_array().expect("a list").iter();
+        rows.find(|row| row["step"] == step).expect(step)
+    };
+    let recheck = of("transform-products")["id"].to_string();
+    let text = tiki.out(&["rejections", "show", &recheck]);
+    assert!(text.contains("no page is kept with it"), "{text}");
+    let rejection = of("crawl-product-details");
+    let (one, page) = (rejection["id"].to_string(), &rejection["page_id"]);
+    let shown = || tiki.out(&["rejections", "show", &one]);
+    let told = tiki.json(&["rejections", "show", &one, "--json"]);
+    assert_eq!(told["id"], rejection["id"], "{told}");
+    let body = told["page"]["body"].as_str().expect("a body");
+    serde_json::from_str::<Value>(body).expect("as the site sent it");
+    let text = shown();
+    assert!(
+        text.contains("\nits page, by api at 20") && text.contains(body),
+        "{text}"
+    );
+    if !in_a_file {
+        return;
+    }
+    change(tiki, "CREATE TABLE away AS SELECT * FROM pages");
+    let becomes = |body: &str| {
+        let set =
+            format!("UPDATE pages SET encoding = 'identity', body = {body} WHERE id = {page}");
+        change(tiki, &set);
+        shown()
+    };
+    let text = becomes("CAST('a' || char(27) || '[31mb' AS BLOB)");
+    assert!(text.contains(":\na\u{fffd}[31mb\n"), "{text}");
+    let text = becomes("CAST(hex(zeroblob(60000)) AS BLOB)");
+    assert!(
+        text.contains("the first 100000 characters; --json has all"),
+        "{text}"
+    );
+    let text = becomes("zeroblob(5000000)");
+    assert!(
+        text.contains("its page cannot be read: body of 5000000 bytes"),
+        "{text}"
+    );
+    change(tiki, &format!("DELETE FROM pages WHERE id = {page}"));
+    assert!(shown().contains("its page is not kept any more"));
+    let none = tiki.json(&["rejections", "show", &one, "--json"]);
+    assert_eq!(none["page"], Value::Null, "{none}");
+    change(
+        tiki,
+        "DELETE FROM pages; INSERT INTO pages SELECT * FROM away; DROP TABLE away",
+    );
 }
