@@ -25,6 +25,15 @@ pub(crate) fn space(folder: &Path) -> io::Result<Space> {
     })
 }
 
+/// Whether this user may make files in a folder, or make it where it would be. Makes nothing.
+pub(crate) fn may_write(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    Ok(access(
+        nearest(folder)?,
+        Access::WRITE_OK | Access::EXEC_OK,
+    )?)
+}
+
 /// The folder itself, or the one that is there in which it would be made.
 pub fn nearest(folder: &Path) -> io::Result<&Path> {
     for folder in folder.ancestors() {

@@ -45,7 +45,7 @@ pub struct Facts {
     warehouse: Seen,
     /// How long Redis took, or what went wrong; `None`: there is none.
     redis: Option<Result<Duration, String>>,
-    /// Bytes free where there are fewest, or what went wrong.
+    /// Bytes free where there are fewest, or why nothing can be written.
     free: Result<u64, String>,
 }
 
@@ -109,7 +109,9 @@ pub async fn look(
             .await
             .unwrap_or_else(Seen::Failed)
     });
-    let free = tokio::task::spawn_blocking(move || least_free(&folders));
+    let free = tokio::task::spawn_blocking(move || {
+        may_write(&folders).and_then(|()| least_free(&folders))
+    });
     let (warehouse, redis, free) = tokio::join!(
         in_time(warehouse, asked.patience),
         ping(asked.redis_url.as_deref(), asked.patience),
@@ -175,6 +177,13 @@ async fn ping(url: Option<&str>, patience: Duration) -> Option<Result<Duration, 
             .map(|()| begun.elapsed())
             .map_err(|error| chain(&error)),
     )
+}
+
+fn may_write(folders: &[PathBuf]) -> Result<(), String> {
+    folders.iter().try_for_each(|folder| {
+        let refused = |error| format!("{} may not be written: {error}", folder.display());
+        disk::may_write(folder).map_err(refused)
+    })
 }
 
 /// Bytes free where there are fewest.
@@ -298,8 +307,10 @@ pub(crate) fn room(free: &Result<u64, String>, least: u64) -> Check {
     let name = "disk";
     let megabytes = |bytes: u64| format!("{} MB", bytes >> 20);
     let check = match free {
-        Err(why) => Check::failed(name, Exit::Machine, why)
-            .help("the data folder must be a folder, on a disk that can be read (TIKI_DATA_DIR)"),
+        Err(why) => Check::failed(name, Exit::Machine, why).help(
+            "the data folder must be a folder that this user may write, on a disk that can be read \
+                 (TIKI_DATA_DIR)",
+        ),
         Ok(free) if *free >= least => {
             Check::new(name, State::Ok, format!("{} free", megabytes(*free)))
         }

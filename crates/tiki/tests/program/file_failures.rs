@@ -192,6 +192,21 @@ fn a_file_or_folder_that_may_not_be_written_is_exit_1_with_what_to_do() {
     let done = as_other(&tiki, &["health"]);
     assert_eq!(done.code, 1, "{done:#?}");
     assert!(done.out.contains("can be neither read"), "{done:#?}");
+    // Also where nothing is there yet.
+    let bare = Tiki::new();
+    open_to(bare.folder(), 0o555);
+    let done = as_other(&bare, &["health"]);
+    assert_eq!(done.code, 1, "{done:#?}");
+    let disk = done.out.lines().find(|line| line.starts_with("disk "));
+    let disk = disk.expect("a line");
+    assert!(
+        disk.contains("failed") && disk.contains("data may not be written"),
+        "{disk}"
+    );
+    assert!(
+        done.out.contains("disk: the data folder must be"),
+        "{done:#?}"
+    );
     let done = as_other(&tiki, &["backup", "list"]);
     assert_eq!(done.code, 0, "to list is to read: {done:#?}");
     // While somebody has it open, what readers need is there.
