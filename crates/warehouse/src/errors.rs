@@ -27,7 +27,9 @@ const OF_STEPS: &str = "'exit ' || COALESCE(u.exit_code, 0) || ' in ' || u.step 
         FROM chosen c JOIN attempts a ON a.run_id = c.id
         WHERE a.exit_code NOT IN (0, 130) AND (c.number > 0 OR a.started_at >= COALESCE(c.created_at, a.started_at))
         UNION ALL
-        SELECT c.id, c.number, s.step, s.exit_code, s.error, COALESCE(s.finished_at, s.started_at)
+        SELECT c.id, c.number, s.step, s.exit_code, s.error, COALESCE(s.finished_at,
+            (SELECT MAX(a.ended_at) FROM attempts a WHERE a.run_id = s.run_id AND a.step = s.step
+                AND a.started_at >= s.started_at), s.started_at)
         FROM chosen c JOIN run_steps s ON s.run_id = c.id
         WHERE (s.error IS NOT NULL OR COALESCE(s.exit_code, 0) <> 0)
             AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = s.run_id AND a.step = s.step

@@ -129,9 +129,17 @@ async fn nothing_is_told_twice(store: Store) {
 async fn an_interruption_is_told_until_its_step_is_done(store: Store) {
     store.create_run("r").await;
     fail(&store, (130, "interrupted")).await;
-    fail(&store, (130, "interrupted")).await;
-    let told = [once("exit 130 in get-cache-stats: interrupted")];
-    assert_eq!(texts(&store).await, told);
+    let attempt = store.attempt("r", STEP).await;
+    pass_a_moment(&store).await;
+    let before = now(&store).await;
+    end(&store, &attempt, (130, "interrupted")).await;
+    let rows = told(&store).await;
+    assert!(
+        before <= rows[0].first,
+        "when it was written down, not when it began: {rows:?}"
+    );
+    let interrupted = [once("exit 130 in get-cache-stats: interrupted")];
+    assert_eq!(texts(&store).await, interrupted);
     close(&store, 0).await;
     assert!(texts(&store).await.is_empty());
 }
