@@ -380,10 +380,11 @@ Example:
   tiki storefront --port 8080 --products 5000
   TIKI_ORIGIN=http://127.0.0.1:8080 TIKI_RATE_LIMIT=0 tiki run       (in another terminal)
 
-GET /__storefront/counts tells what was asked; POST /__storefront/clock?day=N moves its day; POST \
+GET /__storefront/counts tells what was asked; POST /__storefront/clock?day=N moves its day to N days after \
+1970-01-01, and `tiki run` must have the same time then (20800: TIKI_CLOCK=2026-12-13T05:00:00Z); POST \
 /__storefront/faults makes it misbehave (crates/tiki/tests/faults/table.rs has many samples):
-  curl -d '{\"rules\":[{\"route\":\"detail\",\"when\":{\"every\":5},\"what\":{\"status\":{\"code\":503}}}]}' \
-http://127.0.0.1:8080/__storefront/faults";
+  curl http://127.0.0.1:8080/__storefront/faults -d \\
+    '{\"rules\":[{\"route\":\"detail\",\"when\":{\"every\":5},\"what\":{\"status\":{\"code\":503}}}]}'";
 
 /// Of `tiki storefront`.
 #[derive(Debug, Args)]
