@@ -87,23 +87,27 @@ fn warn_of_unreadable(context: &Context, listed: &Listed) {
     }
 }
 
+fn say_none(context: &Context, backups: &Backups, listed: &Listed, output: Output) {
+    let folder = backups.folder().display();
+    let none = if !listed.backups.is_empty() {
+        format!("no backup in {folder} is of this warehouse")
+    } else if listed.unreadable.is_empty() {
+        format!("no backups in {folder} yet")
+    } else {
+        format!("no backup in {folder} can be read")
+    };
+    let flag = open::flag(output.demo);
+    let screen = &context.screen;
+    screen.say(&format!("{none}; `tiki backup create{flag}` makes one"));
+}
+
 fn list(context: &Context, backups: &Backups, output: Output) -> Outcome {
     let listed = backups.list()?;
     warn_of_unreadable(context, &listed);
     if output.json {
         print::json(&listed.backups.iter().map(as_json).collect::<Vec<_>>())?;
     } else if listed.backups.is_empty() {
-        let folder = backups.folder().display();
-        let none = if listed.unreadable.is_empty() {
-            format!("no backups in {folder} yet")
-        } else {
-            format!("no backup in {folder} can be read")
-        };
-        let make = format!(
-            "{none}; `tiki backup create{}` makes one",
-            open::flag(output.demo)
-        );
-        context.screen.say(&make);
+        say_none(context, backups, &listed, output);
     } else {
         let columns = [
             "id",
@@ -169,7 +173,8 @@ async fn restore(backups: &Backups, id: &str, force: bool, output: Output) -> Ou
 }
 
 fn prune(context: &Context, backups: &Backups, dry_run: bool, output: Output) -> Outcome {
-    warn_of_unreadable(context, &backups.list()?);
+    let listed = backups.list()?;
+    warn_of_unreadable(context, &listed);
     let pruned = backups.prune(KeepBackups::default(), context.config.zone(), dry_run)?;
     let word = |verdict: Verdict| match verdict {
         Verdict::Deleted if dry_run => "would be deleted",
@@ -186,6 +191,8 @@ fn prune(context: &Context, backups: &Backups, dry_run: bool, output: Output) ->
             })
         });
         print::json(&rows.collect::<Vec<_>>())?;
+    } else if pruned.is_empty() {
+        say_none(context, backups, &listed, output);
     } else {
         let cells = pruned.iter().map(|pruned| {
             vec![
@@ -207,7 +214,7 @@ fn cells(backup: &Backup) -> Vec<String> {
     let verified = match (&manifest.verified_at, backup.is_complete) {
         (_, false) => "its data is missing or has another size",
         (Some(at), true) => at,
-        (None, true) => "not yet",
+        (None, true) => "no",
     };
     vec![
         manifest.id.clone(),

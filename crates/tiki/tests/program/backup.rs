@@ -64,6 +64,8 @@ fn no_good_backup_goes_for_a_damaged_one() {
             tiki.ends(1, &["backup", "verify"]);
             let listed = tiki.json(&["backup", "--json"]);
             assert_eq!(listed[1]["verified_at"], Value::Null, "{listed}");
+            let listed = tiki.out(&["backup", "list"]);
+            assert!(listed.ends_with("  no\n"), "{listed}");
         }
         tiki.ends(0, &["backup", "prune"]);
         assert!(good.is_dir() && damaged.is_dir(), "seen: {seen}");
@@ -97,6 +99,9 @@ fn a_backup_is_made_proven_and_restored() {
     for (kind, tiki) in homes(&shop) {
         let nothing = tiki.ends(99, &["backup", "verify"]);
         assert!(nothing.err.contains("nothing to do"), "{}", nothing.err);
+        let nothing = tiki.ends(0, &["backup", "prune"]);
+        assert_eq!(nothing.out, "");
+        assert!(nothing.err.contains("no backups in"), "{}", nothing.err);
         let made = tiki.json(&["backup", "create", "--json"]);
         assert_eq!(made["kind"], kind);
         assert_eq!(made["verified_at"], Value::Null);
