@@ -149,7 +149,7 @@ impl Clockwork {
                     // What is not remembered would begin again after a restart.
                     match job.remember(memory.begun(why, now)) {
                         Ok(()) => {
-                            self.work(job).await;
+                            self.work(job, why).await;
                             Duration::ZERO
                         }
                         Err(error) => {
@@ -174,7 +174,13 @@ impl Clockwork {
     }
 
     /// Runs a job's commands and remembers how that ended.
-    async fn work(&self, job: &Job) {
+    async fn work(&self, job: &Job, why: Due) {
+        // A run that was cut off the night before is closed, and all is looked at anew; only a try after that
+        // goes on with it.
+        let anew: &[&str] = match (job.name, why) {
+            ("run", Due::Now) => &["--new"],
+            _ => &[],
+        };
         self.context
             .screen
             .say(&format!("{}: it is time", job.name));
@@ -185,7 +191,7 @@ impl Clockwork {
                 if job.name == "run" { OWNER } else { "" },
             );
             let doing = Doing::now(&words, owner, None);
-            exit = match self.child(command) {
+            exit = match self.child(&[command, anew].concat()) {
                 Ok(child) => self.watch(child).await,
                 Err(error) => {
                     let name = job.name;
@@ -199,9 +205,11 @@ impl Clockwork {
                 break;
             }
             if exit != Some(Exit::Done) {
-                // A process that could has told it.
-                let seen = "started by the clock of tiki serve, whose log has what it said";
-                doing.ended(&self.context, exit, seen).await;
+                // Whatever else it ends with, it tells itself where that is worth it.
+                if matches!(exit, None | Some(Exit::Machine | Exit::Usage | Exit::Bug)) {
+                    let seen = "started by the clock of tiki serve, whose log has what it said";
+                    doing.ended(&self.context, exit, seen).await;
+                }
                 break;
             }
         }

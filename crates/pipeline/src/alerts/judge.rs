@@ -204,11 +204,16 @@ pub fn command_failed(command: &Command<'_>, rules: &Rules) -> Option<NewAlert> 
         (None, true) => format!("a run ({})", command.owner),
         (None, false) => done.to_owned(),
     };
+    // Of what is nobody's, each command is a trouble of its own.
+    let subject = match command.exit {
+        None if !is_run => command.words,
+        _ => command.owner,
+    };
     Some(rules.alert(Notice {
         kinds: vec![kind],
         severity,
         run: command.run.map(str::to_owned),
-        subject: command.owner.to_owned(),
+        subject: subject.to_owned(),
         title: format!("{what}: tiki {} {how}", command.words),
         details: Details {
             lines: vec![command.seen.to_owned()],

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::wait_until;
 
+use crate::alerts::Receiver;
 use crate::bench::LIMIT;
 use crate::serve::Serve;
 use crate::tiki::{Shop, Tiki};
@@ -169,6 +170,53 @@ fn a_refused_run_is_tried_again_later() {
     let runs = runs(&later);
     assert_eq!(runs[0]["exit_code"], 0, "{runs:#?}");
     assert_eq!(serve.end("TERM").0, Some(0));
+}
+
+#[test]
+fn the_next_night_begins_anew_whatever_was_left_of_the_last() {
+    let shop = shop("0");
+    let rule =
+        json!({ "route": "robots", "when": "always", "what": { "status": { "code": 503 } } });
+    shop.control("POST", "faults", &json!({ "rules": [rule] }).to_string());
+    let tiki = shop.home().with("TIKI_BACKUP_SCHEDULE", "off");
+    // As when all tries of the night were in vain.
+    tiki.ends(20, &["run", "--owner", "serve"]);
+    shop.control("POST", "faults", r#"{"rules":[]}"#);
+    let tiki = tiki.with("TIKI_CLOCK", "2026-11-01T20:00:00.000Z");
+    let serve = Serve::start(&tiki);
+    wait_until("the night after the next", LIMIT, || {
+        plan(&serve, "run")["at"] == "2026-11-02T19:00:00Z"
+    });
+    let states: Vec<Value> = runs(&tiki).iter().map(|run| run["state"].clone()).collect();
+    assert_eq!(states, ["done", "abandoned"]);
+    assert_eq!(serve.end("TERM").0, Some(0));
+}
+
+#[test]
+fn a_night_of_the_clock_is_told_once() {
+    let (shop, receiver) = (shop("0"), Receiver::open());
+    let rule =
+        json!({ "route": "detail", "when": "always", "what": { "status": { "code": 403 } } });
+    shop.control("POST", "faults", &json!({ "rules": [rule] }).to_string());
+    let tiki = shop
+        .home()
+        .with("TIKI_SOURCE", "api")
+        .with("TIKI_BACKUP_SCHEDULE", "off")
+        .with("TIKI_ALERT_WEBHOOK_URL", &receiver.url);
+    began_before(&tiki, "run", DAY_MILLIS);
+    let serve = Serve::start(&tiki);
+    wait_until("its end", LIMIT, || {
+        plan(&serve, "run")["note"]
+            .to_string()
+            .contains("ended with 20")
+    });
+    assert_eq!(serve.end("TERM").0, Some(0));
+    let titles: Vec<Value> = receiver
+        .got()
+        .iter()
+        .map(|got| got.json()["title"].clone())
+        .collect();
+    assert_eq!(titles.len(), 1, "{titles:?}");
 }
 
 #[test]

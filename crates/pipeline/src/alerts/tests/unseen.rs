@@ -44,6 +44,16 @@ fn a_command_that_no_step_could_tell_of_is_told_by_its_end() {
     };
     let told = command_failed(&killed, &rules).expect("an alert");
     assert_eq!(told.kind, "killed");
+    // Each command of nobody's is a trouble of its own.
+    let keys = ["backup create --verify", "cleanup"].map(|words| {
+        let killed = Command {
+            words,
+            owner: "",
+            ..killed
+        };
+        command_failed(&killed, &rules).expect("an alert").key
+    });
+    assert_ne!(keys[0], keys[1]);
     assert!(told.title.contains("was killed"), "{}", told.title);
     let interrupted = Command {
         exit: Some(Exit::Interrupted),
