@@ -21,6 +21,9 @@ pub const MOST_ALERTS: i64 = 1_000;
 /// Runs that a line names.
 const NAMED: usize = 5;
 
+/// A run, and the step and exit code at which it stopped; `None`: nobody knows, its process was killed.
+pub type Stopped = (String, Option<(String, i64)>);
+
 /// What the ledger says.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -28,8 +31,8 @@ pub struct Ledger {
     pub now: Instant,
     /// The newest runs.
     pub runs: Vec<Run>,
-    /// Unfinished runs that nobody works on, with the step and the exit code at which they stopped.
-    pub stopped: Vec<(String, String, i64)>,
+    /// Unfinished runs that nobody works on.
+    pub stopped: Vec<Stopped>,
     /// The newest alerts.
     pub alerts: Vec<AlertRow>,
     /// When the last run that ended with 0 did.
@@ -89,12 +92,15 @@ fn on_time(recent: &[&Run]) -> Check {
         .help("is the DAG unpaused, or TIKI_SCHEDULE set and `tiki serve` at work?")
 }
 
-fn failures(recent: &[&Run], stopped: &[(String, String, i64)]) -> Check {
+fn failures(recent: &[&Run], stopped: &[Stopped]) -> Check {
     let name = "failures";
     let stopped = stopped
         .iter()
-        .filter(|(id, ..)| recent.iter().any(|run| run.id == *id))
-        .map(|(id, step, code)| format!("{id} (stopped at {step}, exit code {code})"));
+        .filter(|(id, _)| recent.iter().any(|run| run.id == *id))
+        .map(|(id, how)| match how {
+            Some((step, code)) => format!("{id} (stopped at {step}, exit code {code})"),
+            None => format!("{id} (unfinished, and nobody works on it)"),
+        });
     let trouble = |run: &&&Run| match run.state {
         RunState::Held | RunState::Abandoned => true,
         RunState::Open => false,

@@ -16,6 +16,9 @@ use warehouse::{RunState, SchemaState, Warehouse};
 use crate::failure::warehouse_help;
 use crate::{Context, open};
 
+/// An unfinished run without a commit for so long is nobody's, whatever `TIKI_ALERT_STALL` says.
+const LONG_QUIET: Duration = Duration::from_mins(30);
+
 /// The warehouse of the settings.
 pub(super) async fn database(context: &Context) -> Database {
     let open = open::to_look(context, false, PATIENCE);
@@ -59,6 +62,8 @@ async fn inspect(warehouse: &Warehouse) -> warehouse::Result<Answered> {
 /// What the ledger of the warehouse says of the last runs.
 pub(super) async fn ledger(context: &Context) -> Result<Ledger, String> {
     let open = open::to_look(context, false, PATIENCE);
+    let stall = context.config.pipeline.alerts.stall.max(LONG_QUIET);
+    let quiet = i64::try_from(stall.as_millis()).unwrap_or(i64::MAX);
     let task = tokio::spawn(async move {
         let Some(warehouse) = open.await? else {
             return Ok(None);
@@ -74,8 +79,11 @@ pub(super) async fn ledger(context: &Context) -> Result<Ledger, String> {
             }
             let steps = warehouse.steps(&run.id).await?;
             let failed = steps.into_iter().rev().find(|step| !step.closed);
-            let failed = failed.and_then(|step| Some((run.id, step.step, step.exit_code?)));
-            stopped.extend(failed);
+            let failed = failed.and_then(|step| Some((step.step, step.exit_code?)));
+            let is_quiet = probe.time.millis_since(run.last_commit_at) >= quiet;
+            if failed.is_some() || is_quiet {
+                stopped.push((run.id, failed));
+            }
         }
         Ok(Some(Ledger {
             now: probe.time,
@@ -107,15 +115,12 @@ pub(super) async fn redis(context: &Context) -> Redis {
 /// The age of the newest proven backup of the warehouse of the settings.
 pub(super) async fn backups(context: &Context) -> Backups {
     let known = open::backups(context, false).map_err(|failure| failure.line())?;
-    let list = tokio::task::spawn_blocking(move || known.list());
-    let listed = timeout(PATIENCE, list).await;
-    let listed = listed.map_err(|_| format!("no answer in {PATIENCE:?}"))?;
-    let listed = listed.map_err(|error| error.to_string())?;
-    let listed = listed.map_err(|error| chain(&error))?;
-    let proven = listed.backups.iter().rev().find(|backup| {
-        // A proof of data that is not there any more is none.
-        backup.is_complete && backup.manifest.verified_at.is_some()
-    });
+    let any = Instant::from_millis(i64::MAX);
+    let find = tokio::task::spawn_blocking(move || known.newest_proven_before(any));
+    let found = timeout(PATIENCE, find).await;
+    let found = found.map_err(|_| format!("no answer in {PATIENCE:?}"))?;
+    let found = found.map_err(|error| error.to_string())?;
+    let proven = found.map_err(|error| chain(&error))?;
     let now: Instant = Clock::System.now();
     Ok(proven.map(|backup| {
         let age = now.millis_since(backup.manifest.created()).max(0);

@@ -363,6 +363,15 @@ fn a_warehouse_with_products_has_a_proven_backup_or_needs_fixes() {
         ("backup-schedule", "ok"),
     ];
     assert_states(&proven, &states);
+    // It is no way back for another warehouse.
+    let other = tiki.path("data/other.db");
+    std::fs::copy(tiki.path("data/tiki.db"), &other).expect("a copy");
+    let tiki = tiki.with("TIKI_DATABASE_URL", &format!("sqlite:{}", other.display()));
+    assert_states(
+        &report(&tiki, 3, &[20, 25]),
+        &[("backup-age", "warning"), ("rollback-backup", "failed")],
+    );
+    tiki.ends(0, &["backup", "create", "--verify"]);
     let off = tiki.with("TIKI_BACKUP_SCHEDULE", "off");
     assert_states(&report(&off, 0, &[20]), &[("backup-schedule", "warning")]);
 }
@@ -426,6 +435,15 @@ fn after_a_deployment_the_ledger_tells() {
         seen.contains("stopped at extract-product-urls, exit code 20"),
         "{seen}"
     );
+    // As its process leaves it that was killed.
+    let killed = "UPDATE run_steps SET exit_code = NULL, error = NULL WHERE run_id = 'r' AND state <> 'closed'";
+    database.execute(killed, []).expect("a statement");
+    assert_states(&after(&tiki, 3), &[("freshness", "failed")]);
+    let long_ago =
+        "UPDATE attempts SET last_commit_at = '2026-11-01T00:00:00.000Z' WHERE run_id = 'r'";
+    database.execute(long_ago, []).expect("a statement");
+    let seen = line(&after(&tiki, 3), "failures")["seen"].to_string();
+    assert!(seen.contains("r (unfinished"), "{seen}");
 }
 
 #[test]

@@ -153,8 +153,8 @@ fn a_run_that_stopped_half_way_is_a_failure() {
     let mut seen = ledger(vec![run(1, |run| run.state = RunState::Open)], Some(1));
     if let Ok(ledger) = &mut seen {
         ledger.stopped = vec![
-            ("r1".into(), "crawl-categories".into(), 2),
-            ("of-last-week".into(), "load-products".into(), 30),
+            ("r1".into(), Some(("crawl-categories".into(), 2))),
+            ("of-last-week".into(), Some(("load-products".into(), 30))),
         ];
     }
     let checks = after(&seen, OLDEST);
