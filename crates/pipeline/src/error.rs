@@ -56,6 +56,9 @@ pub enum Error {
     /// What was asked for cannot be.
     #[error("{0}")]
     Usage(String),
+    /// The run of a step was never begun: what should have begun it has told why.
+    #[error("there is no run {0:?}: `tiki runs` lists them, `crawl-categories` begins one")]
+    NoRun(String),
     /// A file or folder of this machine failed.
     #[error("cannot {what}")]
     Machine {
@@ -100,7 +103,7 @@ impl Error {
             Self::Held(_) => Exit::Warehouse,
             Self::Refused { .. } | Self::Proxy { .. } => Exit::Refused,
             Self::Drift { .. } => Exit::Drift,
-            Self::Clock { .. } | Self::Usage(_) => Exit::Usage,
+            Self::Clock { .. } | Self::Usage(_) | Self::NoRun(_) => Exit::Usage,
             Self::Machine { .. } | Self::Overtime(_) => Exit::Machine,
             Self::Interrupted => Exit::Interrupted,
             Self::Broken(_) | Self::Bug(_) => Exit::Bug,

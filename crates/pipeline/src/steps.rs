@@ -129,12 +129,8 @@ impl Pipeline {
 
     /// Looks whether a step may be worked on, and closes what was left open before it.
     async fn way_to(&self, request: &StepRequest, again: bool) -> Result<Way> {
-        let mut run = self.warehouse.run(&request.run).await?.ok_or_else(|| {
-            Error::Usage(format!(
-                "there is no run {:?}: `tiki runs` lists them, `crawl-categories` begins one",
-                request.run
-            ))
-        })?;
+        let run = self.warehouse.run(&request.run).await?;
+        let mut run = run.ok_or_else(|| Error::NoRun(request.run.clone()))?;
         let scope = Scope::from_json(&run.scope)
             .ok_or_else(|| Error::Bug(format!("the scope of run {} cannot be read", run.id)))?;
         if let Some(owner) = request.owner.as_ref().filter(|owner| **owner != run.owner) {

@@ -112,7 +112,8 @@ impl Failure {
             .help(machine_help(error))
     }
 
-    /// Another process is at the same work, or has taken it over: nobody needs to be told of it.
+    /// Another process is at the same work, has taken it over or could not begin it: nobody needs to be told of
+    /// it here.
     pub(crate) fn is_no_trouble(&self) -> bool {
         self.no_trouble
     }
@@ -166,6 +167,7 @@ fn is_no_trouble(error: &pipeline::Error) -> bool {
     matches!(
         error,
         P::Held(_)
+            | P::NoRun(_)
             | P::Interrupted
             | P::Warehouse(W::AtWork { .. } | W::Fenced(_) | W::Backup(B::Held(_)))
     )
@@ -206,7 +208,7 @@ fn help(error: &pipeline::Error) -> Option<String> {
                 .into()
         }
         P::Machine { source, .. } => machine_help(source).into(),
-        P::Usage(_) => return None,
+        P::Usage(_) | P::NoRun(_) => return None,
     })
 }
 

@@ -128,7 +128,9 @@ pub(crate) async fn send(context: &Context, warehouse: &Warehouse) {
         return;
     };
     let sending = async {
-        hand_over(context, warehouse).await?;
+        if let Err(failure) = hand_over(context, warehouse).await {
+            context.screen.warn(&not_handed_over(&failure));
+        }
         Ok::<_, Failure>(sender.post_due(warehouse, AT_THE_END).await?)
     };
     let what = match timeout(AT_THE_END_IN_ALL, sending).await {
@@ -207,10 +209,20 @@ async fn round(context: &Context, sender: &Sender, absence: &mut Absence) {
     }
 }
 
+/// What is kept there keeps nothing else from being told.
+fn not_handed_over(failure: &Failure) -> String {
+    format!(
+        "alerts that are kept in the data folder stay there: {}",
+        failure.line()
+    )
+}
+
 /// Tells what is seen in a warehouse that is there, and sends what is due.
 async fn look(context: &Context, warehouse: &Warehouse, sender: &Sender) -> Outcome<()> {
     let rules = &context.config.pipeline.alerts;
-    hand_over(context, warehouse).await?;
+    if let Err(failure) = hand_over(context, warehouse).await {
+        tracing::warn!("{}", not_handed_over(&failure));
+    }
     let now = warehouse.time().await?;
     for alert in watch(warehouse, rules, &context.config.data_dir).await? {
         let window = alert.window_seconds.saturating_mul(-1000);

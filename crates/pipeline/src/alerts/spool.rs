@@ -6,14 +6,16 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use catalog::Instant;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant as Moment, sleep};
 use warehouse::{AlertRow, DeliveryRow, DeliveryState, NewAlert, Warehouse};
 
-use super::channel::{Channel, Sender};
+use super::channel::{Channel, NotSent, Sender};
 use super::post::{Posted, pause};
 use crate::{Clock, disk};
 
@@ -165,46 +167,66 @@ impl Spool {
         Ok(all.len())
     }
 
-    /// Sends what is due within a time. A channel that fails is not tried with the next alert.
+    /// Sends what is due within a time, to all channels side by side: one that hangs keeps no other waiting.
+    /// A channel that fails is not tried with the next alert.
     pub async fn post(&self, sender: &Sender, limit: Duration) -> io::Result<Posted> {
         let end = Moment::now() + limit;
-        let (mut all, mut posted) = (self.all()?, Posted::default());
-        for channel in sender.channels() {
-            for (spooled, row) in &mut all {
-                let left = end.saturating_duration_since(Moment::now());
-                let now = Clock::System.now();
-                let due = spooled.channels.iter().position(|told| {
-                    told.channel == channel.name()
-                        && told.state == DeliveryState::Waiting.as_str()
-                        && told.next_at <= now.to_string()
-                });
-                let Some(index) = due.filter(|_| !left.is_zero()) else {
-                    continue;
-                };
-                let sent = self
-                    .post_one(sender, channel, (spooled, row, index), left)
-                    .await?;
-                if !sent {
-                    posted.failed += 1;
-                    break;
-                }
-                posted.sent += 1;
-            }
+        let (kept, rows): (Vec<Spooled>, Vec<AlertRow>) = self.all()?.into_iter().unzip();
+        let kept = Mutex::new(kept);
+        let channels = sender.channels().iter();
+        let all = channels.map(|channel| self.post_to(sender, channel, (&kept, &rows), end));
+        let mut posted = Posted::default();
+        for one in join_all(all).await {
+            let one = one?;
+            posted.sent += one.sent;
+            posted.failed += one.failed;
         }
         Ok(posted)
     }
 
-    /// Sends one and notes what became of it; whether it was taken.
-    async fn post_one(
+    async fn post_to(
         &self,
         sender: &Sender,
         channel: &Channel,
-        (spooled, row, index): (&mut Spooled, &AlertRow, usize),
-        left: Duration,
-    ) -> io::Result<bool> {
-        let result = sender.post(channel, row, left).await;
+        (kept, rows): (&Mutex<Vec<Spooled>>, &[AlertRow]),
+        end: Moment,
+    ) -> io::Result<Posted> {
+        let mut posted = Posted::default();
+        for (number, row) in rows.iter().enumerate() {
+            let left = end.saturating_duration_since(Moment::now());
+            let now = Clock::System.now().to_string();
+            let due = kept.lock().unwrap_or_else(PoisonError::into_inner)[number]
+                .channels
+                .iter()
+                .position(|told| {
+                    told.channel == channel.name()
+                        && told.state == DeliveryState::Waiting.as_str()
+                        && told.next_at <= now
+                });
+            let Some(index) = due.filter(|_| !left.is_zero()) else {
+                continue;
+            };
+            let result = sender.post(channel, row, left).await;
+            let failed = result.is_err();
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            self.note(&mut kept[number], index, result)?;
+            if failed {
+                posted.failed += 1;
+                break;
+            }
+            posted.sent += 1;
+        }
+        Ok(posted)
+    }
+
+    /// Notes what became of a message.
+    fn note(
+        &self,
+        spooled: &mut Spooled,
+        index: usize,
+        result: Result<(), NotSent>,
+    ) -> io::Result<()> {
         let now = Clock::System.now();
-        let sent = result.is_ok();
         if let Some(told) = spooled.channels.get_mut(index) {
             told.tries += 1;
             match result {
@@ -225,8 +247,7 @@ impl Spool {
                 }
             }
         }
-        self.write(spooled)?;
-        Ok(sent)
+        self.write(spooled)
     }
 
     fn file(&self, id: &str) -> PathBuf {

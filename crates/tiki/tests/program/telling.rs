@@ -208,6 +208,46 @@ fn who_waits_for_another_is_not_told() {
     let tiki = home(&shop, &receiver);
     let child = at_work(&tiki);
     tiki.ends(30, &["run", "--owner", "airflow:d"]);
+    // Nor a later step of a run that could not begin, as Airflow tries it.
+    let later = [
+        "step",
+        "transform-products",
+        "--run",
+        "r",
+        "--owner",
+        "airflow:d",
+    ];
+    tiki.ends(2, &later);
     assert_eq!(told(&receiver), []);
     drop(child);
+}
+
+#[test]
+fn a_channel_that_hangs_keeps_no_other_waiting_while_the_warehouse_is_away() {
+    let (shop, hanging, receiver) = (shop(), Receiver::open(), Receiver::open());
+    hanging.answers(Answer::Silence);
+    let mut server = Postgres::start();
+    let database = server.fresh_database();
+    let tiki = home(&shop, &receiver)
+        .with("TIKI_ALERT_SLACK_URL", &hanging.url)
+        .with("TIKI_DATABASE_URL", &database);
+    tiki.ends(0, &["migrate"]);
+    server.stop();
+    tiki.ends(30, &["run"]);
+    assert_eq!((hanging.got().len(), receiver.got().len()), (1, 1));
+    assert_eq!(kept(&tiki), 1);
+}
+
+#[test]
+fn what_cannot_be_handed_over_keeps_nothing_else_from_being_told() {
+    let (shop, receiver) = (shop(), Receiver::open());
+    let tiki = home(&shop, &receiver);
+    tiki.ends(0, &["run"]);
+    // As another user left it, who may not be asked.
+    std::fs::create_dir_all(tiki.path("data/alerts/lock")).expect("a folder");
+    tiki.write(&format!("data/alerts/{}.json", "a".repeat(32)), "{}");
+    refuse(&shop);
+    let done = tiki.ends(20, &["run", "--new"]);
+    assert!(done.err.contains("stay there"), "{}", done.err);
+    assert_eq!(told(&receiver).len(), 1, "{}", done.err);
 }
