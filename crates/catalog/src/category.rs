@@ -26,9 +26,12 @@ pub struct Category {
     pub level: i64,
     /// No categories below it; `false` where the site did not say.
     pub is_leaf: bool,
-    /// Products in it, as the site counts (it stops at 10,000); 0 where it did not say.
+    /// Products in it, as the site counts (it stops at 10,000); [`UNKNOWN_COUNT`] where it did not say.
     pub product_count: i64,
 }
+
+/// The `product_count` of a category of which the tree does not say how many products it has.
+pub const UNKNOWN_COUNT: i64 = -1;
 
 /// One answer of `GET /api/v2/categories?parent_id=`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -136,7 +139,7 @@ fn category(raw: &RawCategory<'_>) -> Option<Category> {
         url_key,
         level: raw.level.count().unwrap_or(0),
         is_leaf: raw.is_leaf.flag().unwrap_or(false),
-        product_count: raw.product_count.count().unwrap_or(0),
+        product_count: raw.product_count.count().unwrap_or(UNKNOWN_COUNT),
     })
 }
 
@@ -185,7 +188,7 @@ mod tests {
                     url_key: String::new(),
                     level: 0,
                     is_leaf: true,
-                    product_count: 0,
+                    product_count: UNKNOWN_COUNT,
                 },
             ]
         );

@@ -34,7 +34,7 @@ mod text;
 
 pub use address::{SITE, canonical_url, category_id_from_url, product_id_from_url};
 pub use body::{BodyError, BodyLimits, Encoding, HTML_PAGE, looks_like_challenge, read_body};
-pub use category::{Category, CategoryAnswer, parse_categories, parse_menu};
+pub use category::{Category, CategoryAnswer, UNKNOWN_COUNT, parse_categories, parse_menu};
 pub use columns::PRICE_MAX;
 pub use computed::{Computed, compute};
 pub use description::{DESCRIPTION_MAX_CHARS, description_text};

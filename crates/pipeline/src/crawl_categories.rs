@@ -7,7 +7,7 @@ use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{CategoryNode, NewPage, PageKind, Walk};
 
-use crate::fetch::{Fare, Flight, Verdict, kept, refusal, seen};
+use crate::fetch::{Fare, Flight, REFUSED_FOR, Verdict, kept, refusal, seen};
 use crate::report::{bounded, keys, short};
 use crate::site::{Errand, Landed, Spare, check_clock};
 use crate::steps::Work;
@@ -81,23 +81,43 @@ impl Work<'_> {
         }
         self.count_shared_cache().await?;
         fare.verdict()?;
-        if chosen {
-            self.check_leaves().await?;
+        if fare.given_up() > 0 {
+            self.warn(format!(
+                "categories that could not be read: {}; what lies below is not listed (`tiki errors`)",
+                fare.given_up()
+            ));
         }
+        self.check_leaves(leaves).await?;
         Ok(Exit::Done)
     }
 
-    /// Refuses a choice without a leaf. Only here, where the tree was walked: who closes a run that the
+    /// Refuses a tree without a leaf. Only here, where the tree was walked: who closes a run that the
     /// site refused finds none either, and is to come to its end.
-    async fn check_leaves(&self) -> Result<()> {
+    async fn check_leaves(&self, leaves: i64) -> Result<()> {
         let (warehouse, excluded) = (self.warehouse(), &self.scope.exclude);
-        warehouse.select_leaves(&self.attempt, 0, excluded).await?;
+        warehouse
+            .select_leaves(&self.attempt, leaves, excluded)
+            .await?;
         match warehouse.selected_count(&self.run.id).await? {
+            (0, 0) if self.scope.categories.is_empty() && excluded.is_empty() => {
+                Err(Error::Refused {
+                    seen: "its tree shows no category with products".into(),
+                    retry_after: REFUSED_FOR,
+                })
+            }
             (0, 0) => Err(Error::Usage(
-                "none of the categories asked for has a leaf".into(),
+                "none of the categories asked for has a leaf with products".into(),
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The site was seen to answer with an empty list where there are children. So nobody believes it of the
+    /// root, and of a category that has some by its parent's word only with the last try.
+    fn doubts_emptiness(&self, node: &CategoryNode) -> bool {
+        let is_start = self.scope.categories.contains(&node.category_id);
+        let is_last = node.attempts + 1 >= self.settings().max_attempts;
+        node.category_id == ROOT || !(is_start || is_last)
     }
 
     /// Children that were fetched from here on are young enough.
@@ -125,6 +145,9 @@ impl Work<'_> {
         let Ok(answer) = catalog::parse_categories(&body) else {
             return Ok(false);
         };
+        if answer.categories.is_empty() && node.category_id == ROOT {
+            return Ok(false);
+        }
         self.commit(node, None, answer.categories).await?;
         let hit = [(WAREHOUSE_TIER, 1, 0)];
         self.warehouse().count_cache(&self.attempt, &hit).await?;
@@ -157,6 +180,14 @@ impl Work<'_> {
                         return self.commit(node, None, Vec::new()).await;
                     }
                 };
+                let read = match read {
+                    Ok((_, answer))
+                        if answer.categories.is_empty() && self.doubts_emptiness(node) =>
+                    {
+                        Err("an empty list".to_owned())
+                    }
+                    read => read,
+                };
                 match read {
                     Ok((page, answer)) => {
                         fare.answered();
@@ -179,13 +210,14 @@ impl Work<'_> {
         };
         // Without a single answer the tree is not given up: another attempt asks again.
         let stop = verdict == Verdict::Stop || (verdict == Verdict::GiveUp && fare.is_vain());
-        let seconds = match verdict {
-            Verdict::Again { seconds, .. } => Some(seconds),
-            Verdict::GiveUp if !stop => None,
-            Verdict::GiveUp | Verdict::Stop => Some(0.0),
+        let (seconds, counts) = match verdict {
+            Verdict::Again { seconds, counts } => (Some(seconds), counts),
+            Verdict::GiveUp if !stop => (None, true),
+            Verdict::GiveUp => (Some(0.0), true),
+            Verdict::Stop => (Some(0.0), false),
         };
         self.warehouse()
-            .fail_category(&self.attempt, node, &text, seconds)
+            .fail_category(&self.attempt, node, &text, seconds, counts)
             .await?;
         if stop { Err(fare.refusal()) } else { Ok(()) }
     }
@@ -223,7 +255,7 @@ impl Work<'_> {
             .await?;
         let limit = i64::try_from(self.settings().list_limit).unwrap_or(i64::MAX);
         let selected = self.warehouse().selected(&self.run.id, limit).await?;
-        let (count, _failed) = self.warehouse().selected_count(&self.run.id).await?;
+        let (count, _) = self.warehouse().selected_count(&self.run.id).await?;
         let list = selected
             .iter()
             .map(|(id, name, n)| json!({ "id": id, "name": short(name), "product_count": n }));

@@ -5,7 +5,7 @@
 //! Not here: any other failure, which the steps survive as always.
 
 use catalog::{ListingItem, Slice};
-use crawl::{Answer, Ask, FetchErrorKind, Rate};
+use crawl::{Answer, Ask, FetchErrorKind, Page, Rate};
 
 use warehouse::PageKind;
 
@@ -63,7 +63,7 @@ impl Work<'_> {
         let Ok(Answer::Good(page)) = answer else {
             return Ok(());
         };
-        if catalog::parse_categories(&page.unpacked).is_ok() {
+        if has_children(page) {
             let now = self.pipeline.clock().now();
             let page = kept(PageKind::Categories, parent, page, now);
             self.warehouse().keep_page(&self.attempt, page).await?;
@@ -95,6 +95,11 @@ fn heard(asked: &mut Vec<String>, what: &str, answer: &Answered) -> Result<()> {
         seen: format!("{before}, but {what} does not: {}. {CHOICES}", seen(error)),
         retry_after: REFUSED_FOR,
     })
+}
+
+/// Whether a page tells of children. What tells of none may be a slip of the site, and is not kept for others.
+pub(crate) fn has_children(page: &Page) -> bool {
+    catalog::parse_categories(&page.unpacked).is_ok_and(|answer| !answer.categories.is_empty())
 }
 
 fn first_child(answer: &Answered) -> Option<i64> {

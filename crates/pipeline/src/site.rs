@@ -16,6 +16,7 @@ use crawl::{
 use tokio::sync::Mutex;
 use tracing::Instrument;
 
+use crate::knock::has_children;
 use crate::second_way::{self, Judged, SecondWays, SourceChoice};
 use crate::{Clock, Error, Result};
 
@@ -246,6 +247,11 @@ impl Site {
             return;
         };
         let (status, page) = match answer {
+            Answer::Good(page)
+                if matches!(errand.ask, Ask::Categories { .. }) && !has_children(page) =>
+            {
+                return;
+            }
             Answer::Good(page) if second_way::read(&errand.ask, page).is_ok() => {
                 (Cached::Good, page)
             }

@@ -58,7 +58,7 @@ pub(crate) async fn categories(context: &Context, arguments: CategoriesArguments
             column(&records.columns, row, "name"),
         );
         let products = column(&records.columns, row, "product_count");
-        let products = if products == "0" {
+        let products = if ["0", "-1"].contains(&products.as_str()) {
             String::new()
         } else {
             format!(", {products} products")

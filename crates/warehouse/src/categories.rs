@@ -39,9 +39,6 @@ pub enum Walk {
 /// A child of a category that was asked.
 pub type WalkedChild = Category;
 
-/// `product_count` of a category that the tree did not tell about.
-const UNKNOWN_COUNT: i64 = -1;
-
 const CATEGORY_COLUMNS: &Columns = &[
     ("id", "bigint"),
     ("parent_id", "bigint"),
@@ -95,7 +92,7 @@ impl Warehouse {
                     *id,
                     &place("", n),
                     false,
-                    UNKNOWN_COUNT,
+                    catalog::UNKNOWN_COUNT,
                     "pending",
                 )
             })
@@ -205,13 +202,15 @@ impl Warehouse {
         commit_fenced(tx, attempt.epoch).await
     }
 
-    /// Gives a category up (`retry_seconds` `None`) or puts it back for a later try.
+    /// Gives a category up (`retry_seconds` `None`) or puts it back for a later try; `counts_as_try` says whether
+    /// it was asked at all.
     pub async fn fail_category(
         &self,
         attempt: &Attempt,
         asked: &CategoryNode,
         error: &str,
         retry_seconds: Option<f64>,
+        counts_as_try: bool,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         let state = if retry_seconds.is_some() {
@@ -221,7 +220,7 @@ impl Warehouse {
         };
         let count = tx
             .execute(
-                "UPDATE run_categories SET state = $4, attempts = attempts + 1, error = $5,
+                "UPDATE run_categories SET state = $4, attempts = attempts + $7, error = $5,
                 next_at = {later:$6}, claim = NULL
              WHERE run_id = $1 AND category_id = $2 AND claim = $3",
                 params![
@@ -231,6 +230,7 @@ impl Warehouse {
                     state,
                     error,
                     retry_seconds.unwrap_or(0.0),
+                    i64::from(counts_as_try),
                 ],
             )
             .await?;

@@ -28,7 +28,8 @@ pub struct Completeness {
 }
 
 impl Warehouse {
-    /// How whole a run listed its categories, in the order of the tree; `limit` at most.
+    /// How whole a run listed its categories, and which it could not read, in the order of the tree; `limit`
+    /// at most.
     pub async fn completeness(&self, run: &str, limit: i64) -> Result<Vec<Completeness>> {
         let mut tx = self.read().await?;
         let all = of_run(&mut tx, run, limit).await?;
@@ -46,7 +47,7 @@ pub(crate) async fn of_run(tx: &mut Tx, run: &str, limit: i64) -> Result<Vec<Com
                     AND l.category_id = c.category_id),
                 (SELECT COUNT(*) FROM listings l WHERE l.run_id = c.run_id
                     AND l.category_id = c.category_id AND l.beyond),
-                p.planned, p.failed, p.unasked, p.malformed, p.last_page, p.total, p.sliced
+                p.planned, p.failed, p.unasked, p.malformed, p.last_page, p.total, p.sliced, c.state
              FROM run_categories c
              LEFT JOIN categories k ON k.id = c.category_id
              LEFT JOIN (SELECT category_id, COUNT(*) AS planned,
@@ -59,7 +60,7 @@ pub(crate) async fn of_run(tx: &mut Tx, run: &str, limit: i64) -> Result<Vec<Com
                         AS sliced
                  FROM listing_pages WHERE run_id = $1 GROUP BY category_id) AS p
                 ON p.category_id = c.category_id
-             WHERE c.run_id = $1 AND c.selected ORDER BY c.walk_order LIMIT $2",
+             WHERE c.run_id = $1 AND (c.selected OR c.state = 'failed') ORDER BY c.walk_order LIMIT $2",
             params![run, limit],
         )
         .await?;
@@ -77,7 +78,9 @@ fn completeness(row: &Row) -> Result<Completeness> {
         _ => number(2)?.max(total.unwrap_or(0)),
     };
     let missing = (announced - listed - malformed).max(0);
-    let why = if failed + unasked > 0 {
+    let why = if row.text(12)? == "failed" {
+        Some("its children could not be read".to_owned())
+    } else if failed + unasked > 0 {
         Some(format!("{failed} pages failed, {unasked} were not asked"))
     } else if beyond > 0 || (!sliced && planned < last_page) {
         Some("the limit of products of a category".to_owned())

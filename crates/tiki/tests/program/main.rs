@@ -56,6 +56,7 @@ mod site;
 mod steps;
 mod telling;
 mod tiki;
+mod tree;
 mod troubles;
 mod two_runs;
 mod upgrade;

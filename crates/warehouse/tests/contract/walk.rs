@@ -347,7 +347,7 @@ async fn a_failed_category_waits_or_is_given_up(store: Store) {
     let fail = async |node: &CategoryNode, wait| {
         store
             .warehouse
-            .fail_category(&attempt, node, "503", wait)
+            .fail_category(&attempt, node, "503", wait, true)
             .await
             .expect("kept");
     };
@@ -366,7 +366,7 @@ async fn a_failed_category_waits_or_is_given_up(store: Store) {
     );
     let twice = store
         .warehouse
-        .fail_category(&attempt, &nodes[0], "503", None)
+        .fail_category(&attempt, &nodes[0], "503", None, true)
         .await;
     assert!(
         matches!(twice, Err(Error::Fenced(_))),
