@@ -86,7 +86,8 @@ pub fn search_key(text: &str) -> String {
     lower
         .nfd()
         .filter(|c| !is_combining_mark(*c))
-        .map(|c| if c == 'đ' { 'd' } else { c })
+        // The second is an Icelandic letter whose capital looks the same.
+        .map(|c| if matches!(c, 'đ' | 'ð') { 'd' } else { c })
         .nfc()
         .collect()
 }
@@ -136,5 +137,6 @@ mod tests {
     fn searches_ignore_case_and_marks() {
         assert_eq!(search_key("ĐỒNG  HỒ Nữ"), "dong ho nu");
         assert_eq!(search_key("Bình giữ nhiệt"), search_key("binh giu nhiet"));
+        assert_eq!(search_key("\u{d0}ồng hồ"), "dong ho");
     }
 }

@@ -124,8 +124,8 @@ impl Dialect {
             ("text", Self::Postgres) => format!(
                 "to_char({parameter} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
             ),
-            ("find", Self::Sqlite) => format!("INSTR({parameter})"),
-            ("find", Self::Postgres) => format!("STRPOS({parameter})"),
+            ("find", Self::Sqlite) => format!("INSTR({})", self.translate(parameter)),
+            ("find", Self::Postgres) => format!("STRPOS({})", self.translate(parameter)),
             ("int", _) => format!("CAST({} AS BIGINT)", self.translate(parameter)),
             _ => format!("{{{word}}}"),
         }

@@ -96,9 +96,13 @@ const CATEGORY: &[&str] = &[
     "url",
 ];
 
+/// Words of a search that count: a whole name may be pasted.
+pub const MOST_WORDS: usize = 50;
+
 impl Warehouse {
     /// Products that are live or not, best sellers first: those whose name holds every word of
-    /// `text` (accents do not matter), in a category and all below it where one is given.
+    /// `text` (accents do not matter; the first [`MOST_WORDS`]), in a category and all below it where one
+    /// is given.
     pub async fn search_products(
         &self,
         text: &str,
@@ -107,8 +111,8 @@ impl Warehouse {
     ) -> Result<Records> {
         let words: Vec<String> = catalog::search_key(text)
             .split_whitespace()
-            .take(10)
-            .map(|word| word.replace(['%', '_', '\\'], ""))
+            .take(MOST_WORDS)
+            .map(str::to_owned)
             .collect();
         let mut params: Vec<Value> = vec![limit.into()];
         let (mut with, mut wanted) = (String::new(), vec!["1 = 1".to_owned()]);
@@ -118,8 +122,8 @@ impl Warehouse {
             wanted.push(is_of_below("id"));
         }
         for word in words {
-            params.push(format!("%{word}%").into());
-            wanted.push(format!("search_name LIKE ${}", params.len()));
+            params.push(word.into());
+            wanted.push(format!("{{find:search_name,${}}} > 0", params.len()));
         }
         let sql = format!(
             "{with}SELECT {} FROM products WHERE {}
