@@ -279,7 +279,10 @@ fn a_field_of_a_listing_of_another_type_is_read_or_unknown() {
             "{pointer} {value:?}"
         );
     }
-    // Where only the flag says it.
+}
+
+#[test]
+fn an_official_shop_is_told_by_the_flag_where_only_the_flag_tells_it() {
     for said in [true, false] {
         let mut item = with(listing_body(), "/visible_impression_info", None);
         item["is_from_official_store"] = json!(said);

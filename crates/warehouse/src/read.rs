@@ -97,11 +97,11 @@ const CATEGORY: &[&str] = &[
 ];
 
 /// Words of a search that count: a whole name may be pasted.
-pub const MOST_WORDS: usize = 50;
+const MOST_WORDS: usize = 50;
 
 impl Warehouse {
     /// Products that are live or not, best sellers first: those whose name holds every word of
-    /// `text` (accents do not matter; the first [`MOST_WORDS`]), in a category and all below it where one
+    /// `text` (accents do not matter; the first 50 words), in a category and all below it where one
     /// is given.
     pub async fn search_products(
         &self,

@@ -44,16 +44,6 @@ fn a_command_that_no_step_could_tell_of_is_told_by_its_end() {
     };
     let told = command_failed(&killed, &rules).expect("an alert");
     assert_eq!(told.kind, "killed");
-    // Each command of nobody's is a trouble of its own.
-    let keys = ["backup create --verify", "cleanup"].map(|words| {
-        let killed = Command {
-            words,
-            owner: "",
-            ..killed
-        };
-        command_failed(&killed, &rules).expect("an alert").key
-    });
-    assert_ne!(keys[0], keys[1]);
     assert!(told.title.contains("was killed"), "{}", told.title);
     let interrupted = Command {
         exit: Some(Exit::Interrupted),
@@ -182,4 +172,21 @@ fn runs_that_do_not_come_a_full_disk_and_a_warehouse_that_is_away_are_told() {
         ..Rules::default()
     };
     assert!(away("no answer", at(0), &silent).is_none());
+}
+
+#[test]
+fn a_backup_and_a_clean_up_that_were_killed_are_two_troubles() {
+    let keys = ["backup create --verify", "cleanup"].map(|words| {
+        let killed = Command {
+            words,
+            owner: "",
+            run: None,
+            exit: None,
+            seen: "",
+        };
+        command_failed(&killed, &Rules::default())
+            .expect("an alert")
+            .key
+    });
+    assert_ne!(keys[0], keys[1]);
 }
