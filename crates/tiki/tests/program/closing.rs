@@ -80,12 +80,13 @@ fn categories_without_a_leaf_are_refused_and_the_run_can_be_closed() {
     assert_eq!(states(&tiki), before);
     // What only the tree can tell has begun a run.
     let parent = known.iter().find(|category| id(category) == leaf);
-    let parent = parent.expect("it")["parent_id"].to_string();
+    let parent = &parent.expect("it")["parent_id"];
     let below: Vec<String> = known
         .iter()
-        .filter(|category| category["parent_id"].to_string() == parent)
+        .filter(|category| category["parent_id"] == *parent)
         .map(id)
         .collect();
+    let parent = parent.to_string();
     all = vec!["run", "--category", &parent];
     for id in &below {
         all.extend(["--exclude-category", id]);
