@@ -76,6 +76,7 @@ impl Fare {
     pub(crate) fn answered(&mut self) {
         self.answered += 1;
         self.last_proxy = None;
+        self.leave_alone = None;
         self.stalled_since = None;
     }
 
@@ -111,7 +112,11 @@ impl Fare {
         }
         let attempt = u32::try_from(attempts + 1).unwrap_or(u32::MAX);
         let seconds = match kind.retry() {
-            Retry::Stop => return Verdict::Stop,
+            Retry::Stop => {
+                // What an earlier failure asked for is not what this one does.
+                self.leave_alone = None;
+                return Verdict::Stop;
+            }
             Retry::Never => {
                 self.failed += 1;
                 return Verdict::GiveUp;
@@ -293,5 +298,34 @@ impl crate::steps::Work<'_> {
             self.warehouse().count_cache(&self.attempt, &counts).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_does_not_take_the_wait_of_an_earlier_failure() {
+        let settings = crate::Settings::new(std::path::PathBuf::new());
+        let wait = Duration::from_secs(3);
+        let busy = FetchErrorKind::Server {
+            status: 503,
+            retry_after: Some(wait),
+        };
+        let challenge = FetchErrorKind::Refused {
+            status: Some(403),
+            marker: "a challenge".into(),
+            challenge: true,
+        };
+        let mut fare = Fare::new();
+        fare.failed(&busy, String::new(), 0, &settings);
+        assert_eq!(fare.refusal().retry_after(), Some(wait));
+        let verdict = fare.failed(&challenge, String::new(), 0, &settings);
+        assert_eq!(verdict, Verdict::Stop);
+        assert_eq!(fare.refusal().retry_after(), Some(REFUSED_FOR));
+        fare.failed(&busy, String::new(), 0, &settings);
+        fare.answered();
+        assert_eq!(fare.refusal().retry_after(), Some(REFUSED_FOR));
     }
 }
