@@ -118,7 +118,9 @@ impl FetchErrorKind {
         match self {
             Self::Refused { .. } => Retry::Stop,
             Self::Throttled { retry_after } | Self::Server { retry_after, .. } => {
-                retry_after.map_or(Retry::Backoff, Retry::After)
+                // No time at all is no wish.
+                let wait = retry_after.filter(|wait| !wait.is_zero());
+                wait.map_or(Retry::Backoff, Retry::After)
             }
             Self::Body(error) => retry_body(error),
             Self::Permit(PermitError::Pause(left)) => Retry::After(*left),

@@ -64,7 +64,7 @@ async fn a_refusal_stops_the_step_and_says_what_was_seen() {
 #[tokio::test]
 async fn an_answer_that_asks_for_patience_gets_it() {
     let seconds = |n| Some(Duration::from_secs(n));
-    let cases: [(Reply, Option<Duration>); 6] = [
+    let cases: [(Reply, Option<Duration>); 7] = [
         ((429, &[("retry-after", "120")], "slow down"), seconds(120)),
         (
             (
@@ -78,6 +78,7 @@ async fn an_answer_that_asks_for_patience_gets_it() {
             seconds(30),
         ),
         ((429, &[], ""), None),
+        ((503, &[("retry-after", "0")], "busy"), None),
         ((503, &[("retry-after", "7")], "busy"), seconds(7)),
         ((500, &[("retry-after", "999999")], "busy"), seconds(3600)),
         ((502, &[], ""), None),
