@@ -50,7 +50,7 @@ pub struct Page {
     pub unpacked: Bytes,
     /// The `Content-Type`, at most 200 characters of it.
     pub content_type: Option<String>,
-    /// The site's clock, from its `Date`.
+    /// The site's clock, from its `Date`; not known of an answer that was kept by a cache (`Age`).
     pub site_date: Option<Instant>,
     /// From sending to the last byte.
     pub took: Duration,

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use catalog::Instant;
 use reqwest::Response;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER,
+    AGE, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER,
 };
 use url::Url;
 
@@ -39,11 +39,13 @@ impl Head {
         let headers = response.headers();
         let date = text(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok());
         let encoding = text(headers, &CONTENT_ENCODING).map(str::to_ascii_lowercase);
+        // Some caches pass the `Date` of the origin on, others write their own: with an age, it is either.
+        let is_fresh = headers.get(AGE).is_none_or(|age| age == "0");
         Self {
             status: response.status().as_u16(),
             content_encoding: encoding.filter(|name| !name.is_empty() && name != "identity"),
             content_type: text(headers, &CONTENT_TYPE).map(str::to_owned),
-            site_date: date.and_then(instant),
+            site_date: date.filter(|_| is_fresh).and_then(instant),
             retry_after: text(headers, &RETRY_AFTER).and_then(|value| retry_after(value, date)),
             location: text(headers, &LOCATION).map(|to| place(response.url(), to)),
         }

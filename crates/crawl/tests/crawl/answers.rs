@@ -160,6 +160,20 @@ async fn gone_is_an_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_that_a_cache_kept_tells_no_time() {
+    for (age, told) in [
+        ("0", true),
+        ("1000", false),
+        ("99999999999999999999", false),
+    ] {
+        let headers = [JSON, ("date", DATE), ("age", age)];
+        let site = Site::start(move |_| reply(200, &headers, "{}")).await;
+        let page = good(site.fetch().await);
+        assert_eq!(page.site_date.is_some(), told, "{age}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_is_honest_and_says_what_it_can_read() {
     let site = Site::start(|_| json("{}")).await;
     let mut settings = site.settings();
