@@ -48,6 +48,12 @@ const BROKEN_AFTER: u32 = 3;
 /// While the page is asked first, every so manieth request tries the API again.
 const TRY_API_EVERY: u32 = 50;
 
+/// So many times in a row the API refused and the page was none; then the site refuses.
+pub(crate) const CLOSED_AFTER: u32 = 3;
+
+/// The same where pages were seen to stand in: then they are rather those of what is no more.
+const DEAD_PAGES: u32 = 20;
+
 /// Whether the API works, as this process sees it: one for each kind of request.
 #[derive(Debug, Default)]
 pub(crate) struct SecondWays {
@@ -71,6 +77,8 @@ impl SecondWays {
 pub(crate) struct SecondWay {
     broken: AtomicU32,
     since: AtomicU32,
+    /// Since the last page that stood in, neither of the two was an answer so often.
+    in_vain: AtomicU32,
 }
 
 impl SecondWay {
@@ -88,8 +96,22 @@ impl SecondWay {
         self.broken.store(0, Ordering::Relaxed);
     }
 
+    /// A page can be read.
+    pub(crate) fn page_works(&self) {
+        self.in_vain.store(0, Ordering::Relaxed);
+    }
+
+    /// The API refused and the page is none. Whether that is said of everything, not of this one thing.
+    /// `closed_after`: how often in a row that is, where no page stood in yet.
+    pub(crate) fn is_closed(&self, closed_after: u32) -> bool {
+        let pages_work = self.broken.load(Ordering::Relaxed) > 0;
+        let most = if pages_work { DEAD_PAGES } else { closed_after };
+        self.in_vain.fetch_add(1, Ordering::Relaxed) + 1 >= most
+    }
+
     /// The page stood in for the API. Whether it comes first from now on.
     pub(crate) fn page_stood_in(&self) -> bool {
+        self.page_works();
         let before = self.broken.fetch_add(1, Ordering::Relaxed);
         if before + 1 == BROKEN_AFTER {
             self.since.store(1, Ordering::Relaxed);
@@ -144,6 +166,11 @@ pub(crate) fn is_broken(answer: &Answered, judged: &Judged) -> bool {
             _ => false,
         },
     }
+}
+
+/// Whether the API refuses, which by itself ends a step.
+pub(crate) fn refuses(answer: &Answered) -> bool {
+    matches!(answer, Err(error) if matches!(error.kind, FetchErrorKind::Refused { .. }))
 }
 
 /// Whether an answer is one, and can be read.

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use crate::knock::has_children;
-use crate::second_way::{self, Judged, SecondWays, SourceChoice};
+use crate::second_way::{self, CLOSED_AFTER, Judged, SecondWays, SourceChoice};
 use crate::{Clock, Error, Result};
 
 /// The clocks may differ so much, in minutes.
@@ -145,7 +145,10 @@ impl Site {
         // A step may take longer than a day.
         let asked = async {
             match self.read_robots().await {
-                Ok(robots) => self.ask(&errand.ask, &robots, choice).await,
+                Ok(robots) => {
+                    let ask = &errand.ask;
+                    self.ask_patiently(ask, &robots, choice, CLOSED_AFTER).await
+                }
                 Err(error) => (Err(error), None),
             }
         };
@@ -165,6 +168,17 @@ impl Site {
         robots: &Robots,
         choice: SourceChoice,
     ) -> (Answered, Judged) {
+        self.ask_patiently(ask, robots, choice, 1).await
+    }
+
+    /// The same; so many refusals in a row are believed to be of everything where no page stood in yet.
+    async fn ask_patiently(
+        &self,
+        ask: &Ask,
+        robots: &Robots,
+        choice: SourceChoice,
+        closed_after: u32,
+    ) -> (Answered, Judged) {
         let page = second_way::page_of(ask);
         let Some(page) = page.filter(|_| choice != SourceChoice::Api) else {
             return (self.client.fetch(ask, robots).await, None);
@@ -173,12 +187,17 @@ impl Site {
             return (self.client.fetch(&page, robots).await, None);
         }
         let way = self.second_ways.of(ask);
-        let page_first = way.comes_first();
-        if page_first {
-            let (answer, judged) = self.fetch_and_judge(&page, robots).await;
-            if second_way::is_readable(&answer, &judged) || second_way::says_stop(&answer) {
-                return (answer, judged);
+        let mut in_vain = None;
+        if way.comes_first() {
+            let (instead, seen) = self.fetch_and_judge(&page, robots).await;
+            if second_way::is_readable(&instead, &seen) {
+                way.page_works();
+                return (instead, seen);
             }
+            if second_way::says_stop(&instead) {
+                return (instead, seen);
+            }
+            in_vain = Some((instead, seen));
         }
         let (answer, judged) = self.fetch_and_judge(ask, robots).await;
         if !second_way::is_broken(&answer, &judged) {
@@ -187,20 +206,27 @@ impl Site {
             }
             return (answer, judged);
         }
-        if page_first {
-            return (answer, judged);
+        let in_vain = if let Some(in_vain) = in_vain {
+            in_vain
+        } else {
+            let (instead, seen) = self.fetch_and_judge(&page, robots).await;
+            if second_way::says_stop(&instead) {
+                return (instead, seen);
+            }
+            if second_way::is_readable(&instead, &seen) {
+                if way.page_stood_in() {
+                    tracing::warn!(
+                        "the API does not answer as it should; HTML pages are asked first now"
+                    );
+                }
+                return (instead, seen);
+            }
+            (instead, seen)
+        };
+        if second_way::refuses(&answer) && !way.is_closed(closed_after) {
+            return in_vain;
         }
-        let (instead, judged_instead) = self.fetch_and_judge(&page, robots).await;
-        if second_way::says_stop(&instead) {
-            return (instead, judged_instead);
-        }
-        if !second_way::is_readable(&instead, &judged_instead) {
-            return (answer, judged);
-        }
-        if way.page_stood_in() {
-            tracing::warn!("the API does not answer as it should; HTML pages are asked first now");
-        }
-        (instead, judged_instead)
+        (answer, judged)
     }
 
     async fn fetch_and_judge(&self, ask: &Ask, robots: &Robots) -> (Answered, Judged) {

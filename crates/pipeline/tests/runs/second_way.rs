@@ -1,6 +1,6 @@
 //! Products and categories from the HTML pages, where the API refuses or cannot be read.
 
-use storefront::{Faults, Misbehaviour, RouteClass, When};
+use storefront::{Fault, Faults, Misbehaviour, Only, RouteClass, When};
 
 use crate::world::{STORES, Store, World, generated};
 
@@ -59,6 +59,51 @@ async fn an_api_that_refuses_is_replaced_by_its_pages_and_history_says_so() {
             }
         }
     }
+}
+
+/// The API refuses every detail, and these pages of products lead home; `None`: all of them.
+fn no_pages(of: &[Option<u64>]) -> Faults {
+    let mut faults = Faults::one(RouteClass::Detail, When::Always, forbidden());
+    faults.rules.extend(of.iter().map(|subject| Fault {
+        route: RouteClass::ProductPage,
+        only: subject.map(|subject| Only::Subject { subject }),
+        when: When::Always,
+        what: Misbehaviour::RedirectHome,
+    }));
+    faults
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_without_a_page_stops_nobody_where_the_api_refuses() {
+    let mut world = World::new(Store::Sqlite, generated(200)).await;
+    world.run("api").await;
+    let asked = world
+        .ask("SELECT product_id FROM run_products WHERE detail = 'good' ORDER BY rank, product_id")
+        .await;
+    let id = |nth: usize| asked[nth][0].as_deref().and_then(|id| id.parse().ok());
+    // Before any page can have stood in, and when the page is asked first.
+    let dead = [id(0), id(asked.len() - 5)];
+    assert!(dead[0].is_some() && dead[1].is_some(), "{asked:?}");
+
+    world = World::new(Store::Sqlite, generated(200)).await;
+    world.scope.source = "auto".into();
+    world.front.set_faults(&no_pages(&dead)).unwrap();
+    let report = world.run("auto").await;
+    let details = report.totals.details;
+    assert_eq!(report.exit_code, 0, "{details:?}: {:?}", world.notes);
+    assert_eq!(details.unfetched, 2, "{details:?}");
+    assert_eq!(details.good, details.due - 2, "{details:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_refuses_where_no_page_stands_in_is_a_refusal() {
+    let mut world = World::new(Store::Sqlite, generated(200)).await;
+    world.scope.source = "auto".into();
+    world.front.set_faults(&no_pages(&[None])).unwrap();
+    let report = world.run("closed").await;
+    assert_eq!(report.exit_code, 20, "{:?}", world.notes);
+    let asked = world.front.counts().routes["detail"];
+    assert!(asked < 20, "{asked} details were asked of a closed site");
 }
 
 #[tokio::test(flavor = "multi_thread")]
