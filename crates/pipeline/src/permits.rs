@@ -13,8 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crawl::{
-    Breaker, FULL_SHARE, Grant, Pace, PermitError, PermitSource, RedisPermits, Report, Reporting,
-    SCHEDULE_AHEAD, Taking,
+    Breaker, FULL_SHARE, Grant, MOST_SPACING, Pace, PermitError, PermitSource, RedisPermits,
+    Report, Reporting, SCHEDULE_AHEAD, Taking,
 };
 use warehouse::{PaceRow, Warehouse};
 
@@ -130,7 +130,13 @@ impl SitePermits {
         let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         let row = self
             .warehouse
-            .take_permits(&self.origin, want, micros(spacing), micros(SCHEDULE_AHEAD))
+            .take_permits(
+                &self.origin,
+                want,
+                micros(spacing),
+                micros(SCHEDULE_AHEAD),
+                micros(MOST_SPACING),
+            )
             .await
             .map_err(|error| PermitError::source("taking turns in the warehouse", error))?;
         Ok(Grant {

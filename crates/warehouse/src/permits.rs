@@ -54,13 +54,15 @@ const PACE_COLUMNS: &str = "share, share_at_micros, open_until_micros, pause_mic
 impl Warehouse {
     /// Takes up to `want` turns, `spacing_micros` apart, none later than `ahead_micros` from now. A
     /// row that is new, or whose turns another source granted last, begins after a silence of
-    /// `ahead_micros` and a spacing.
+    /// `ahead_micros` and a spacing. `most_micros`: the widest spacing that any process may keep; a turn
+    /// that another one left to wait for is waited for.
     pub async fn take_permits(
         &self,
         origin: &str,
         want: u32,
         spacing_micros: i64,
         ahead_micros: i64,
+        most_micros: i64,
     ) -> Result<PermitRow> {
         let spacing = spacing_micros.max(1);
         let silence = ahead_micros.saturating_add(spacing);
@@ -69,14 +71,14 @@ impl Warehouse {
         // Only now: the lock may have taken its time.
         let read_at = Instant::now();
         let now = now_micros(&mut tx).await?;
-        let begins_anew = row.text(0)? != "warehouse";
-        let stored = if begins_anew {
+        let stored = row.int(1)?;
+        // No process leaves a turn so far ahead: the clock was set back, which must not stop the crawl.
+        let is_lost = stored > now + ahead_micros.saturating_add(most_micros.max(spacing));
+        let next = if row.text(0)? != "warehouse" || is_lost {
             now + silence
         } else {
-            row.int(1)?
+            stored.max(now)
         };
-        // A clock that was set back must not stop the crawl for longer than the silence.
-        let next = stored.clamp(now, now + silence);
         let room = now + ahead_micros - next;
         let fits = if room < 0 { 0 } else { room / spacing + 1 };
         let count = i64::from(want.max(1)).min(fits);

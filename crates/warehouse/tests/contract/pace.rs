@@ -69,7 +69,7 @@ async fn a_pace_is_read_as_it_was_written(store: Store) {
     // Turns leave the pace alone, and the pace the turns.
     store
         .warehouse
-        .take_permits(ORIGIN, 1, 10, 1000)
+        .take_permits(ORIGIN, 1, 10, 1000, 1000)
         .await
         .expect("a row");
     let turns = "SELECT next_at_micros FROM permits";

@@ -4,17 +4,19 @@ use crate::store::Store;
 
 on_both!(
     turns_are_granted_once_and_not_far_ahead,
+    a_wide_spacing_is_kept_by_who_asks_with_a_narrow_one,
     a_row_that_another_granted_begins_in_silence
 );
 
 const ORIGIN: &str = "https://tiki.vn";
 const AHEAD: i64 = 1_000_000;
+const MOST: i64 = 3_600_000_000;
 
 async fn turns_are_granted_once_and_not_far_ahead(store: Store) {
     let spacing = 100_000;
     let first = store
         .warehouse
-        .take_permits(ORIGIN, 3, spacing, AHEAD)
+        .take_permits(ORIGIN, 3, spacing, AHEAD, MOST)
         .await
         .expect("a row");
     assert_eq!(first.count, 0, "a new row begins with a silence");
@@ -26,7 +28,7 @@ async fn turns_are_granted_once_and_not_far_ahead(store: Store) {
         let other = store.again().await;
         tasks.push(tokio::spawn(async move {
             other
-                .take_permits(ORIGIN, 2, spacing, AHEAD)
+                .take_permits(ORIGIN, 2, spacing, AHEAD, MOST)
                 .await
                 .expect("a row")
         }));
@@ -51,10 +53,29 @@ async fn turns_are_granted_once_and_not_far_ahead(store: Store) {
     );
 }
 
+async fn a_wide_spacing_is_kept_by_who_asks_with_a_narrow_one(store: Store) {
+    let wide = 60_000_000;
+    let take = |spacing| {
+        store
+            .warehouse
+            .take_permits(ORIGIN, 1, spacing, AHEAD, MOST)
+    };
+    take(wide).await.expect("a row");
+    store.seed("UPDATE permits SET next_at_micros = 0").await;
+    assert_eq!(take(wide).await.expect("a turn").count, 1);
+    let joined = take(500_000).await.expect("a row");
+    assert_eq!(joined.count, 0, "{joined:?}");
+    let most = wide - AHEAD;
+    assert!(
+        (most / 2..=most).contains(&joined.wait_micros),
+        "{joined:?}"
+    );
+}
+
 async fn a_row_that_another_granted_begins_in_silence(store: Store) {
     store
         .warehouse
-        .take_permits(ORIGIN, 1, 10, AHEAD)
+        .take_permits(ORIGIN, 1, 10, AHEAD, MOST)
         .await
         .expect("a row");
     store
@@ -62,7 +83,7 @@ async fn a_row_that_another_granted_begins_in_silence(store: Store) {
         .await;
     let row = store
         .warehouse
-        .take_permits(ORIGIN, 1, 10, AHEAD)
+        .take_permits(ORIGIN, 1, 10, AHEAD, MOST)
         .await
         .expect("a row");
     assert_eq!(row.count, 0);
@@ -72,7 +93,7 @@ async fn a_row_that_another_granted_begins_in_silence(store: Store) {
         .await;
     store
         .warehouse
-        .take_permits(ORIGIN, 1, 10, AHEAD)
+        .take_permits(ORIGIN, 1, 10, AHEAD, MOST)
         .await
         .expect("a row");
     let next: i64 = store
