@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HeaderMap, HeaderValue};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::addresses::PublicAddresses;
 use crate::receive::{self, Head};
@@ -124,10 +124,19 @@ impl Client {
     ///
     /// None there (4xx) allows everything. An error, also 429, a redirect, a challenge or no answer at
     /// all, means that nothing may be asked. To be read again after [`crate::ROBOTS_FRESH`].
+    ///
+    /// A `Crawl-delay` that is wider than the rate has passed when this returns: no slot was taken for it.
     pub async fn read_robots(&self) -> Result<Robots, FetchError> {
         let ask = Ask::Robots;
         let judged = self.ask_robots(&ask).await;
-        judged.map_err(|kind| self.error(&ask, kind))
+        let robots = judged.map_err(|kind| self.error(&ask, kind))?;
+        let gate = &self.inner.gate;
+        let before = gate.spacing();
+        gate.space_at_least(robots.crawl_delay().unwrap_or_default());
+        if gate.spacing() > before {
+            sleep(gate.spacing().unwrap_or_default()).await;
+        }
+        Ok(robots)
     }
 
     /// One request, if robots.txt allows it: one permit, nothing repeated, nothing followed.

@@ -13,7 +13,8 @@ local next, last = tonumber(kept[1] or ''), tonumber(kept[2] or '')
 if not next or not last or kept[3] ~= ARGV[4] or last > now + ahead then
   next, last = now + ahead + spacing, now
 end
-if next < now then next = now end
+-- Whoever keeps a wider spacing keeps it from the last slot on, whoever had that.
+next = math.max(next, now, last + spacing)
 
 local count, wait = 0, next - now - ahead
 if wait <= 0 then

@@ -203,6 +203,7 @@ async fn a_crawl_delay_slows_the_gate_down() {
     let gate = Gate::new(rate(), Some(source(&Redis::shared().fresh_url(), &site)));
     let client = client(&site, gate);
     let robots = client.read_robots().await.unwrap();
+    let read = Instant::now();
     for _ in 0..3 {
         client.fetch(&DETAIL, &robots).await.unwrap();
     }
@@ -212,4 +213,7 @@ async fn a_crawl_delay_slows_the_gate_down() {
     // A tenth of a second is what a permit may be late by.
     let apart = times[3].duration_since(times[1]);
     assert!(apart + crawl::PERMIT_VALID >= delay * 2, "{apart:?}");
+    // The slot of robots.txt was taken before the delay was known.
+    let silence = read.duration_since(times[0]);
+    assert!(silence >= delay, "{silence:?}");
 }

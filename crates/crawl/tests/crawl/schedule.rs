@@ -66,6 +66,20 @@ async fn no_slot_is_granted_twice_or_more_than_a_second_ahead() {
 }
 
 #[tokio::test]
+async fn a_wide_spacing_holds_from_the_slot_of_who_keeps_a_narrow_one() {
+    let source = permits(&Redis::shared().fresh_url());
+    let wide = Duration::from_mins(1);
+    first_grant(&source).await;
+    let grant = source.take(1, wide).await.unwrap();
+    assert_eq!(grant.count, 0, "{grant:?}");
+    assert!(grant.wait > wide / 2, "{grant:?}");
+    // And who keeps a narrow one waits for what a wide one left.
+    let narrow = take(&source, 1).await;
+    assert_eq!(narrow.count, 0, "{narrow:?}");
+    assert!(narrow.wait > wide / 2, "{narrow:?}");
+}
+
+#[tokio::test]
 async fn a_lost_schedule_begins_anew_behind_the_old_one() {
     let url = Redis::shared().fresh_url();
     let source = permits(&url);
