@@ -223,7 +223,7 @@ impl<T: Send + 'static> Flight<T> {
     pub(crate) async fn new(pipeline: &Pipeline, source: SourceChoice) -> Result<Self> {
         let site = pipeline.site()?;
         // A site that does not say what it allows ends the step before it begins.
-        site.robots().await?;
+        pipeline.robots().await?;
         Ok(Self {
             tasks: JoinSet::new(),
             site,

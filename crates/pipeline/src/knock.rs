@@ -31,7 +31,7 @@ impl Work<'_> {
         if site.client().gate().rate() == Rate::Off || self.has_begun().await? {
             return Ok(());
         }
-        let robots = site.robots().await?;
+        let robots = self.pipeline.robots().await?;
         let source = self.scope.source();
         let mut asked = vec!["robots.txt answers".to_owned()];
         let parent = self.scope.categories.first().copied().unwrap_or(ROOT);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crawl::Robots;
 use warehouse::{Attempt, AttemptRequest, NewAlert, Run, RunState, Warehouse};
 
 use crate::outage::{Outages, is_outage};
@@ -100,6 +101,15 @@ impl Pipeline {
         self.site
             .clone()
             .ok_or_else(|| Error::Bug("a step that asks the site without one".into()))
+    }
+
+    /// What robots.txt allows. While its `Crawl-delay` passes the wish to stop is heard.
+    pub(crate) async fn robots(&self) -> Result<Arc<Robots>> {
+        let site = self.site()?;
+        tokio::select! {
+            robots = site.robots() => robots,
+            () = self.stop().heard() => Err(Error::Interrupted),
+        }
     }
 
     /// Entries of the shared cache of pages; `None` without one, or while it cannot be asked.

@@ -67,7 +67,7 @@ impl Crew {
     pub(super) async fn new(work: &Work<'_>) -> Result<Self> {
         let site = work.pipeline.site()?;
         // A site that does not say what it allows ends the step before it begins.
-        site.robots().await?;
+        work.pipeline.robots().await?;
         let takes_kept = work.scope.policy() == DetailPolicy::Auto;
         let desk = Desk {
             site,

@@ -82,6 +82,28 @@ fn a_run_that_is_given_up_leaves_nothing_and_the_next_one_is_well() {
 }
 
 #[test]
+fn a_run_that_is_held_when_it_is_closed_keeps_no_other_from_beginning() {
+    let shop = shop();
+    let tiki = shop.home().with("TIKI_DETAILS", "never");
+    tiki.ends(0, &["run"]);
+    let rule = json!({ "route": "listing", "when": "always",
+        "what": { "rename_field": { "field": "thumbnail_url", "to": "picture" } } });
+    shop.control("POST", "faults", &json!({ "rules": [rule] }).to_string());
+    // Nobody finishes it.
+    for step in ["crawl-categories", "extract-product-urls"] {
+        tiki.ends(0, &["step", step, "--run", "r"]);
+    }
+    shop.control("POST", "faults", r#"{"rules":[]}"#);
+    tiki.ends(0, &["run", "--new"]);
+    let runs = tiki.json(&["runs", "--json"]);
+    assert_eq!(runs[0]["state"], "done", "{runs}");
+    assert_eq!(
+        (&runs[1]["id"], &runs[1]["state"]),
+        (&json!("r"), &json!("held"))
+    );
+}
+
+#[test]
 fn a_gate_that_only_warns_loads() {
     let shop = shop();
     let (tiki, run) = held(&shop);
