@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use catalog::Instant;
 use serde_json::Value;
 use warehouse::{Identities, NewAlert, NewRun, Run, RunState};
 
@@ -36,10 +37,19 @@ pub struct RunRequest {
     pub scope: Scope,
     /// Do not go on with an unfinished run.
     pub fresh: bool,
+    /// Nor with one that began before this, by the run's clock.
+    pub new_before: Option<Instant>,
     /// Wait until another run ends.
     pub wait: bool,
     /// Go on with the run of exactly this id and no other (a step of Airflow, a day of a demo).
     pub only_this: bool,
+}
+
+impl RunRequest {
+    /// Whether it does not go on with an unfinished run.
+    fn is_fresh_beside(&self, other: &Run) -> bool {
+        self.fresh || self.new_before.is_some_and(|at| other.clock_at < at)
+    }
 }
 
 impl Pipeline {
@@ -83,24 +93,22 @@ impl Pipeline {
             } else {
                 other.owner == new.owner && other.scope_key == new.scope_key
             };
+            let fresh = request.is_fresh_beside(&other);
             let at_work = other.leased || idle < BETWEEN_STEPS_MILLIS;
-            if same && !request.fresh && idle < IDLE_MILLIS && !(request.wait && at_work) {
+            if same && !fresh && idle < IDLE_MILLIS && !(request.wait && at_work) {
                 self.tell(Event::Note(format!(
                     "going on with run {} ({})",
                     other.id, other.owner
                 )));
                 return Ok(*other);
             }
-            if !other.leased && (idle >= ACTIVE_MILLIS || (same && request.fresh)) {
+            if !other.leased && (idle >= ACTIVE_MILLIS || (same && fresh)) {
                 self.tell(Event::Note(format!(
                     "closing run {}, which nobody finished",
                     other.id
                 )));
-                match self.close_run(&other.id).await {
-                    // What it fetched has another shape: it is held, told of, and in nobody's way.
-                    Ok(_) | Err(Error::Drift { .. }) => continue,
-                    Err(error) => return Err(error),
-                }
+                self.close_for_another(&other.id).await?;
+                continue;
             }
             let why = format!(
                 "run {} of {} is at work or was {} min ago",
@@ -115,6 +123,15 @@ impl Pipeline {
                 )));
             }
             self.wait_a_turn(&why, &mut said).await?;
+        }
+    }
+
+    /// Closes a run that another one may begin. What it fetched may have another shape: then it is held, told of,
+    /// and in nobody's way.
+    async fn close_for_another(&self, id: &str) -> Result<()> {
+        match self.close_run(id).await {
+            Ok(_) | Err(Error::Drift { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

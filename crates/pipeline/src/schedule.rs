@@ -88,6 +88,9 @@ pub struct Memory {
     tries: usize,
     /// When it is tried again: milliseconds since 1970.
     again_millis: Option<i64>,
+    /// When its time had come, before it was tried again: milliseconds since 1970.
+    #[serde(default)]
+    due_millis: i64,
 }
 
 /// What follows for now.
@@ -112,6 +115,7 @@ impl Memory {
             at_work: false,
             tries: 0,
             again_millis: None,
+            due_millis: 0,
         }
     }
 
@@ -165,6 +169,10 @@ impl Memory {
             at_work: true,
             tries: if why == Due::Again { self.tries } else { 0 },
             again_millis: None,
+            due_millis: match why {
+                Due::Again => self.due_millis,
+                _ => now.millis(),
+            },
         }
     }
 
@@ -192,6 +200,11 @@ impl Memory {
         } else {
             self
         }
+    }
+
+    /// When its time came last; tries after that belong to it.
+    pub fn due_at(&self) -> Instant {
+        Instant::from_millis(self.due_millis)
     }
 
     /// When it began last, or was first looked at.

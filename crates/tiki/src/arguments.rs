@@ -12,6 +12,7 @@ mod rollback;
 
 use std::path::PathBuf;
 
+use catalog::Instant;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::alerts::*;
@@ -200,6 +201,9 @@ pub(crate) struct RunArguments {
     /// Begin a new run even where an unfinished one could go on
     #[arg(long)]
     pub(crate) new: bool,
+    /// The same for an unfinished one that began before this instant, for the clock of `tiki serve`
+    #[arg(long, value_name = "INSTANT", hide = true)]
+    pub(crate) new_before: Option<Instant>,
     /// Wait while another run is at work instead of leaving with 30
     #[arg(long)]
     pub(crate) wait: bool,

@@ -149,7 +149,7 @@ impl Clockwork {
                     // What is not remembered would begin again after a restart.
                     match job.remember(memory.begun(why, now)) {
                         Ok(()) => {
-                            self.work(job, why).await;
+                            self.work(job).await;
                             Duration::ZERO
                         }
                         Err(error) => {
@@ -174,11 +174,12 @@ impl Clockwork {
     }
 
     /// Runs a job's commands and remembers how that ended.
-    async fn work(&self, job: &Job, why: Due) {
-        // A run that was cut off the night before is closed, and all is looked at anew; only a try after that
-        // goes on with it.
-        let anew: &[&str] = match (job.name, why) {
-            ("run", Due::Now) => &["--new"],
+    async fn work(&self, job: &Job) {
+        // A run that was cut off the night before is closed, and all is looked at anew; only one of this night
+        // is gone on with.
+        let night = job.told().memory.due_at().to_string();
+        let anew: &[&str] = match job.name {
+            "run" => &["--new-before", &night],
             _ => &[],
         };
         self.context
@@ -205,8 +206,7 @@ impl Clockwork {
                 break;
             }
             if exit != Some(Exit::Done) {
-                // Whatever else it ends with, it tells itself where that is worth it.
-                if matches!(exit, None | Some(Exit::Machine | Exit::Usage | Exit::Bug)) {
+                if self.tells(job, exit) {
                     let seen = "started by the clock of tiki serve, whose log has what it said";
                     doing.ended(&self.context, exit, seen).await;
                 }
@@ -231,6 +231,17 @@ impl Clockwork {
             ),
             None => how,
         });
+    }
+
+    /// Whether the clock tells of an end. Most are told by the process itself where that is worth it; who waits
+    /// for another tells nothing, so that one never got its turn is told here.
+    fn tells(&self, job: &Job, exit: Option<Exit>) -> bool {
+        let memory = job.told().memory;
+        match exit {
+            None | Some(Exit::Machine | Exit::Usage | Exit::Bug) => true,
+            Some(Exit::Warehouse) => memory.ended(exit, self.clock.now()).tries().is_none(),
+            _ => false,
+        }
     }
 
     /// A process of this program with the settings of this one.

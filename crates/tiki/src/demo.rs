@@ -75,6 +75,7 @@ pub(crate) async fn run(context: &Context, arguments: &RunArguments) -> Outcome 
             owner: OWNER.into(),
             scope: scope.clone(),
             fresh: false,
+            new_before: None,
             wait: arguments.wait,
             only_this: true,
         };

@@ -43,6 +43,7 @@ async fn work(context: &Context, arguments: &RunArguments, owner: &str) -> Outco
         owner: owner.into(),
         scope: way::scope(context, &way.origin_id),
         fresh: arguments.new,
+        new_before: arguments.new_before,
         wait: arguments.wait,
         only_this: false,
     };

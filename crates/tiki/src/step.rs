@@ -121,6 +121,7 @@ async fn work(
             owner: request.owner.clone().unwrap_or_else(|| OWNER.into()),
             scope,
             fresh: false,
+            new_before: None,
             wait: false,
             only_this: true,
         };

@@ -245,6 +245,7 @@ fn the_next_time_begins_anew_whatever_was_to_be_tried_again() {
             .ended(Some(Exit::Refused), begin)
             .begun(Due::Again, begin);
     }
+    assert_eq!(memory.due_at(), begin, "tries belong to the time that came");
     let memory = memory.ended(Some(Exit::Refused), at("2026-11-29T19:50:00Z"));
     let next = at("2026-11-29T20:00:00Z");
     assert_eq!(
@@ -255,6 +256,7 @@ fn the_next_time_begins_anew_whatever_was_to_be_tried_again() {
     let memory = memory
         .begun(Due::Now, next)
         .ended(Some(Exit::Refused), next);
+    assert_eq!(memory.due_at(), next);
     assert_eq!(
         memory.due(&hourly, next),
         Due::At(at("2026-11-29T20:05:00Z"))

@@ -131,6 +131,7 @@ impl World {
             owner: "cli".into(),
             scope: self.scope.clone(),
             fresh: false,
+            new_before: None,
             wait: false,
             only_this: false,
         }

@@ -228,6 +228,7 @@ fn request(context: &Context, id: &str, origin: &str) -> RunRequest {
         owner: OWNER.into(),
         scope: way::scope(context, origin),
         fresh: true,
+        new_before: None,
         wait: false,
         only_this: true,
     }
