@@ -98,18 +98,21 @@ impl Work<'_> {
         warehouse
             .select_leaves(&self.attempt, leaves, excluded)
             .await?;
-        match warehouse.selected_count(&self.run.id).await? {
-            (0, 0) if self.scope.categories.is_empty() && excluded.is_empty() => {
-                Err(Error::Refused {
-                    seen: "its tree shows no category with products".into(),
-                    retry_after: REFUSED_FOR,
-                })
-            }
-            (0, 0) => Err(Error::Usage(
-                "none of the categories asked for has a leaf with products".into(),
-            )),
-            _ => Ok(()),
+        let (selected, failed) = warehouse.selected_count(&self.run.id).await?;
+        if selected > 0 {
+            return Ok(());
         }
+        if failed == 0 && !self.scope.categories.is_empty() {
+            return Err(Error::Usage(
+                "none of the categories asked for has a leaf with products".into(),
+            ));
+        }
+        // The next try asks for all of it again.
+        warehouse.forget_walk(&self.attempt).await?;
+        Err(Error::Refused {
+            seen: format!("its tree shows no category with products, and {failed} cannot be read"),
+            retry_after: REFUSED_FOR,
+        })
     }
 
     /// The site was seen to answer with an empty list where there are children. So nobody believes it of the
@@ -230,6 +233,9 @@ impl Work<'_> {
     ) -> Result<()> {
         let now = self.pipeline.clock().now();
         let warehouse = self.warehouse();
+        // What a named category does not have may be there for the next run.
+        let is_start = self.scope.categories.contains(&node.category_id);
+        let page = page.filter(|_| !(is_start && children.is_empty()));
         warehouse
             .commit_category(
                 &self.attempt,

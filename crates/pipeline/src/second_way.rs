@@ -94,6 +94,7 @@ impl SecondWay {
     /// The API answered well.
     pub(crate) fn api_works(&self) {
         self.broken.store(0, Ordering::Relaxed);
+        self.in_vain.store(0, Ordering::Relaxed);
     }
 
     /// A page can be read.

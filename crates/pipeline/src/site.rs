@@ -223,7 +223,9 @@ impl Site {
             }
             (instead, seen)
         };
-        if second_way::refuses(&answer) && !way.is_closed(closed_after) {
+        // A detail alone can be given up: without a listing or children the rest would be missing unseen.
+        let is_one = matches!(ask, Ask::Detail { .. });
+        if is_one && second_way::refuses(&answer) && !way.is_closed(closed_after) {
             return in_vain;
         }
         (answer, judged)
@@ -255,7 +257,9 @@ impl Site {
             return None;
         }
         let kept_at = Some(page.fetched_at);
-        if let Some(answer) = answer_of(&errand.ask, key.source, page) {
+        if let Some(answer) = answer_of(&errand.ask, key.source, page)
+            && !is_childless(&errand.ask, &answer)
+        {
             return Some(Landed {
                 answer: Ok(answer),
                 judged: Some(Ok(())),
@@ -272,12 +276,10 @@ impl Site {
         let (Some(pages), Ok(answer), None) = (&self.pages, &landed.answer, landed.kept_at) else {
             return;
         };
+        if is_childless(&errand.ask, answer) {
+            return;
+        }
         let (status, page) = match answer {
-            Answer::Good(page)
-                if matches!(errand.ask, Ask::Categories { .. }) && !has_children(page) =>
-            {
-                return;
-            }
             Answer::Good(page) if second_way::read(&errand.ask, page).is_ok() => {
                 (Cached::Good, page)
             }
@@ -346,6 +348,12 @@ fn key_of(ask: &Ask, source: PageSource) -> Option<PageKey> {
         subject,
         spid,
     })
+}
+
+/// Whether the children of a category are none, which may be a slip of the site.
+fn is_childless(ask: &Ask, answer: &Answer) -> bool {
+    let is_tree = matches!(ask, Ask::Categories { .. });
+    is_tree && matches!(answer, Answer::Good(page) if !has_children(page))
 }
 
 /// The answer that a kept page stands for; `None` if it is none.

@@ -202,6 +202,19 @@ impl Warehouse {
         commit_fenced(tx, attempt.epoch).await
     }
 
+    /// Forgets a walk that came to nothing, and the pages that it was made of, so that all is asked again.
+    pub async fn forget_walk(&self, attempt: &Attempt) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for sql in [
+            "DELETE FROM pages WHERE kind = 'categories' AND subject IN (
+                SELECT category_id FROM run_categories WHERE run_id = $1)",
+            "DELETE FROM run_categories WHERE run_id = $1",
+        ] {
+            tx.execute(sql, params![&attempt.run]).await?;
+        }
+        commit_fenced(tx, attempt.epoch).await
+    }
+
     /// Gives a category up (`retry_seconds` `None`) or puts it back for a later try; `counts_as_try` says whether
     /// it was asked at all.
     pub async fn fail_category(

@@ -12,9 +12,14 @@ fn home() -> (Shop, Tiki) {
         .with("TIKI_RATE_LIMIT", "0")
         .with("TIKI_MAX_ATTEMPTS", "2")
         .with("TIKI_DETAILS", "never")
-        .with("TIKI_MAX_CATEGORIES", "0")
-        .with("TIKI_CATEGORY_TTL", "1ms");
+        .with("TIKI_MAX_CATEGORIES", "0");
     (shop, tiki)
+}
+
+/// The same, where no page of the tree is kept for the next run.
+fn forgetful() -> (Shop, Tiki) {
+    let (shop, tiki) = home();
+    (shop, tiki.with("TIKI_CATEGORY_TTL", "1ms"))
 }
 
 fn spoil(shop: &Shop, rules: &Value) {
@@ -38,7 +43,7 @@ fn listed(tiki: &Tiki) -> i64 {
 
 #[test]
 fn an_empty_answer_for_the_root_is_not_believed() {
-    let (shop, tiki) = home();
+    let (shop, tiki) = forgetful();
     let empty = |when: &Value| json!([{ "route": "category", "when": when, "what": "empty_data" }]);
     spoil(&shop, &empty(&json!({ "first": 1 })));
     tiki.ends(0, &["run"]);
@@ -54,7 +59,7 @@ fn an_empty_answer_for_the_root_is_not_believed() {
 
 #[test]
 fn categories_that_do_not_say_how_many_products_they_have_are_listed() {
-    let (shop, tiki) = home();
+    let (shop, tiki) = forgetful();
     tiki.ends(0, &["run"]);
     let all = listed(&tiki);
     let drop = json!([{ "route": "category", "when": "always",
@@ -68,7 +73,7 @@ fn categories_that_do_not_say_how_many_products_they_have_are_listed() {
 
 #[test]
 fn a_category_that_could_not_be_read_is_told() {
-    let (shop, tiki) = home();
+    let (shop, tiki) = forgetful();
     tiki.ends(0, &["run"]);
     let all = listed(&tiki);
     let sql = "SELECT category_id AS n FROM run_categories WHERE run_id = $run AND NOT is_leaf
@@ -88,4 +93,85 @@ fn a_category_that_could_not_be_read_is_told() {
     let runs = tiki.json(&["runs", "--json"]);
     let shown = tiki.out(&["runs", "show", runs[0]["id"].as_str().expect("an id")]);
     assert!(shown.contains("its children could not be read"), "{shown}");
+}
+
+#[test]
+fn a_tree_of_which_nothing_can_be_read_is_asked_again() {
+    let (shop, tiki) = home();
+    tiki.ends(0, &["run"]);
+    let all = listed(&tiki);
+    let sql = "SELECT category_id AS n FROM category_parents WHERE parent_id = 2";
+    let below = tiki.json(&["sql", "--json", sql]);
+    let below = below.as_array().expect("rows").iter();
+    let fails = |row: &Value| {
+        let id: i64 = row["n"]
+            .to_string()
+            .trim_matches('"')
+            .parse()
+            .expect("an id");
+        json!({ "route": "category", "only": { "subject": id }, "when": "always",
+            "what": { "status": { "code": 500 } } })
+    };
+    let rules = Value::from(below.map(fails).collect::<Vec<_>>());
+    let (shop, tiki) = (shop, tiki.with("TIKI_CATEGORY_TTL", "1ms"));
+    spoil(&shop, &rules);
+    let refused = tiki.ends(20, &["run", "--new"]);
+    assert!(
+        refused.err.contains("no category with products"),
+        "{}",
+        refused.err
+    );
+    spoil(&shop, &json!([]));
+    tiki.ends(0, &["run"]);
+    assert_eq!(listed(&tiki), all, "the same run");
+    assert_eq!(
+        tiki.json(&["runs", "--json"]).as_array().map(Vec::len),
+        Some(2)
+    );
+}
+
+#[test]
+fn a_named_category_that_shows_no_children_once_has_them_the_next_time() {
+    let (shop, tiki) = home();
+    tiki.ends(0, &["run"]);
+    let all = listed(&tiki);
+    let sql = "SELECT category_id AS n FROM run_categories WHERE run_id = $run AND NOT is_leaf
+        AND category_id <> 2 ORDER BY walk_order LIMIT 1";
+    let parent = of_newest(&tiki, sql).to_string();
+    // As if it were the next day.
+    let file = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the warehouse");
+    let forget = "DELETE FROM pages WHERE kind = 'categories'";
+    file.execute(forget, []).expect("a statement");
+    spoil(
+        &shop,
+        &json!([{ "route": "category", "when": "always", "what": "empty_data" }]),
+    );
+    tiki.ends(0, &["run", "--category", &parent]);
+    spoil(&shop, &json!([]));
+    tiki.ends(0, &["run", "--new"]);
+    assert_eq!(listed(&tiki), all);
+}
+
+#[test]
+fn a_listing_that_is_refused_both_ways_stays_to_be_asked() {
+    let (shop, tiki) = home();
+    tiki.ends(0, &["run"]);
+    let sql = "SELECT category_id AS n FROM listings WHERE run_id = $run LIMIT 1";
+    let leaf = of_newest(&tiki, sql).to_string();
+    let tiki = tiki
+        .with("TIKI_SOURCE", "auto")
+        .with("TIKI_CATEGORIES", &leaf);
+    spoil(
+        &shop,
+        &json!([
+            { "route": "listing", "when": "always", "what": { "status": { "code": 403 } } },
+            { "route": "category_page", "when": "always", "what": "redirect_home" },
+        ]),
+    );
+    let step = |name: &str, code| tiki.ends(code, &["step", name, "--run", "r"]);
+    step("crawl-categories", 0);
+    step("extract-product-urls", 20);
+    spoil(&shop, &json!([]));
+    step("extract-product-urls", 0);
+    assert!(listed(&tiki) > 10);
 }
