@@ -87,13 +87,13 @@ impl Work<'_> {
                 fare.given_up()
             ));
         }
-        self.check_leaves(leaves).await?;
+        self.check_leaves(leaves, &fare).await?;
         Ok(Exit::Done)
     }
 
     /// Refuses a tree without a leaf. Only here, where the tree was walked: who closes a run that the
     /// site refused finds none either, and is to come to its end.
-    async fn check_leaves(&self, leaves: i64) -> Result<()> {
+    async fn check_leaves(&self, leaves: i64, fare: &Fare) -> Result<()> {
         let (warehouse, excluded) = (self.warehouse(), &self.scope.exclude);
         warehouse
             .select_leaves(&self.attempt, leaves, excluded)
@@ -102,15 +102,23 @@ impl Work<'_> {
         if selected > 0 {
             return Ok(());
         }
-        if failed == 0 && !self.scope.categories.is_empty() {
+        // Who works beside this one may have forgotten the walk already.
+        let is_there = warehouse.walked(&self.run.id).await? > 0;
+        if is_there && failed == 0 && !self.scope.categories.is_empty() {
             return Err(Error::Usage(
                 "none of the categories asked for has a leaf with products".into(),
             ));
         }
         // The next try asks for all of it again.
-        warehouse.forget_walk(&self.attempt).await?;
+        let asked = warehouse.forget_walk(&self.attempt).await?;
+        let site = self.pipeline.site()?;
+        site.forget_children(&asked, self.scope.source()).await;
+        let why = match failed {
+            0 => String::new(),
+            failed => format!(", and {failed} cannot be read: {}", fare.last_failure()),
+        };
         Err(Error::Refused {
-            seen: format!("its tree shows no category with products, and {failed} cannot be read"),
+            seen: format!("its tree shows no category with products that is not excluded{why}"),
             retry_after: REFUSED_FOR,
         })
     }

@@ -182,6 +182,11 @@ impl Fare {
         Ok(())
     }
 
+    /// What was seen of the last request that failed.
+    pub(crate) fn last_failure(&self) -> &str {
+        &self.last_failure
+    }
+
     /// Requests that were given up.
     pub(crate) fn given_up(&self) -> u64 {
         self.failed

@@ -142,6 +142,7 @@ impl Memory {
         Self {
             since_millis,
             again_millis: self.again_millis.map(|again| again.min(latest)),
+            due_millis: self.due_millis.min(now.millis()),
             ..self
         }
     }

@@ -271,6 +271,17 @@ impl Site {
         None
     }
 
+    /// Takes the children of categories out of the shared cache: they came to nothing.
+    pub(crate) async fn forget_children(&self, parents: &[i64], choice: SourceChoice) {
+        let Some(pages) = &self.pages else { return };
+        for parent in parents {
+            let ask = Ask::Categories { parent: *parent };
+            if let Some(key) = key_of(&ask, choice.page_source()) {
+                pages.forget(&key).await;
+            }
+        }
+    }
+
     /// Keeps what the site answered for other processes; only what can be read as what was asked.
     pub(crate) async fn keep(&self, errand: &Errand, landed: &Landed, now: catalog::Instant) {
         let (Some(pages), Ok(answer), None) = (&self.pages, &landed.answer, landed.kept_at) else {

@@ -202,9 +202,12 @@ impl Warehouse {
         commit_fenced(tx, attempt.epoch).await
     }
 
-    /// Forgets a walk that came to nothing, and the pages that it was made of, so that all is asked again.
-    pub async fn forget_walk(&self, attempt: &Attempt) -> Result<()> {
+    /// Forgets a walk that came to nothing, and the pages that it was made of, so that all is asked again. Whose
+    /// children had been asked.
+    pub async fn forget_walk(&self, attempt: &Attempt) -> Result<Vec<i64>> {
         let mut tx = self.begin().await?;
+        let sql = "SELECT category_id FROM run_categories WHERE run_id = $1 AND NOT is_leaf";
+        let rows = tx.rows(sql, params![&attempt.run]).await?;
         for sql in [
             "DELETE FROM pages WHERE kind = 'categories' AND subject IN (
                 SELECT category_id FROM run_categories WHERE run_id = $1)",
@@ -212,7 +215,8 @@ impl Warehouse {
         ] {
             tx.execute(sql, params![&attempt.run]).await?;
         }
-        commit_fenced(tx, attempt.epoch).await
+        commit_fenced(tx, attempt.epoch).await?;
+        rows.iter().map(|row| row.int(0)).collect()
     }
 
     /// Gives a category up (`retry_seconds` `None`) or puts it back for a later try; `counts_as_try` says whether

@@ -131,6 +131,24 @@ fn a_tree_of_which_nothing_can_be_read_is_asked_again() {
 }
 
 #[test]
+fn a_named_category_that_cannot_be_read_is_a_refusal() {
+    let (shop, tiki) = home();
+    tiki.ends(0, &["run"]);
+    let sql = "SELECT category_id AS n FROM run_categories WHERE run_id = $run AND NOT is_leaf
+        AND category_id <> 2 ORDER BY walk_order LIMIT 1";
+    let parent = of_newest(&tiki, sql);
+    let tiki = tiki.with("TIKI_CATEGORY_TTL", "1ms");
+    let rule = json!([{ "route": "category", "only": { "subject": parent }, "when": "always",
+        "what": { "status": { "code": 500 } } }]);
+    spoil(&shop, &rule);
+    let run = ["run", "--category", &parent.to_string()];
+    tiki.ends(20, &run);
+    spoil(&shop, &json!([]));
+    tiki.ends(0, &run);
+    assert!(listed(&tiki) > 10);
+}
+
+#[test]
 fn a_named_category_that_shows_no_children_once_has_them_the_next_time() {
     let (shop, tiki) = home();
     tiki.ends(0, &["run"]);
