@@ -156,7 +156,7 @@ async fn present(context: &Context, backups: &Backups) -> Outcome<Backup> {
 /// What people and machines are told: people at once, machines at the end.
 struct Told {
     json: bool,
-    /// See [`flag`].
+    /// See [`open::flag`].
     flag: &'static str,
     value: Value,
 }
