@@ -41,6 +41,19 @@ fn listed(tiki: &Tiki) -> i64 {
     )
 }
 
+/// The first category of the newest run that has children and is not the root.
+fn first_parent(tiki: &Tiki) -> i64 {
+    let sql = "SELECT category_id AS n FROM run_categories WHERE run_id = $run AND NOT is_leaf
+        AND category_id <> 2 ORDER BY walk_order LIMIT 1";
+    of_newest(tiki, sql)
+}
+
+/// A category whose children are never told.
+fn fails(parent: i64) -> Value {
+    json!({ "route": "category", "only": { "subject": parent }, "when": "always",
+        "what": { "status": { "code": 500 } } })
+}
+
 #[test]
 fn an_empty_answer_for_the_root_is_not_believed() {
     let (shop, tiki) = forgetful();
@@ -76,12 +89,8 @@ fn a_category_that_could_not_be_read_is_told() {
     let (shop, tiki) = forgetful();
     tiki.ends(0, &["run"]);
     let all = listed(&tiki);
-    let sql = "SELECT category_id AS n FROM run_categories WHERE run_id = $run AND NOT is_leaf
-        AND category_id <> 2 ORDER BY walk_order LIMIT 1";
-    let lost = of_newest(&tiki, sql);
-    let rule = json!([{ "route": "category", "only": { "subject": lost }, "when": "always",
-        "what": { "status": { "code": 500 } } }]);
-    spoil(&shop, &rule);
+    let lost = first_parent(&tiki);
+    spoil(&shop, &json!([fails(lost)]));
     let done = tiki.ends(0, &["run", "--new"]);
     assert!(listed(&tiki) < all);
     assert!(
@@ -103,17 +112,15 @@ fn a_tree_of_which_nothing_can_be_read_is_asked_again() {
     let sql = "SELECT category_id AS n FROM category_parents WHERE parent_id = 2";
     let below = tiki.json(&["sql", "--json", sql]);
     let below = below.as_array().expect("rows").iter();
-    let fails = |row: &Value| {
-        let id: i64 = row["n"]
+    let id = |row: &Value| {
+        row["n"]
             .to_string()
             .trim_matches('"')
             .parse()
-            .expect("an id");
-        json!({ "route": "category", "only": { "subject": id }, "when": "always",
-            "what": { "status": { "code": 500 } } })
+            .expect("an id")
     };
-    let rules = Value::from(below.map(fails).collect::<Vec<_>>());
-    let (shop, tiki) = (shop, tiki.with("TIKI_CATEGORY_TTL", "1ms"));
+    let rules = Value::from(below.map(|row| fails(id(row))).collect::<Vec<_>>());
+    let tiki = tiki.with("TIKI_CATEGORY_TTL", "1ms");
     spoil(&shop, &rules);
     let refused = tiki.ends(20, &["run", "--new"]);
     assert!(
@@ -134,13 +141,9 @@ fn a_tree_of_which_nothing_can_be_read_is_asked_again() {
 fn a_named_category_that_cannot_be_read_is_a_refusal() {
     let (shop, tiki) = home();
     tiki.ends(0, &["run"]);
-    let sql = "SELECT category_id AS n FROM run_categories WHERE run_id = $run AND NOT is_leaf
-        AND category_id <> 2 ORDER BY walk_order LIMIT 1";
-    let parent = of_newest(&tiki, sql);
+    let parent = first_parent(&tiki);
     let tiki = tiki.with("TIKI_CATEGORY_TTL", "1ms");
-    let rule = json!([{ "route": "category", "only": { "subject": parent }, "when": "always",
-        "what": { "status": { "code": 500 } } }]);
-    spoil(&shop, &rule);
+    spoil(&shop, &json!([fails(parent)]));
     let run = ["run", "--category", &parent.to_string()];
     tiki.ends(20, &run);
     spoil(&shop, &json!([]));
@@ -153,9 +156,7 @@ fn a_named_category_that_shows_no_children_once_has_them_the_next_time() {
     let (shop, tiki) = home();
     tiki.ends(0, &["run"]);
     let all = listed(&tiki);
-    let sql = "SELECT category_id AS n FROM run_categories WHERE run_id = $run AND NOT is_leaf
-        AND category_id <> 2 ORDER BY walk_order LIMIT 1";
-    let parent = of_newest(&tiki, sql).to_string();
+    let parent = first_parent(&tiki).to_string();
     // As if it were the next day.
     let file = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the warehouse");
     let forget = "DELETE FROM pages WHERE kind = 'categories'";
