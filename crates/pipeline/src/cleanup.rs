@@ -111,8 +111,7 @@ impl Pipeline {
             () = self.stop().heard() => Err(Error::Interrupted),
         };
         keeper.abort();
-        let seen = outcome.as_ref().err();
-        let seen = seen.map(|error| (error.exit().code().into(), crate::site::chain(error)));
+        let seen = outcome.as_ref().err().map(Error::to_keep);
         let failed = seen.as_ref().map(|(code, text)| (*code, text.as_str()));
         let ended = self.warehouse().end_attempt(&attempt, failed, None).await;
         // What went wrong before matters more than what goes wrong here.

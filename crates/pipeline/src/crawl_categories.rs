@@ -95,13 +95,11 @@ impl Work<'_> {
     /// site refused finds none either, and is to come to its end.
     async fn check_leaves(&self, leaves: i64, fare: &Fare) -> Result<()> {
         let (warehouse, excluded) = (self.warehouse(), &self.scope.exclude);
-        warehouse
-            .select_leaves(&self.attempt, leaves, excluded)
-            .await?;
-        let (selected, failed) = warehouse.selected_count(&self.run.id).await?;
-        if selected > 0 {
+        let selected = warehouse.select_leaves(&self.attempt, leaves, excluded);
+        if selected.await? > 0 {
             return Ok(());
         }
+        let (_, failed) = warehouse.selected_count(&self.run.id).await?;
         // Who works beside this one may have forgotten the walk already.
         let is_there = warehouse.walked(&self.run.id).await? > 0;
         if is_there && failed == 0 && !self.scope.categories.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crawl::ProxyTrouble;
 
 use crate::Exit;
-use crate::site::side;
+use crate::site::{chain, side};
 
 /// A run or step that did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +94,11 @@ impl Error {
             }
             _ => None,
         }
+    }
+
+    /// As the ledger keeps it: the exit code, and what was seen.
+    pub(crate) fn to_keep(&self) -> (i64, String) {
+        (self.exit().code().into(), chain(self))
     }
 
     /// The exit code of the command that met it.

@@ -102,8 +102,8 @@ impl Pipeline {
     /// somebody wants to stop.
     pub(crate) async fn outlast(&self, work: &Work<'_>, error: &Error, outages: &Outages) -> bool {
         work.warn(self.waiting(error));
-        let seen = chain(error);
-        let failed = Some((error.exit().code().into(), seen.as_str()));
+        let (code, seen) = error.to_keep();
+        let failed = Some((code, seen.as_str()));
         let mut wait = FIRST_WAIT;
         loop {
             let left = outages.left(self.settings());

@@ -286,8 +286,8 @@ impl Pipeline {
                     || !self.outlast(&work, error, &outages).await
                 {
                     // One try: else the lease ends by itself, or with this process.
-                    let seen = crate::site::chain(error);
-                    let failed = Some((error.exit().code().into(), seen.as_str()));
+                    let (code, seen) = error.to_keep();
+                    let failed = Some((code, seen.as_str()));
                     let alert = work.alert(request.step, error);
                     let ended = self
                         .warehouse
@@ -360,7 +360,7 @@ impl Pipeline {
 
     /// Gives a step back. What went wrong before matters more than what goes wrong here.
     async fn end(&self, work: &Work<'_>, error: Option<&Error>) -> Result<()> {
-        let seen = error.map(|error| (error.exit().code().into(), crate::site::chain(error)));
+        let seen = error.map(Error::to_keep);
         let failed = seen.as_ref().map(|(code, text)| (*code, text.as_str()));
         let step = Step::parse(&work.attempt.step);
         let alert = error

@@ -35,6 +35,19 @@ pub struct Posted {
     pub failed: u64,
 }
 
+impl Posted {
+    /// Of all channels together; the first error, where there is one.
+    pub(super) fn sum<E>(all: impl IntoIterator<Item = Result<Self, E>>) -> Result<Self, E> {
+        all.into_iter().try_fold(Self::default(), |sum, one| {
+            let one = one?;
+            Ok(Self {
+                sent: sum.sent + one.sent,
+                failed: sum.failed + one.failed,
+            })
+        })
+    }
+}
+
 impl Sender {
     /// Sends what is due within a time. A channel that fails is not tried with the next message.
     pub async fn post_due(
@@ -45,13 +58,7 @@ impl Sender {
         let end = Instant::now() + limit;
         let channels = self.channels().iter();
         let all = join_all(channels.map(|channel| self.post_to(warehouse, channel, end))).await;
-        let mut posted = Posted::default();
-        for one in all {
-            let one = one?;
-            posted.sent += one.sent;
-            posted.failed += one.failed;
-        }
-        Ok(posted)
+        Posted::sum(all)
     }
 
     async fn post_to(

@@ -175,13 +175,7 @@ impl Spool {
         let kept = Mutex::new(kept);
         let channels = sender.channels().iter();
         let all = channels.map(|channel| self.post_to(sender, channel, (&kept, &rows), end));
-        let mut posted = Posted::default();
-        for one in join_all(all).await {
-            let one = one?;
-            posted.sent += one.sent;
-            posted.failed += one.failed;
-        }
-        Ok(posted)
+        Posted::sum(join_all(all).await)
     }
 
     async fn post_to(
