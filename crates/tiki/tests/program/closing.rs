@@ -22,6 +22,13 @@ fn id(category: &Value) -> String {
     category["id"].to_string()
 }
 
+fn leaf(known: &[Value]) -> String {
+    let mut known = known.iter();
+    id(known
+        .find(|category| category["is_leaf"] == true)
+        .expect("a leaf"))
+}
+
 fn states(tiki: &Tiki) -> Vec<String> {
     let runs = tiki.json(&["runs", "--json"]);
     let runs = runs.as_array().expect("a list").iter();
@@ -32,8 +39,7 @@ fn states(tiki: &Tiki) -> Vec<String> {
 #[test]
 fn a_tree_that_was_refused_keeps_no_later_run_from_its_categories() {
     let (shop, tiki, known) = home();
-    let leaf = known.iter().find(|category| category["is_leaf"] == true);
-    let leaf = id(leaf.expect("a leaf"));
+    let leaf = leaf(&known);
     let run = ["run", "--category", &leaf];
     let refused =
         json!({ "route": "category", "when": "always", "what": { "status": { "code": 403 } } });
@@ -58,8 +64,7 @@ fn a_tree_that_was_refused_keeps_no_later_run_from_its_categories() {
 #[test]
 fn a_category_that_shows_nothing_is_warned_of() {
     let (_shop, tiki, known) = home();
-    let leaf = known.iter().find(|category| category["is_leaf"] == true);
-    let leaf = id(leaf.expect("a leaf"));
+    let leaf = leaf(&known);
     let run = ["run", "--category", "999999", "--category", &leaf];
     let done = tiki.ends(0, &run);
     assert!(done.err.contains("asked for: 999999;"), "{}", done.err);
@@ -70,8 +75,7 @@ fn a_category_that_shows_nothing_is_warned_of() {
 #[test]
 fn categories_without_a_leaf_are_refused_and_the_run_can_be_closed() {
     let (_shop, tiki, known) = home();
-    let leaf = known.iter().find(|category| category["is_leaf"] == true);
-    let leaf = id(leaf.expect("a leaf"));
+    let leaf = leaf(&known);
     let before = states(&tiki);
     // What names its own exclusion begins nothing.
     let mut all = vec!["run", "--category", &leaf, "--exclude-category", &leaf];

@@ -145,12 +145,8 @@ async fn a_load_in_postgres_keeps_no_backup_from_its_proof() {
     store.stage("r", vec![listed(listing(1, 5), at(1))]).await;
     let attempt = store.attempt("r", "load-products").await;
     // The load stands still in its transaction.
-    let (client, connection) = tokio_postgres::connect(&store.url, tokio_postgres::NoTls)
-        .await
-        .expect("a connection");
-    let driver = tokio::spawn(connection);
     let hold = "BEGIN; LOCK TABLE product_history IN EXCLUSIVE MODE";
-    client.batch_execute(hold).await.expect("a lock");
+    let held = store.hold(hold).await;
     let warehouse = store.again().await;
     let load = tokio::spawn(async move { warehouse.load_batch(&attempt, &merge()).await });
     let blocked = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
@@ -160,9 +156,7 @@ async fn a_load_in_postgres_keeps_no_backup_from_its_proof() {
     }
     let proven = backups.verify(None).await.expect("a proof");
     assert!(proven.is_some_and(|backup| backup.manifest.verified_at.is_some()));
-    client.batch_execute("ROLLBACK").await.expect("its end");
-    drop(client);
-    driver.await.expect("no panic").expect("a good end");
+    held.let_go().await;
     let loaded = load.await.expect("no panic").expect("a batch");
     assert_eq!(loaded.map(|batch| batch.len()), Some(1));
 }

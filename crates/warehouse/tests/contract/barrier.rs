@@ -178,15 +178,11 @@ async fn a_load_stays_open_while_one_waits_before_its_commit() {
     // Its first claim is noted with its first batch; from then on only the commit touches its row.
     let first = held.load_batch(&holder, &merge).await.expect("a batch");
     let mut loaded = first.expect("work");
-    let (client, connection) = tokio_postgres::connect(&store.url, tokio_postgres::NoTls)
-        .await
-        .expect("a connection");
-    let driver = tokio::spawn(connection);
     let barrier = format!(
         "BEGIN; SELECT 1 FROM attempts WHERE epoch = {} FOR UPDATE",
         holder.epoch
     );
-    client.batch_execute(&barrier).await.expect("a barrier");
+    let barrier = store.hold(&barrier).await;
     let waiting = {
         let (warehouse, attempt) = (held.clone(), holder.clone());
         tokio::spawn(async move { warehouse.load_batch(&attempt, &merge).await })
@@ -206,9 +202,7 @@ async fn a_load_stays_open_while_one_waits_before_its_commit() {
     assert!(!closes(&other, &second).await);
     assert!(!closes(&third, &last).await);
     assert!(!is_closed(&store, step).await);
-    client.batch_execute("ROLLBACK").await.expect("its end");
-    drop(client);
-    driver.await.expect("no panic").expect("a good end");
+    barrier.let_go().await;
     let batch = waiting.await.expect("no panic").expect("a batch");
     loaded.extend(batch.expect("seven more"));
     assert!(loaded.iter().all(|(_, outcome)| *outcome == Outcome::New));

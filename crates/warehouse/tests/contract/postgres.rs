@@ -73,14 +73,8 @@ async fn a_connection_that_is_cut_in_a_transaction_leaves_nothing() {
     store.stage("r", vec![listed(listing(1, 5), at(1))]).await;
     let attempt = store.attempt("r", "load-products").await;
     // The load waits in its transaction for a lock that is held here.
-    let (client, connection) = tokio_postgres::connect(&store.url, tokio_postgres::NoTls)
-        .await
-        .expect("a connection");
-    let driver = tokio::spawn(connection);
-    client
-        .batch_execute("BEGIN; LOCK TABLE product_history IN ACCESS EXCLUSIVE MODE")
-        .await
-        .expect("a lock");
+    let hold = "BEGIN; LOCK TABLE product_history IN ACCESS EXCLUSIVE MODE";
+    let held = store.hold(hold).await;
     let (warehouse, of) = (store.warehouse.clone(), attempt.clone());
     let load = tokio::spawn(async move { warehouse.load_batch(&of, &merge()).await });
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -98,12 +92,7 @@ async fn a_connection_that_is_cut_in_a_transaction_leaves_nothing() {
     }
     let lost = load.await.expect("no panic");
     assert!(lost.as_ref().is_err_and(Error::is_transient), "{lost:?}");
-    client
-        .batch_execute("ROLLBACK")
-        .await
-        .expect("the lock is gone");
-    drop(client);
-    driver.await.expect("no panic").expect("a good end");
+    held.let_go().await;
     assert_eq!(store.warehouse.totals().await.expect("totals"), (0, 0, 0));
     assert_eq!(store.warehouse.staged_count("r").await.expect("a count"), 1);
     let loaded = store

@@ -44,6 +44,28 @@ pub(crate) fn at(minutes: i64) -> Instant {
     Instant::from_millis(1_700_000_000_000 + minutes * 60_000)
 }
 
+/// A connection past the warehouse's own interface.
+pub(crate) struct Held {
+    client: tokio_postgres::Client,
+    driver: tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>,
+}
+
+impl Held {
+    /// Gives back what its transaction holds.
+    pub(crate) async fn let_go(self) {
+        self.client
+            .batch_execute("ROLLBACK")
+            .await
+            .expect("its end");
+        self.end().await;
+    }
+
+    async fn end(self) {
+        drop(self.client);
+        self.driver.await.expect("no panic").expect("a good end");
+    }
+}
+
 impl Store {
     /// A new file.
     pub(crate) async fn sqlite() -> Self {
@@ -104,13 +126,17 @@ impl Store {
             let connection = rusqlite::Connection::open(file).expect("the file");
             return connection.execute_batch(sql).expect("a statement");
         }
+        self.hold(sql).await.end().await;
+    }
+
+    /// Runs a statement in PostgreSQL on a connection of its own, which stays as it is after that.
+    pub(crate) async fn hold(&self, sql: &str) -> Held {
         let (client, connection) = tokio_postgres::connect(&self.url, tokio_postgres::NoTls)
             .await
             .expect("a connection");
         let driver = tokio::spawn(connection);
         client.batch_execute(sql).await.expect("a statement");
-        drop(client);
-        driver.await.expect("no panic").expect("a good end");
+        Held { client, driver }
     }
 
     pub(crate) async fn create_run(&self, id: &str) {
