@@ -92,8 +92,8 @@ async fn refuse_others(tx: &mut Tx) -> Result<()> {
     }
 }
 
-/// Brings the schema up to date in one transaction that has its [`Turn::Schema`](crate::turns::Turn). Nobody may work in the warehouse
-/// meanwhile; `is_dead` tells of whom it is known that he does not.
+/// Brings the schema up to date in one transaction that has its [`Turn::Schema`](crate::turns::Turn). Nobody
+/// may work in the warehouse meanwhile; `is_dead` tells of whom it is known that he does not.
 pub(crate) async fn migrate(tx: &mut Tx, is_dead: impl Fn(&Host) -> bool) -> Result<Migrated> {
     tx.batch(
         "CREATE TABLE IF NOT EXISTS schema_migrations (
