@@ -4,6 +4,7 @@
 //! Not here: which item of several wins, and positions (`pipeline`).
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::address::{image_url, product_url};
@@ -146,7 +147,7 @@ fn frame_text(hash: &mut Xxh3Default, text: Option<&str>) {
 #[serde(default)]
 struct RawAnswer<'a> {
     #[serde(borrow)]
-    data: List<Object<RawItem<'a>>>,
+    data: List<&'a RawValue>,
     #[serde(borrow)]
     paging: Object<RawPaging<'a>>,
     #[serde(borrow)]
@@ -208,7 +209,8 @@ struct RawItem<'a> {
     visible_impression_info: Object<RawVisible<'a>>,
     #[serde(borrow)]
     impression_info: List<Object<RawImpression<'a>>>,
-    advertisement: Present,
+    #[serde(borrow)]
+    advertisement: Option<&'a RawValue>,
 }
 
 /// `{"text": "Đã bán 2k", "value": 2326}`.
@@ -256,10 +258,7 @@ pub fn parse_listing(body: &[u8]) -> Result<ListingAnswer, Rejection> {
         let Some(data) = raw.data.0 else {
             return Err(json::unexpected(raw.error, "data", body));
         };
-        let items = data
-            .iter()
-            .map(|element| item(element.0.as_ref()))
-            .collect();
+        let items = data.iter().map(|element| element_of(element)).collect();
         Ok(ListingAnswer {
             items,
             paging: raw.paging.0.as_ref().and_then(paging),
@@ -277,14 +276,18 @@ fn paging(raw: &RawPaging<'_>) -> Option<Paging> {
     })
 }
 
-fn item(raw: Option<&RawItem<'_>>) -> ListingItem {
-    let Some(raw) = raw else {
-        return ListingItem::Malformed(Rejection::new(
-            RejectionReason::BadId,
-            None,
-            "an item that is no object",
-        ));
-    };
+/// Each element by itself: what cannot be read of one is not to take the others along.
+fn element_of(raw: &RawValue) -> ListingItem {
+    let body = raw.get().as_bytes();
+    if body.first() != Some(&b'{') {
+        let seen = "an item that is no object";
+        return ListingItem::Malformed(Rejection::new(RejectionReason::BadId, None, seen));
+    }
+    let read = json::read(body, |body| json::object(body).map(|raw| item(&raw)));
+    read.unwrap_or_else(ListingItem::Malformed)
+}
+
+fn item(raw: &RawItem<'_>) -> ListingItem {
     if is_ad(raw) {
         return ListingItem::Ad {
             product_id: raw.id.id(),
@@ -304,8 +307,14 @@ fn is_ad(raw: &RawItem<'_>) -> bool {
             .and_then(|info| info.metadata.0.as_ref());
         metadata.is_some_and(|metadata| metadata.is_ad.flag() == Some(true))
     });
-    marked || raw.advertisement.0
+    marked
+        || raw
+            .advertisement
+            .is_some_and(|value| !NOTHING.contains(&value.get()))
 }
+
+/// Ways to say that an item is no advertisement.
+const NOTHING: [&str; 6] = ["null", "false", "0", "\"\"", "{}", "[]"];
 
 fn listing(raw: &RawItem<'_>, product_id: i64) -> Listing {
     let price = raw.price.money();

@@ -390,6 +390,48 @@ fn an_item_is_a_product_an_advertisement_or_malformed() {
 }
 
 #[test]
+fn an_item_that_cannot_be_read_takes_no_other_along() {
+    let good = listing_body().to_string();
+    for broken in [
+        good.replacen('{', r#"{"price": 1, "price": 2, "#, 1),
+        good.replacen('{', r#"{"tiki_verified": 0, "review_count": 1e400, "#, 1),
+        "7".to_owned(),
+    ] {
+        let body = format!(r#"{{"data": [{good}, {broken}, {good}]}}"#);
+        let items = parse_listing(body.as_bytes()).expect("a page").items;
+        let kinds = items
+            .iter()
+            .map(|item| matches!(item, ListingItem::Malformed(_)));
+        assert_eq!(kinds.collect::<Vec<_>>(), [false, true, false], "{broken}");
+    }
+    // What can be mended of an item is.
+    let lone = good.replacen("\"name\":\"", r#""name":"\ud83d "#, 1);
+    let items = parse_listing(format!(r#"{{"data": [{lone}]}}"#).as_bytes());
+    let [ListingItem::Organic(listing)] = &items.expect("a page").items[..] else {
+        panic!("no product");
+    };
+    assert!(listing.name.starts_with('\u{fffd}'), "{}", listing.name);
+}
+
+#[test]
+fn an_item_that_is_said_to_be_no_advertisement_is_none() {
+    for (said, is_ad) in [
+        (json!(null), false),
+        (json!(false), false),
+        (json!(0), false),
+        (json!({}), false),
+        (json!([]), false),
+        (json!(true), true),
+        (json!({"ad": []}), true),
+    ] {
+        let item = with(listing_body(), "/advertisement", Some(said.clone()));
+        let answer = parse_listing(json!({"data": [item]}).to_string().as_bytes());
+        let found = matches!(answer.expect("a page").items[0], ListingItem::Ad { .. });
+        assert_eq!(found, is_ad, "{said}");
+    }
+}
+
+#[test]
 fn escapes_and_broken_text_are_repaired() {
     let body =
         |name: &str| format!(r#"{{"id":7,"name":"{name}","price":5,"url_path":"a-p7.html"}}"#);
