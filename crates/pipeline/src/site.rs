@@ -29,6 +29,8 @@ pub struct Site {
     robots: Mutex<Option<(Arc<Robots>, Instant)>>,
     pages: Option<RedisPages>,
     second_ways: SecondWays,
+    /// Milliseconds; see [`Site::distrust_before`].
+    trusted_since: AtomicI64,
     hits: AtomicI64,
     misses: AtomicI64,
 }
@@ -75,6 +77,7 @@ impl Site {
             robots: Mutex::new(None),
             pages: None,
             second_ways: SecondWays::default(),
+            trusted_since: AtomicI64::new(0),
             hits: AtomicI64::new(0),
             misses: AtomicI64::new(0),
         }
@@ -85,6 +88,11 @@ impl Site {
     pub fn with_pages(mut self, pages: Option<RedisPages>) -> Self {
         self.pages = pages;
         self
+    }
+
+    /// Takes nothing out of the shared cache that was fetched before: somebody refused the shape of it.
+    pub(crate) fn distrust_before(&self, at: catalog::Instant) {
+        self.trusted_since.store(at.millis(), Ordering::Relaxed);
     }
 
     /// The client.
@@ -252,7 +260,8 @@ impl Site {
             }
             Lookup::Lost => return None,
         };
-        if !errand.spare.takes(&errand.ask, &page) {
+        let is_old = page.fetched_at.millis() < self.trusted_since.load(Ordering::Relaxed);
+        if is_old || !errand.spare.takes(&errand.ask, &page) {
             self.misses.fetch_add(1, Ordering::Relaxed);
             return None;
         }

@@ -315,6 +315,11 @@ impl Pipeline {
     }
 
     async fn work(&self, work: &Work<'_>, request: &StepRequest) -> Result<StepReport> {
+        if request.step.asks_the_site()
+            && let Some(at) = self.warehouse().drift_rejected_at().await?
+        {
+            self.site()?.distrust_before(at);
+        }
         let exit = match request.step {
             Step::CrawlCategories => work.crawl_categories().await?,
             Step::ExtractProductUrls => work.extract_product_urls().await?,

@@ -5,6 +5,8 @@
 //!
 //! Not here: finding a drift (`catalog`), deciding that a run is held (`pipeline`).
 
+use catalog::Instant;
+
 use crate::alerts::{self, NewAlert};
 use crate::bulk::Columns;
 use crate::error::{Error, Result};
@@ -148,6 +150,15 @@ impl Warehouse {
             .await?;
         in_state(count, run, "held")?;
         tx.commit().await
+    }
+
+    /// When a person last closed a held run without loading it: what was fetched before may have its shape.
+    pub async fn drift_rejected_at(&self) -> Result<Option<Instant>> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT MAX(finished_at) FROM runs WHERE drift = 'rejected'";
+        let row = tx.row(sql, params![]).await?;
+        tx.end().await?;
+        row.map_or(Ok(None), |row| row.opt_time(0))
     }
 
     /// Closes a held run without loading it: what was staged is dropped, and its products count as

@@ -67,6 +67,26 @@ fn a_second_warehouse_asks_neither_details_nor_the_tree_again() {
 }
 
 #[test]
+fn a_shape_that_was_refused_is_not_taken_out_of_the_cache() {
+    let shop = shop("300", "0");
+    let redis = Redis::shared().fresh_url();
+    let tiki = home(&shop, &redis);
+    tiki.ends(0, &["run"]);
+    let rule = r#"{"rules":[{"route":"detail","when":"always",
+        "what":{"rename_field":{"field":"specifications","to":"specs"}}}]}"#;
+    shop.control("POST", "faults", rule);
+    let late = "2026-11-30T19:00:00.000Z";
+    let tiki = tiki.with("TIKI_CLOCK", late);
+    tiki.ends(11, &["run"]);
+    let held = tiki.json(&["drift", "--json"])["run_id"].clone();
+    tiki.ends(0, &["drift", "reject", held.as_str().expect("an id")]);
+    shop.control("POST", "faults", r#"{"rules":[]}"#);
+    let before = asked(&shop, "detail");
+    tiki.ends(0, &["run"]);
+    assert!(asked(&shop, "detail") > before + 40, "it was asked anew");
+}
+
+#[test]
 #[ignore = "slow: loses Redis in three ways in the middle of a run"]
 fn a_run_goes_on_whatever_becomes_of_redis_and_says_so_once() {
     for way in ["killed", "stopped", "flushed"] {
