@@ -224,10 +224,11 @@ async fn merge_part(
     let (writes, outcomes) = decide_all(merge, staged, folded, &held)?;
     write::write(tx, attempt, &writes, merge.now).await?;
     // Who was not listed is in no further category; a withdrawn record may have been of another one.
-    let listed = staged.iter();
-    let listed = listed.filter(|row| row.is_listed() || row.withdrawn);
-    let listed: Vec<i64> = listed.map(|row| row.product_id).collect();
-    write::memberships(tx, &attempt.run, &listed).await?;
+    let (listed, others): (Vec<&Staged>, Vec<&Staged>) = staged
+        .iter()
+        .partition(|row| row.is_listed() || row.withdrawn);
+    let ids = |rows: Vec<&Staged>| rows.iter().map(|row| row.product_id).collect();
+    write::memberships(tx, &attempt.run, ids(listed), ids(others)).await?;
     Ok((outcomes, writes.corrections))
 }
 

@@ -15,7 +15,7 @@ use crate::merge::Outcome;
 use crate::present::Present;
 use crate::staging::{RUN_PRODUCT, run_products, set_outcome};
 use crate::tx::Tx;
-use crate::value::Value;
+use crate::value::{Row, Value};
 
 /// A product's look, its page and the number of the rules that derived it.
 type PagedLook = (i64, Look, Option<i64>, i64);
@@ -362,8 +362,14 @@ async fn write_whole(tx: &mut Tx, whole: &[(Standing, Present)], now: Instant) -
         .map(drop)
 }
 
-/// Where the run listed the products: every category, not only the one whose values count.
-pub(crate) async fn memberships(tx: &mut Tx, run: &str, ids: &[i64]) -> Result<()> {
+/// Where the run listed the products: every category, not only the one whose values count. Of `others`, which
+/// it did not list, the one whose values count may have become another.
+pub(crate) async fn memberships(
+    tx: &mut Tx,
+    run: &str,
+    ids: Vec<i64>,
+    mut others: Vec<i64>,
+) -> Result<()> {
     let listed = tx
         .lookup(
             RUN_PRODUCT,
@@ -371,14 +377,30 @@ pub(crate) async fn memberships(tx: &mut Tx, run: &str, ids: &[i64]) -> Result<(
              FROM {keys} JOIN listings l
                 ON l.run_id = d.run_id AND l.product_id = d.product_id AND NOT l.beyond
              JOIN products p ON p.id = l.product_id",
-            &run_products(run, ids),
+            &run_products(run, &ids),
         )
         .await?;
-    if listed.is_empty() {
+    if !listed.is_empty() {
+        write_memberships(tx, &listed).await?;
+        others.extend(ids);
+    }
+    if others.is_empty() {
         return Ok(());
     }
+    // A product that moved to another category leaves the mark of the first on its old row.
+    tx.execute(
+        "UPDATE product_categories SET is_primary = NOT is_primary FROM products p
+         WHERE product_categories.product_id {among:$1} AND p.id = product_categories.product_id
+            AND is_primary <> COALESCE(product_categories.category_id = p.category_id, {no})",
+        &[Value::Ids(others)],
+    )
+    .await
+    .map(drop)
+}
+
+async fn write_memberships(tx: &mut Tx, listed: &[Row]) -> Result<()> {
     let mut rows = Vec::with_capacity(listed.len());
-    for row in &listed {
+    for row in listed {
         let seen_at = row.time(2)?;
         rows.push(vec![
             row.int(0)?.into(),
@@ -394,14 +416,6 @@ pub(crate) async fn memberships(tx: &mut Tx, run: &str, ids: &[i64]) -> Result<(
         MEMBERSHIP_COLUMNS,
         MEMBERSHIP_TAIL,
         &rows,
-    )
-    .await?;
-    // A product that moved to another category leaves the mark of the first on its old row.
-    tx.execute(
-        "UPDATE product_categories SET is_primary = NOT is_primary FROM products p
-         WHERE product_categories.product_id {among:$1} AND p.id = product_categories.product_id
-            AND is_primary <> COALESCE(product_categories.category_id = p.category_id, {no})",
-        &[Value::Ids(ids.to_vec())],
     )
     .await
     .map(drop)

@@ -336,6 +336,12 @@ async fn memberships_are_of_every_category_and_one_is_primary(store: Store) {
         .map(|row| row.replace("|t", "|1").replace("|f", "|0"))
         .collect();
     assert_eq!(rows, ["4|7|1|1|1", "5|7|2|0|1", "5|8|1|1|1"]);
+    // What is only rechecked may be of another category too.
+    let wrong = "UPDATE product_categories SET is_primary = NOT is_primary WHERE product_id = 5";
+    store.seed(wrong).await;
+    store.one("r4", detailed(detail(5, 100), at(60))).await;
+    let sql = "SELECT category_id FROM product_categories WHERE product_id = 5 AND is_primary";
+    assert_eq!(store.rows(sql).await, ["8"]);
 }
 
 async fn a_page_without_a_path_tells_no_other_category(store: Store) {
