@@ -126,8 +126,8 @@ async fn runs(State(desk): Shared, RawQuery(query): RawQuery) -> Response {
 }
 
 async fn run(State(desk): Shared, Path(id): Path<String>) -> Response {
-    if id.len() > MAX_ID_BYTES {
-        return error(StatusCode::NOT_FOUND, "no run has so long an id", None);
+    if id.len() > MAX_ID_BYTES || id.contains(char::is_control) {
+        return error(StatusCode::NOT_FOUND, "no run has such an id", None);
     }
     match (desk.sources.run)(id).await {
         Ok(Some(run)) => json(StatusCode::OK, &run),

@@ -140,6 +140,10 @@ async fn whoever_may_not_ask_is_sent_away() {
             "200",
         ),
         (
+            "GET /api/v1/runs/%00 HTTP/1.1\r\nHost: localhost\r\n",
+            "404",
+        ),
+        (
             "GET /api/v1/runs/other HTTP/1.1\r\nHost: localhost\r\n",
             "404",
         ),

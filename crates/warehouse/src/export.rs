@@ -16,6 +16,10 @@ use crate::value::{Row, Value};
 const FETCH: usize = 500;
 const FETCH_BODIES: usize = 20;
 
+/// How long whoever takes the rows may pause in PostgreSQL, where a snapshot that is held keeps the server from
+/// clearing up.
+const READER_MILLIS: u32 = 4 * 3_600_000;
+
 /// A table or view as it is in this warehouse; also one that somebody added.
 #[derive(Clone, Debug)]
 pub struct Relation {
@@ -194,6 +198,9 @@ impl Warehouse {
         mut take: impl FnMut(&[Value]) -> std::result::Result<(), E>,
     ) -> Result<std::result::Result<u64, E>> {
         let mut tx = self.answer().await?;
+        // Whoever reads may pause: a pager, a slow disk.
+        let patience = format!("SET LOCAL idle_in_transaction_session_timeout = {READER_MILLIS}");
+        tx.single(&patience).await?;
         tx.single(&format!("DECLARE export NO SCROLL CURSOR FOR {sql}"))
             .await?;
         let bodies = selection.fields.iter().any(|f| f.kind == Kind::Bytes);
@@ -235,30 +242,48 @@ fn sqlite_fields(connection: &Connection, table: &str) -> rusqlite::Result<Vec<F
     let statement = connection.prepare(&format!("SELECT * FROM {from} LIMIT 0"))?;
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let known = schema::table(table);
-    let mut fields = Vec::new();
-    for name in names {
-        let told = known.and_then(|known| known.all_columns().find(|c| c.name == name));
+    let told = |name: &str| known.and_then(|known| known.all_columns().find(|c| c.name == name));
+    let found = if names.iter().all(|name| told(name).is_some()) {
+        Vec::new()
+    } else {
+        kinds_found(connection, &from, &names)?
+    };
+    let fields = names.into_iter().enumerate().map(|(n, name)| {
+        let kind = told(&name).map_or_else(|| found[n], |column| column.kind);
         let column = quoted(&name);
-        let kind = match told {
-            Some(column) => column.kind,
-            None => kind_found(connection, &from, &column)?,
-        };
-        fields.push(field(table, name, kind, column));
-    }
-    Ok(fields)
+        field(table, name, kind, column)
+    });
+    Ok(fields.collect())
 }
 
-/// The kind of the first value that stands in a column; text where there is none.
-fn kind_found(connection: &Connection, from: &str, column: &str) -> rusqlite::Result<Kind> {
-    let sql = format!("SELECT typeof({column}) FROM {from} WHERE {column} IS NOT NULL LIMIT 1");
-    let mut first = connection.prepare(&sql)?;
-    let word: Option<String> = first.query([])?.next()?.map(|row| row.get(0)).transpose()?;
-    Ok(match word.as_deref() {
-        Some("integer") => Kind::Integer,
-        Some("real") => Kind::Real,
-        Some("blob") => Kind::Bytes,
-        _ => Kind::Text,
-    })
+/// For each column the kind that holds all its values; text where there is none.
+fn kinds_found(
+    connection: &Connection,
+    from: &str,
+    names: &[String],
+) -> rusqlite::Result<Vec<Kind>> {
+    let types: Vec<String> = names
+        .iter()
+        .map(|name| format!("typeof({})", quoted(name)))
+        .collect();
+    let sql = format!("SELECT DISTINCT {} FROM {from}", types.join(", "));
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut kinds: Vec<Option<Kind>> = vec![None; names.len()];
+    while let Some(row) = rows.next()? {
+        for (n, kind) in kinds.iter_mut().enumerate() {
+            let word: String = row.get(n)?;
+            *kind = match (*kind, word.as_str()) {
+                (kind, "null") => kind,
+                (None | Some(Kind::Integer), "integer") => Some(Kind::Integer),
+                (None | Some(Kind::Integer | Kind::Real), "integer" | "real") => Some(Kind::Real),
+                (_, "blob") | (Some(Kind::Bytes), _) => Some(Kind::Bytes),
+                _ => Some(Kind::Text),
+            };
+        }
+    }
+    let kinds = kinds.into_iter();
+    Ok(kinds.map(|kind| kind.unwrap_or(Kind::Text)).collect())
 }
 
 /// A value of SQLite as the kind of its column.
@@ -273,6 +298,9 @@ fn as_kind(value: Value, field: &Field) -> Result<Value> {
         },
         (Kind::Text, Value::Int(int)) => Value::Text(int.to_string()),
         (Kind::Text, Value::Real(real)) => Value::Text(real.to_string()),
+        (Kind::Bytes, Value::Int(int)) => Value::Bytes(int.to_string().into()),
+        (Kind::Bytes, Value::Real(real)) => Value::Bytes(real.to_string().into()),
+        (Kind::Bytes, Value::Text(text)) => Value::Bytes(text.into()),
         (Kind::Integer, value @ Value::Int(_))
         | (Kind::Real, value @ Value::Real(_))
         | (Kind::Text | Kind::Json, value @ Value::Text(_))

@@ -1,5 +1,5 @@
 //! How far a run is, for whoever watches: its frontier by state, what became of its products, what was
-//! refused. Each table is counted up to [`COUNTED`], so that looking costs the same however large a run is.
+//! refused. Of what is open, closed and refused [`COUNTED`] each at most.
 //!
 //! Not here: the exact counts of its end (`freeze`).
 
@@ -89,11 +89,13 @@ impl Warehouse {
 fn frontier_sql(table: &str, state: &str, open: &str) -> String {
     format!(
         "SELECT place, COUNT(*), {{int:SUM(attempts)}} FROM
-            (SELECT attempts, CASE WHEN {state} <> '{open}' THEN {state}
-                WHEN claim IS NOT NULL THEN 'claimed'
-                WHEN next_at > {{now}} THEN 'later' ELSE 'waiting' END AS place
-             FROM {table} WHERE run_id = $1 LIMIT $2) AS t
-         WHERE place <> 'none' GROUP BY place ORDER BY place"
+            (SELECT * FROM (SELECT attempts, CASE WHEN claim IS NOT NULL THEN 'claimed'
+                    WHEN next_at > {{now}} THEN 'later' ELSE 'waiting' END AS place
+                FROM {table} WHERE run_id = $1 AND {state} = '{open}' LIMIT $2) AS o
+             UNION ALL
+             SELECT * FROM (SELECT attempts, {state} AS place FROM {table}
+                WHERE run_id = $1 AND {state} <> '{open}' AND {state} <> 'none' LIMIT $2) AS c) AS t
+         GROUP BY place ORDER BY place"
     )
 }
 
@@ -102,8 +104,9 @@ fn frontier_sql(table: &str, state: &str, open: &str) -> String {
 async fn outcomes(tx: &mut Tx, run: &str) -> Result<Vec<(String, i64)>> {
     let sql = "SELECT outcome, {int:SUM(products)} FROM (
             SELECT outcome, COUNT(*) AS products FROM
-                (SELECT outcome FROM run_products WHERE run_id = $1 LIMIT $2) AS r
-            WHERE outcome IS NOT NULL GROUP BY outcome
+                (SELECT outcome FROM run_products WHERE run_id = $1 AND outcome IS NOT NULL
+                    LIMIT $2) AS r
+            GROUP BY outcome
             UNION ALL
             SELECT outcome, products FROM staged_products
             WHERE run_id = $1 AND state = 'loaded' AND outcome IS NOT NULL) AS o

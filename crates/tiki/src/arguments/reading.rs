@@ -200,7 +200,7 @@ pub(crate) struct ExportArguments {
     /// Which table or view; history is product_history
     #[arg(long, value_name = "NAME", default_value = "products")]
     pub(crate) table: String,
-    /// Only rows that are new or changed since a day or an instant
+    /// Only rows seen or changed since a day or an instant (see docs/ANALYSTS.md, Files)
     #[arg(long, value_name = "DAY|INSTANT")]
     pub(crate) since: Option<String>,
     /// Only of this category and all below it (id, URL or name)

@@ -90,12 +90,14 @@ fn slow_exports_of_either_warehouse_hold_what_was_asked_for() {
         assert_eq!(sqlite.out(&export), postgres.out(&export), "{table}");
     }
     let view = "CREATE VIEW demo.cheap AS SELECT id AS product_id, name, price::numeric AS price,
-        -1 AS less, updated_at::date AS day FROM demo.products WHERE price < 500000";
+        -1 AS less, updated_at::date AS day,
+        CASE WHEN id % 2 = 0 THEN 1 ELSE 0.5 END AS share FROM demo.products WHERE price < 500000";
     psycopg(&database, view);
     a_view_of_ones_own_is_exported(postgres);
     let file = rusqlite::Connection::open(sqlite.path("data/demo.db")).expect("the file");
     let view = "CREATE VIEW cheap AS SELECT id AS product_id, name, price * 1.0 AS price,
-        0 - 1 AS less, date(updated_at) AS day FROM products WHERE price < 500000";
+        0 - 1 AS less, date(updated_at) AS day,
+        CASE WHEN id % 2 = 0 THEN 1 ELSE 0.5 END AS share FROM products WHERE price < 500000";
     file.execute_batch(view).expect("a view");
     a_view_of_ones_own_is_exported(sqlite);
     Postgres::shared().drop_database(&database);
@@ -316,6 +318,6 @@ fn a_view_of_ones_own_is_exported(tiki: &Tiki) {
     let types = python(&["-c", script, &file.to_string_lossy()]);
     assert_eq!(
         types.trim(),
-        "['int64', 'string', 'double', 'int64', 'string']"
+        "['int64', 'string', 'double', 'int64', 'string', 'double']"
     );
 }

@@ -253,3 +253,22 @@ fn a_reader_that_goes_away_is_no_failure() {
         }
     }
 }
+
+#[test]
+#[ignore = "slow: waits longer than a transaction of PostgreSQL may usually be idle"]
+fn slow_whoever_reads_an_export_may_pause() {
+    let database = Postgres::shared().fresh_database();
+    let tiki = Tiki::new().with("TIKI_DATABASE_URL", &database);
+    tiki.ends(0, &["migrate"]);
+    psycopg(&database, &rows(2000, "generate_series(1, 2000) AS g(n)"));
+    let mut command = tiki.command(&["export", "-", "--format", "jsonl"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = ChildGuard::spawn(&mut command).expect("the program");
+    let mut out = child.stdout.take().expect("its output");
+    std::thread::sleep(std::time::Duration::from_secs(33));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut out, &mut text).expect("lines");
+    assert_eq!(text.lines().count(), 2000);
+    assert!(child.wait().expect("its end").success());
+    Postgres::shared().drop_database(&database);
+}

@@ -96,4 +96,16 @@ async fn a_large_run_is_counted_up_to_the_limits(store: Store) {
     assert_eq!(seen.young_pages, 10_000);
     let later = progress(&store, "2026-11-01T00:00:05.000Z").await;
     assert_eq!(later.young_pages, 1);
+    // What nobody has to ask hides nothing of the rest.
+    store
+        .seed("UPDATE run_products SET detail = 'none', outcome = NULL")
+        .await;
+    let open = "INSERT INTO run_products (run_id, product_id, rank, detail, attempts, outcome)
+        VALUES ('r', 200000, 0, 'due', 2, NULL), ('r', 200001, 0, 'rejected', 1, 'rejected')";
+    store.seed(open).await;
+    let seen = progress(&store, "2026-11-01T00:00:05.000Z").await;
+    let step = "crawl-product-details";
+    let expected = [part(step, "rejected", 1, 1), part(step, "waiting", 1, 2)];
+    assert_eq!(seen.frontier, expected);
+    assert_eq!(seen.outcomes, [("rejected".to_owned(), 1)]);
 }
