@@ -326,9 +326,9 @@ fn last_run(probe: &Probe, oldest: Duration) -> Check {
         None => Check::new(name, State::Warning, "no run has ended with 0 yet")
             .help("`tiki runs` shows how runs ended; `tiki run` begins one"),
         Some(run) => {
-            let age = probe.time.millis_since(run.finished_at).max(0);
+            let age = probe.time.millis_since(run.crawled_at).max(0);
             let age = Duration::from_millis(age.unsigned_abs());
-            let seen = format!("{} ended well {} ago", run.id, words(age));
+            let seen = format!("{} ended well, and had crawled {} ago", run.id, words(age));
             if age <= oldest {
                 Check::new(name, State::Ok, seen)
             } else {

@@ -152,7 +152,7 @@ async fn see(
         None => None,
     };
     Ok(Some(Seen {
-        last_good: probe.last_good.map(|good| good.finished_at),
+        last_good: probe.last_good.map(|good| good.crawled_at),
         held: warehouse.held_runs(MOST_HELD).await?.len(),
         rows: warehouse.totals_in_brief().await?,
         pace: pace_of(row),

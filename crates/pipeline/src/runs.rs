@@ -45,13 +45,6 @@ pub struct RunRequest {
     pub only_this: bool,
 }
 
-impl RunRequest {
-    /// Whether it does not go on with an unfinished run.
-    fn is_fresh_beside(&self, other: &Run) -> bool {
-        self.fresh || self.new_before.is_some_and(|at| other.clock_at < at)
-    }
-}
-
 impl Pipeline {
     /// Begins a run, or goes on with an unfinished one of the same scope and owner. Says which in a
     /// note.
@@ -93,7 +86,7 @@ impl Pipeline {
             } else {
                 other.owner == new.owner && other.scope_key == new.scope_key
             };
-            let fresh = request.is_fresh_beside(&other);
+            let fresh = self.is_fresh_beside(request, &other).await?;
             let at_work = other.leased || idle < BETWEEN_STEPS_MILLIS;
             if same && !fresh && idle < IDLE_MILLIS && !(request.wait && at_work) {
                 self.tell(Event::Note(format!(
@@ -124,6 +117,19 @@ impl Pipeline {
             }
             self.wait_a_turn(&why, &mut said).await?;
         }
+    }
+
+    /// Whether a request does not go on with an unfinished run. One that is redone and was left is behind what newer
+    /// runs brought: today's looks are not its.
+    async fn is_fresh_beside(&self, request: &RunRequest, other: &Run) -> Result<bool> {
+        if request.fresh || request.new_before.is_some_and(|at| other.clock_at < at) {
+            return Ok(true);
+        }
+        if request.only_this {
+            return Ok(false);
+        }
+        self.patiently(async |_| Ok(self.warehouse().is_overtaken(other.number).await?))
+            .await
     }
 
     /// Closes a run that another one may begin. What it fetched may have another shape: then it is held, told of,
@@ -219,7 +225,8 @@ impl Pipeline {
         self.finish(&run, RunState::Abandoned, exit).await
     }
 
-    /// Redoes a finished run from a step on, from its stored pages.
+    /// Redoes a run from a step on. From a step that asks the site nothing, only one that has asked all it wants:
+    /// else its nine steps would go on with asking.
     pub async fn redo(&self, id: &str, from: Step) -> Result<Run> {
         let run = self.warehouse().run(id).await?;
         let run = run.ok_or_else(|| Error::Usage(format!("there is no run {id:?}")))?;
@@ -227,6 +234,9 @@ impl Pipeline {
             return Err(Error::Held(format!(
                 "run {id} is at work; end its process first"
             )));
+        }
+        if !from.asks_the_site() {
+            self.has_crawled(id).await?;
         }
         let names: Vec<&str> = Step::ALL
             .into_iter()
@@ -236,6 +246,21 @@ impl Pipeline {
         self.warehouse().redo(id, from.name(), &names).await?;
         let run = self.warehouse().run(id).await?;
         run.ok_or_else(|| Error::Bug(format!("run {id} vanished")))
+    }
+
+    /// Whether each step of a run that asks the site has ended; else an error that says what can be done.
+    async fn has_crawled(&self, id: &str) -> Result<()> {
+        let rows = self.warehouse().steps(id).await?;
+        let open = Step::ALL.into_iter().find(|step| {
+            let ended = rows.iter().any(|row| row.step == step.name() && row.closed);
+            step.asks_the_site() && !ended
+        });
+        let Some(open) = open else { return Ok(()) };
+        Err(Error::Usage(format!(
+            "run {id} has not ended {}: go on with it (tiki run), redo it from there (tiki run --from {0} \
+             --run {id}), or close it (tiki runs close {id})",
+            open.name()
+        )))
     }
 
     /// Ends a run: its counts are frozen in the ledger.
@@ -296,7 +321,7 @@ impl Pipeline {
             rate: number(Step::CrawlProductDetails, "crawl_stats", "rate"),
             hit_rate: number(Step::GetCacheStats, "cache_stats", "hit_rate"),
             drift,
-            last_good: probe.last_good.map(|good| good.finished_at),
+            last_good: probe.last_good.map(|good| good.crawled_at),
             now: probe.time,
             free_bytes: space.map(|space| space.free),
         };

@@ -209,6 +209,15 @@ impl Warehouse {
         Ok(Ok(run(&row)?))
     }
 
+    /// Whether a run with a higher number than this ([`Run::number`]) has ended by itself.
+    pub async fn is_overtaken(&self, number: i64) -> Result<bool> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT 1 FROM runs WHERE number > $1 AND state = 'done' LIMIT 1";
+        let row = tx.row(sql, params![number]).await?;
+        tx.end().await?;
+        Ok(row.is_some())
+    }
+
     /// Ends a run: nothing of it is open any more. A held run stays as it is; one whose drift was
     /// rejected is ended by this with its counts. What is to be told of the end is written with it.
     pub async fn finish_run(

@@ -14,8 +14,8 @@ use crate::params;
 pub struct GoodRun {
     /// Its id.
     pub id: String,
-    /// The database's time of its end.
-    pub finished_at: Instant,
+    /// The database's time of the end of its crawl: nothing that is derived anew later is any fresher.
+    pub crawled_at: Instant,
 }
 
 /// What a warehouse says of itself.
@@ -25,7 +25,7 @@ pub struct Probe {
     pub time: Instant,
     /// How its schema stands to this program's.
     pub schema: SchemaState,
-    /// The run that ended with 0 last; `None` also where the schema is not this program's.
+    /// The run that began last of those that ended with 0; `None` also where the schema is not this program's.
     pub last_good: Option<GoodRun>,
 }
 
@@ -40,14 +40,15 @@ impl Warehouse {
         let schema = migrations::state(&mut tx).await?;
         let mut last_good = None;
         if matches!(schema, SchemaState::Current(_)) {
-            let sql = "SELECT id, finished_at FROM runs
-                 WHERE state = 'done' AND exit_code = 0 AND finished_at IS NOT NULL
-                 ORDER BY finished_at DESC LIMIT 1";
+            let sql = "SELECT r.id, COALESCE(s.finished_at, r.finished_at) FROM runs r
+                 LEFT JOIN run_steps s ON s.run_id = r.id AND s.step = 'crawl-product-details'
+                 WHERE r.state = 'done' AND r.exit_code = 0 AND r.finished_at IS NOT NULL
+                 ORDER BY r.number DESC LIMIT 1";
             let row = tx.row(sql, params![]).await?;
             let good = |row: crate::value::Row| -> Result<GoodRun> {
                 Ok(GoodRun {
                     id: row.text(0)?,
-                    finished_at: row.time(1)?,
+                    crawled_at: row.time(1)?,
                 })
             };
             last_good = row.map(good).transpose()?;

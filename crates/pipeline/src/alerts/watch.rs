@@ -30,7 +30,7 @@ pub async fn watch(warehouse: &Warehouse, rules: &Rules, folder: &Path) -> Resul
         }
     }
     if let Some(good) = probe.last_good {
-        seen.extend(stale(&good.id, good.finished_at, now, rules));
+        seen.extend(stale(&good.id, good.crawled_at, now, rules));
     }
     if let Ok(space) = disk::space(folder) {
         seen.extend(crowded(space.free, rules));

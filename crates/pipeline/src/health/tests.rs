@@ -27,7 +27,7 @@ fn well() -> Facts {
                 schema: SchemaState::Current("0006".into()),
                 last_good: Some(GoodRun {
                     id: "cli-1".into(),
-                    finished_at: time.plus_millis(-36 * HOUR),
+                    crawled_at: time.plus_millis(-36 * HOUR),
                 }),
             },
             ahead_millis: Some(0),

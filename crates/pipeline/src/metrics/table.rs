@@ -120,7 +120,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "tiki_last_good_run_timestamp_seconds",
         &[],
-        "when the last run that ended with 0 ended; none before the first",
+        "when the newest run that ended with 0 had crawled: deriving it anew makes it no fresher; none before the first",
     ),
     gauge(
         "tiki_run_begun_timestamp_seconds",

@@ -153,11 +153,15 @@ fn freshness(ledger: &Ledger, oldest: Duration) -> Check {
         None => {
             failed(name, "no run has ended with 0 yet").help("`tiki runs` shows how runs ended")
         }
-        Some(age) if age <= oldest => {
-            passed(name, format!("the last good run ended {} ago", words(age)))
-        }
-        Some(age) => failed(name, format!("the last good run ended {} ago", words(age)))
-            .help("`tiki runs` shows what has run since"),
+        Some(age) if age <= oldest => passed(
+            name,
+            format!("the last good run had crawled {} ago", words(age)),
+        ),
+        Some(age) => failed(
+            name,
+            format!("the last good run had crawled {} ago", words(age)),
+        )
+        .help("`tiki runs` shows what has run since"),
     };
     check.limit(words(oldest))
 }

@@ -90,7 +90,7 @@ pub(super) async fn ledger(context: &Context) -> Result<Ledger, String> {
             runs: warehouse.runs(MOST_RUNS).await?,
             stopped,
             alerts: warehouse.alerts(MOST_ALERTS).await?,
-            last_good: probe.last_good.map(|run| run.finished_at),
+            last_good: probe.last_good.map(|run| run.crawled_at),
         }))
     });
     match timeout(PATIENCE * 2, task).await {

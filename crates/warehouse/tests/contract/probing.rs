@@ -32,8 +32,26 @@ async fn a_probe_tells_the_last_run_that_ended_well(store: Store) {
         assert_eq!(good().await.as_deref(), expected, "{id} has ended");
     }
     let probe = warehouse.probe().await.expect("an answer");
-    let ended = probe.last_good.expect("a run").finished_at;
+    let ended = probe.last_good.expect("a run").crawled_at;
     assert!((0..60_000).contains(&probe.time.millis_since(ended)));
+    // Deriving it anew makes it no fresher: what counts is when it had crawled.
+    let crawled =
+        "INSERT INTO run_steps (run_id, step, state, attempt, exit_code, started_at, finished_at)
+        VALUES ('second', 'crawl-product-details', 'closed', 1, 0, '2026-10-01T00:00:00.000Z',
+            '2026-10-01T01:00:00.000Z')";
+    store.seed(crawled).await;
+    let steps = ["transform-products", "load-products"];
+    let redone = warehouse.redo("second", "transform-products", &steps).await;
+    redone.expect("open again");
+    assert_eq!(good().await.as_deref(), Some("first"), "it is open");
+    let ended = warehouse.finish_run("second", RunState::Done, 0, "{}", None);
+    ended.await.expect("an end");
+    let good = warehouse.probe().await.expect("an answer").last_good;
+    let good = good.expect("a run");
+    assert_eq!(
+        (good.id.as_str(), good.crawled_at.to_string().as_str()),
+        ("second", "2026-10-01T01:00:00.000Z")
+    );
 }
 
 /// The last good run while this one is open.
