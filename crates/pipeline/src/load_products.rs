@@ -1,7 +1,7 @@
 //! `load-products`: merges staged products into the warehouse's present and history.
 
 use serde_json::{Map, Value, json};
-use warehouse::Merge;
+use warehouse::{GoneCounts, Merge};
 
 use crate::report::{keys, round3};
 use crate::steps::Work;
@@ -21,10 +21,6 @@ impl Work<'_> {
     pub(crate) async fn load_products(&self) -> Result<Exit> {
         self.check_drift().await?;
         let believe_gone = self.believes_gone().await?;
-        let merge = Merge {
-            believe_gone,
-            now: self.pipeline.clock().now(),
-        };
         let total = self
             .warehouse()
             .open_rows(&self.attempt)
@@ -35,6 +31,10 @@ impl Work<'_> {
         let mut done = 0;
         loop {
             self.check_stop()?;
+            let merge = Merge {
+                believe_gone,
+                now: self.pipeline.clock().now(),
+            };
             let loaded = self
                 .warehouse()
                 .load_deriving(&self.attempt, &merge, &derive)
@@ -52,7 +52,7 @@ impl Work<'_> {
     /// Whether what was loaded is as good as it should be.
     async fn quality(&self, believe_gone: bool) -> Result<Exit> {
         let totals = self.warehouse().identities(&self.run.id).await?;
-        let (products, details) = (totals.products, totals.details);
+        let (products, details, items) = (totals.products, totals.details, totals.items);
         let limit = self.settings().max_rejected_percent;
         let mut exit = Exit::Done;
         for (what, rejected, all) in [
@@ -66,6 +66,11 @@ impl Work<'_> {
                 details.rejected,
                 details.good + details.gone + details.rejected,
             ),
+            (
+                "items of the listings",
+                items.malformed,
+                items.seen - items.ads,
+            ),
         ] {
             let percent = rejected as f64 * 100.0 / all.max(1) as f64;
             if percent > limit {
@@ -76,10 +81,18 @@ impl Work<'_> {
                 exit = Exit::Quality;
             }
         }
-        if !believe_gone {
+        if items.seen > 0 && products.listed == 0 {
             self.warn(format!(
-                "the site answers 404 for too many products to be believed ({} of this run's; limit {} \
-                 % of the known ones, TIKI_MAX_GONE_PERCENT): none of them was marked as delisted",
+                "of {} items that the site listed none is a product: see `tiki rejections`",
+                items.seen
+            ));
+            exit = Exit::Quality;
+        }
+        if !believe_gone {
+            let seen = why_doubted(&self.warehouse().gone_counts(&self.run.id).await?);
+            self.warn(format!(
+                "{seen} ({} 404s in this run; limit {} % of the known products, TIKI_MAX_GONE_PERCENT): none of \
+                 them was marked as delisted",
                 details.gone,
                 self.settings().max_gone_percent
             ));
@@ -135,5 +148,14 @@ impl Work<'_> {
             "processing_time": round3(elapsed.unwrap_or(0.0)),
         });
         Ok(keys([("load_stats", stats)]))
+    }
+}
+
+/// Why a run does not believe its 404s.
+fn why_doubted(evidence: &GoneCounts) -> &'static str {
+    if evidence.controls == 0 {
+        "no detail answered well when the site answered 404, so its 404s are not believed"
+    } else {
+        "the site answers 404 for too many products to be believed"
     }
 }

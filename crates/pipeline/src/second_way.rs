@@ -97,6 +97,23 @@ impl SecondWay {
         self.in_vain.store(0, Ordering::Relaxed);
     }
 
+    /// Whether a page stood in since the API last answered well.
+    fn pages_work(&self) -> bool {
+        self.broken.load(Ordering::Relaxed) > 0
+    }
+
+    /// A page that is not there, where none was yet, says nothing of what it should show: the site may have
+    /// moved its pages. Then it is no answer.
+    pub(crate) fn doubt_gone(&self, answer: Answered, url: impl Fn() -> String) -> Answered {
+        match answer {
+            Ok(Answer::Gone { status, .. }) if !self.pages_work() => Err(FetchError {
+                url: url(),
+                kind: FetchErrorKind::Status(status),
+            }),
+            answer => answer,
+        }
+    }
+
     /// A page can be read.
     pub(crate) fn page_works(&self) {
         self.in_vain.store(0, Ordering::Relaxed);
@@ -105,8 +122,11 @@ impl SecondWay {
     /// The API refused and the page is none. Whether that is said of everything, not of this one thing.
     /// `closed_after`: how often in a row that is, where no page stood in yet.
     pub(crate) fn is_closed(&self, closed_after: u32) -> bool {
-        let pages_work = self.broken.load(Ordering::Relaxed) > 0;
-        let most = if pages_work { DEAD_PAGES } else { closed_after };
+        let most = if self.pages_work() {
+            DEAD_PAGES
+        } else {
+            closed_after
+        };
         self.in_vain.fetch_add(1, Ordering::Relaxed) + 1 >= most
     }
 

@@ -218,6 +218,7 @@ impl Site {
             in_vain
         } else {
             let (instead, seen) = self.fetch_and_judge(&page, robots).await;
+            let instead = way.doubt_gone(instead, || page.url(self.client.origin()));
             if second_way::says_stop(&instead) {
                 return (instead, seen);
             }

@@ -4,6 +4,8 @@
 
 use std::collections::HashSet;
 
+use catalog::Instant;
+
 use crate::drift::in_state;
 use crate::error::{Error, Result};
 use crate::lease::{Attempt, commit_fenced};
@@ -17,7 +19,7 @@ use crate::value::Value;
 /// What a run's 404s are judged by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GoneCounts {
-    /// Listed products whose detail answered well.
+    /// Details that answered well about when the last 404 came.
     pub controls: i64,
     /// Details that answered 404 or 410.
     pub gone: i64,
@@ -25,22 +27,29 @@ pub struct GoneCounts {
     pub known: i64,
 }
 
+/// How long before a 404 a detail may have answered well to speak for the site.
+const CONTROL_MILLIS: i64 = 3_600_000;
+
 /// What a run must be to be opened again.
 const REDONE: &str =
     "one that may be redone (a held one waits for `tiki drift accept` or `tiki drift reject`)";
+
+/// What is asked of a run's details when they are asked anew: not what another run has asked since, and of the
+/// 404s those that nobody believed.
+const DETAILS_ANEW: &str =
+    "UPDATE run_products SET detail = 'due', attempts = 0, next_at = NULL, claim = NULL
+     WHERE run_id = $1 AND detail IN ('unfetched', 'deferred', 'rejected', 'gone')
+        AND NOT EXISTS (SELECT 1 FROM product_state s JOIN runs u ON u.id = $1
+            WHERE s.product_id = run_products.product_id
+                AND (s.detail_at > COALESCE(run_products.answered_at, u.clock_at)
+                    OR run_products.detail = 'gone' AND s.detail_at = run_products.answered_at))";
 
 impl Warehouse {
     /// What a run's 404s are judged by. What the run itself has loaded changes nothing of it, so a run that
     /// is loaded anew is judged as it was.
     pub async fn gone_counts(&self, run: &str) -> Result<GoneCounts> {
         Ok(GoneCounts {
-            controls: self
-                .count(
-                    "SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND detail = 'good'
-                        AND listed_in IS NOT NULL",
-                    run,
-                )
-                .await?,
+            controls: self.controls(run).await?,
             gone: self
                 .count(
                     "SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND detail = 'gone'",
@@ -56,6 +65,32 @@ impl Warehouse {
                 )
                 .await?,
         })
+    }
+
+    /// Details that the site answered well when the last 404 came: in this run and not out of a cache, not more
+    /// than an hour before it, and where the crawl was redone and 404s came of that, since then. What a site
+    /// answered yesterday says nothing of today's 404s.
+    async fn controls(&self, run: &str) -> Result<i64> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT MAX(p.answered_at), u.clock_at, s.started_at FROM runs u
+                JOIN run_products p ON p.run_id = u.id AND p.detail = 'gone'
+                LEFT JOIN run_steps s ON s.run_id = u.id AND s.step = 'crawl-product-details'
+             WHERE u.id = $1 GROUP BY u.clock_at, s.started_at";
+        let mut since = Instant::from_millis(0);
+        if let Some(row) = tx.row(sql, params![run]).await?
+            && let Some(newest) = row.opt_time(0)?
+        {
+            let hour_before = newest.plus_millis(-CONTROL_MILLIS);
+            let redone = row.opt_time(2)?.filter(|began| *began <= newest);
+            since = hour_before
+                .max(row.time(1)?)
+                .max(redone.unwrap_or(hour_before));
+        }
+        let sql = "SELECT COUNT(*) FROM run_products WHERE run_id = $1 AND detail = 'good'
+                AND answered_at >= $2";
+        let row = tx.row(sql, params![run, since]).await?;
+        tx.commit().await?;
+        row.map_or(Ok(0), |row| row.int(0))
     }
 
     /// Forgets that a run's details were answered with 404 or 410: nobody believes it, so the next
@@ -178,10 +213,7 @@ impl Warehouse {
                 "UPDATE listing_pages SET state = 'pending', attempts = 0, next_at = NULL,
                 claim = NULL WHERE run_id = $1 AND state IN ('failed', 'unasked')",
             ],
-            &[
-                "UPDATE run_products SET detail = 'due', attempts = 0, next_at = NULL, claim = NULL
-                WHERE run_id = $1 AND detail IN ('unfetched', 'deferred', 'rejected')",
-            ],
+            &[DETAILS_ANEW],
             &[
                 "UPDATE run_products SET outcome = NULL, batch = NULL, claim = NULL,
                     detail = CASE WHEN detail = 'rejected' AND page_id IS NOT NULL THEN 'good'

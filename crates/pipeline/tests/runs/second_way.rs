@@ -107,6 +107,29 @@ async fn an_api_that_refuses_where_no_page_stands_in_is_a_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pages_that_are_all_missing_say_of_no_product_that_it_is_gone() {
+    let mut world = World::new(Store::Sqlite, generated(200)).await;
+    assert_eq!(world.run("api").await.exit_code, 0);
+    world.day(1);
+    world.scope.source = "auto".into();
+    let missing = Misbehaviour::Status {
+        code: 404,
+        retry_after_s: None,
+    };
+    let mut faults = Faults::one(RouteClass::Detail, When::Always, forbidden());
+    faults.rules.push(Fault {
+        route: RouteClass::ProductPage,
+        only: None,
+        when: When::Always,
+        what: missing,
+    });
+    world.front.set_faults(&faults).unwrap();
+    let report = world.run("moved").await;
+    assert_eq!(report.exit_code, 20, "{:?}", world.notes);
+    assert_eq!(report.totals.details.gone, 0, "{:?}", report.totals.details);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_api_whose_shape_broke_is_replaced_by_its_pages() {
     let mut world = World::new(Store::Sqlite, generated(200)).await;
     world.scope.source = "auto".into();

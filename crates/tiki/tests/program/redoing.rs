@@ -80,6 +80,128 @@ fn slow_a_listing_that_is_asked_again_lists_what_was_rechecked_with_postgres() {
     Postgres::shared().drop_database(&database);
 }
 
+fn asked(shop: &Shop, route: &str) -> i64 {
+    let counts = shop.control("GET", "counts", "");
+    counts["routes"][route].as_i64().unwrap_or(0)
+}
+
+fn details_answer(code: i64) -> Value {
+    json!({ "route": "detail", "when": "always", "what": { "status": { "code": code } } })
+}
+
+#[test]
+fn details_that_failed_are_asked_again_unless_another_run_has_asked_them() {
+    let (shop, tiki) = home();
+    spoil(&shop, &[details_answer(500)]);
+    tiki.ends(20, &["run"]);
+    let run = newest_run(&tiki);
+    spoil(&shop, &[]);
+    tiki.ends(0, &["run", "--new"]);
+    let before = asked(&shop, "detail");
+    assert!(before > 40, "{before}");
+    let again = ["run", "--from", "crawl-product-details", "--run", &run];
+    tiki.ends(0, &again);
+    assert_eq!(
+        asked(&shop, "detail"),
+        before,
+        "they were answered meanwhile"
+    );
+}
+
+#[test]
+fn a_site_that_answers_404_to_a_redone_crawl_is_not_believed_for_what_it_said_before() {
+    let (shop, tiki) = home();
+    tiki.ends(0, &["run"]);
+    // Whom the second pages showed is to be rechecked, and cannot be.
+    let mut rules = vec![second_pages_fail()];
+    let second = "SELECT product_id AS n FROM listings WHERE page = 2 ORDER BY 1 LIMIT 5";
+    for row in tiki
+        .json(&["sql", "--json", second])
+        .as_array()
+        .expect("rows")
+    {
+        let id: i64 = row["n"]
+            .to_string()
+            .trim_matches('"')
+            .parse()
+            .expect("an id");
+        rules.push(
+            json!({ "route": "detail", "only": { "subject": id }, "when": "always",
+            "what": { "status": { "code": 500 } } }),
+        );
+    }
+    spoil(&shop, &rules);
+    tiki.ends(0, &["run", "--new"]);
+    let run = newest_run(&tiki);
+    spoil(&shop, &[second_pages_fail(), details_answer(404)]);
+    let from = ["run", "--from", "crawl-product-details", "--run", &run];
+    let doubted = tiki.ends(10, &from);
+    assert!(
+        doubted.err.contains("no detail answered well"),
+        "{}",
+        doubted.err
+    );
+    let delisted = "SELECT COUNT(*) AS n FROM products WHERE delisted_at IS NOT NULL";
+    assert_eq!(count(&tiki, delisted), 0);
+    // Asked once more, they are there.
+    spoil(&shop, &[second_pages_fail()]);
+    tiki.ends(0, &from);
+    let gone = format!(
+        "SELECT COUNT(*) AS n FROM run_products WHERE run_id = '{run}' AND detail = 'gone'"
+    );
+    assert_eq!((count(&tiki, delisted), count(&tiki, &gone)), (0, 0));
+}
+
+#[test]
+fn a_run_that_has_not_crawled_all_is_not_derived_anew() {
+    let (shop, tiki) = home();
+    for step in ["crawl-categories", "extract-product-urls"] {
+        tiki.ends(0, &["step", step, "--run", "half"]);
+    }
+    let before = asked(&shop, "detail");
+    let refused = tiki.ends(2, &["run", "--from", "transform-products", "--run", "half"]);
+    assert!(
+        refused.err.contains("crawl-product-details"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(asked(&shop, "detail"), before);
+    tiki.ends(0, &["runs", "close", "half"]);
+    tiki.ends(0, &["run", "--from", "transform-products", "--run", "half"]);
+    assert_eq!(asked(&shop, "detail"), before);
+}
+
+#[test]
+fn a_redone_run_that_was_left_is_not_gone_on_with_in_place_of_todays() {
+    let (_shop, tiki) = home();
+    tiki.ends(0, &["run"]);
+    let first = newest_run(&tiki);
+    tiki.ends(0, &["run", "--new"]);
+    let file = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the file");
+    let left = "UPDATE runs SET state = 'open', finished_at = NULL WHERE id = ?1";
+    assert_eq!(file.execute(left, [&first]).expect("a row"), 1);
+    drop(file);
+    let done = tiki.ends(0, &["run"]);
+    assert!(!done.err.contains("going on with"), "{}", done.err);
+    let runs = tiki.json(&["runs", "--json"]);
+    assert_eq!(runs.as_array().map(Vec::len), Some(3), "{runs}");
+}
+
+#[test]
+fn a_listing_whose_items_are_none_is_no_good_run() {
+    let (shop, tiki) = home();
+    let rule = json!({ "route": "listing", "when": "always",
+        "what": { "rename_field": { "field": "id", "to": "product_id" } } });
+    spoil(&shop, &[rule]);
+    let done = tiki.ends(10, &["run"]);
+    assert!(
+        done.err.contains("items of the listings were rejected"),
+        "{}",
+        done.err
+    );
+    assert!(done.err.contains("none is a product"), "{}", done.err);
+}
+
 #[test]
 fn what_answered_404_is_believed_no_sooner_when_the_run_is_redone() {
     let (shop, tiki) = home();

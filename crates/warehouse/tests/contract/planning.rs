@@ -13,6 +13,7 @@ on_both!(
     listed_products_come_in_id_order_from_their_first_category,
     followed_products_that_were_not_listed_are_found,
     what_lies_beyond_the_budget_is_deferred,
+    rechecks_alone_are_accompanied_by_one_listed_product,
     a_plan_goes_on_where_it_stopped,
     what_was_deferred_comes_first_in_the_next_run,
     a_candidate_tells_when_it_was_seen_and_whether_it_had_room,
@@ -157,6 +158,49 @@ async fn what_lies_beyond_the_budget_is_deferred(store: Store) {
         2
     );
     assert_eq!(store.warehouse.listed_due("r").await.expect("a count"), 2);
+}
+
+async fn rechecks_alone_are_accompanied_by_one_listed_product(store: Store) {
+    let recheck = |id: i64| {
+        let mut row = planned(id, 9, Some("recheck"));
+        row.known.listed_in = None;
+        row
+    };
+    for (run, plan, expected) in [
+        (
+            "quiet",
+            vec![recheck(1), planned(2, 0, None), planned(3, 0, None)],
+            vec![2, 1],
+        ),
+        (
+            "busy",
+            vec![recheck(1), planned(2, 0, None), planned(3, 1, Some("new"))],
+            vec![3, 1],
+        ),
+        ("idle", vec![planned(2, 0, None)], vec![]),
+        ("alone", vec![recheck(1)], vec![1]),
+    ] {
+        store.create_run(run).await;
+        let attempt = store.attempt(run, STEP).await;
+        let warehouse = &store.warehouse;
+        let made = warehouse.commit_plan(&attempt, &plan, "unlisted 1").await;
+        made.expect("a plan");
+        // Also where the answer to its end was lost.
+        for _ in 0..2 {
+            let ended = warehouse.end_plan(&attempt, 0, "whole").await;
+            ended.expect("an end");
+        }
+        let asks = warehouse.next_details(&attempt, 9).await.expect("a claim");
+        let asks = asks.unwrap_or_default();
+        let ids: Vec<i64> = asks.iter().map(|ask| ask.product_id).collect();
+        assert_eq!(ids, expected, "{run}");
+        let fingerprint = asks.first().and_then(|ask| ask.fingerprint);
+        assert!(
+            run != "quiet" || fingerprint.is_none(),
+            "no cache stands in for it"
+        );
+        store.finish_run(run).await;
+    }
 }
 
 async fn a_plan_goes_on_where_it_stopped(store: Store) {
