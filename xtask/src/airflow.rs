@@ -1,4 +1,4 @@
-//! `cargo xtask airflow check`: the DAGs in a real Airflow, by themselves; and the checks of their source.
+//! `cargo xtask airflow check`: the DAGs in a real Airflow, by themselves; the checks of their source, and its tests.
 
 use crate::test::{cargo, finish};
 use crate::{Failure, Outcome, setup};
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &[String], root: &Path) -> Outcome {
     finish(&mut command)
 }
 
-/// Formatting, lints and types of the Python in `airflow/`.
+/// Formatting, lints, types and tests of the Python in `airflow/`.
 pub(crate) fn sources(root: &Path) -> Outcome {
     let folder = root.join("airflow");
     let with = |arguments: &[&str]| {
@@ -33,5 +33,13 @@ pub(crate) fn sources(root: &Path) -> Outcome {
     finish(&mut with(&["ruff", "format", "--check", "."]))?;
     finish(&mut with(&["ruff", "check", "."]))?;
     let mut types = with(&["mypy", "--no-incremental", "--python-executable"]);
-    finish(types.arg(airflow).args(["dags", "setup"]))
+    finish(types.arg(&airflow).args(["dags", "setup", "tests"]))?;
+    let home = tempfile::tempdir()
+        .map_err(|error| Failure::Work(format!("no folder for Airflow: {error}")))?;
+    let mut tests = Command::new(airflow);
+    tests.args(["-m", "unittest", "discover", "--start-directory", "tests"]);
+    tests.env("AIRFLOW_HOME", home.path());
+    tests.env("PYTHONPATH", "dags");
+    tests.env("PYTHONDONTWRITEBYTECODE", "1");
+    finish(tests.current_dir(&folder))
 }

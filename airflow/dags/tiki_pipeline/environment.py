@@ -52,12 +52,21 @@ def url(name: str, connection: Connection) -> str:
     kind, extra = connection.conn_type, dict(connection.extra_dejson)
     path = connection.schema or ""
     if kind == "redis":
-        path = str(extra.pop("db", None) or path)
-        extra = {key: value for key, value in extra.items() if value not in (None, "", False)}
+        db, extra = extra.pop("db", None), asked_of_redis(extra)
+        path = path if db in (None, "") else str(db)
         if extra:
             raise AirflowFailException(f"the connection {name!r} asks for {', '.join(extra)}: tiki knows only its db")
+        if path == "0":  # Which the form says by itself.
+            why = "where Airflow's broker lives: set its DB to another, such as 1"
+            raise AirflowFailException(f"the connection {name!r} names database 0, {why}")
     user = ":".join(quote(part, safe="") for part in (connection.login or "", connection.password or ""))
     host = connection.host or "localhost"
     port = f":{connection.port}" if connection.port else ""
     query = f"?{urlencode(extra)}" if extra else ""
     return f"{kind}://{user + '@' if user != ':' else ''}{host}{port}/{quote(path, safe='')}{query}"
+
+
+def asked_of_redis(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a connection to Redis asks for. The form says more, and without TLS no word about TLS asks for anything."""
+    said = {key: value for key, value in extra.items() if str(value or "").lower() not in ("", "false")}
+    return said if "ssl" in said else {key: value for key, value in said.items() if not key.startswith("ssl_")}
