@@ -71,6 +71,14 @@ fn the_scripts_are_calls_of_the_program() {
         restored.code == 0 && restored.out.contains(&id),
         "{restored:#?}"
     );
+    // Nor does a newer program's warehouse keep it from its place: that is the way back from an upgrade.
+    let newer = "INSERT INTO schema_migrations VALUES ('9999_of_tomorrow', 'x', now())";
+    let mut session = Postgres::shared().beside(&database, newer);
+    assert!(session.child().wait().expect("psql").success());
+    tiki.ends(2, &["migrate"]);
+    let back = script(&tiki, "restore-postgres.sh", own, &[&id, "--force"]);
+    assert_eq!(back.code, 0, "{back:#?}");
+    tiki.ends(0, &["migrate"]);
     // What the program ends with the script ends with.
     let gone = format!("postgres://a@127.0.0.1:{}/b", testkit::free_port());
     let tiki = tiki.with("TIKI_DATABASE_URL", &gone);
@@ -94,7 +102,7 @@ fn without_another_way_the_scripts_ask_the_stack() {
         ),
         (
             "restore-postgres",
-            "run --rm -T airflow-worker tiki backup restore",
+            "run --rm --no-deps -T airflow-worker tiki backup restore",
         ),
         ("health_check", "exec -T airflow-worker tiki health"),
     ] {
