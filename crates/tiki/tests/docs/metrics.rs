@@ -1,5 +1,7 @@
 //! The table of metrics in docs/RUNBOOK.md against the program's own, and where the rules for Prometheus lead.
 
+use pipeline::metrics::METRICS;
+
 use crate::{between, page, slug};
 
 #[test]
@@ -41,4 +43,46 @@ fn every_rule_leads_to_a_part_of_the_runbook() {
         let is_so = row.is_some_and(|row| row.contains(&format!("| `{default}` |")));
         assert!(is_so && rules.contains(rule), "{setting}: {row:?}");
     }
+}
+
+/// While a step is tried again its code is that of what failed before, so a rule about it must not speak of a run
+/// at work.
+#[test]
+fn no_rule_takes_a_retry_for_a_failure() {
+    const CODE: &str = "tiki_run_step_exit_code";
+    const BUT: &str = " unless ignoring (step) tiki_run_at_work == 1";
+    let labels = |name| {
+        METRICS
+            .iter()
+            .find(|known| known.name == name)
+            .expect(name)
+            .labels
+    };
+    assert_eq!(labels(CODE), ["step"]);
+    assert!(labels("tiki_run_at_work").is_empty());
+    let rules = page("deploy/prometheus/tiki.rules.yml");
+    let about = rules
+        .lines()
+        .filter(|line| line.contains("expr: ") && line.contains(CODE));
+    let mut count = 0;
+    for line in about {
+        // `unless` binds tighter than `or`: what it does not take in is not left out.
+        let (before, _) = line.split_once(BUT).expect(line);
+        let left_out = match before.strip_suffix(')') {
+            Some(within) => within.rsplit('(').next(),
+            None => before.rsplit(['(', ':']).next(),
+        };
+        let left_out = left_out.expect("what it takes in");
+        assert!(
+            before.ends_with(')') || !left_out.contains(" or "),
+            "{line}"
+        );
+        assert_eq!(
+            left_out.matches(CODE).count(),
+            line.matches(CODE).count(),
+            "{line}"
+        );
+        count += 1;
+    }
+    assert_eq!(count, 2, "rules about steps");
 }

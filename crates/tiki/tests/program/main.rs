@@ -46,6 +46,7 @@ mod rollback_airflow;
 mod rollback_data;
 mod runbook;
 mod schedule;
+mod scrape;
 mod secrets;
 mod serve;
 mod settings;

@@ -1,147 +1,18 @@
-//! `GET /metrics` of `tiki serve`, as Prometheus reads it, and the rules that are made of it.
+//! `GET /metrics` of `tiki serve`, and the rules that are made of it.
+//!
+//! Not here: how an answer is read (`scrape`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 
 use pipeline::metrics::METRICS;
 use serde_json::{Value, json};
-use testkit::{ChildGuard, Postgres, Redis, wait_until};
+use testkit::{ChildGuard, Postgres, Redis};
 
-use crate::bench::LIMIT;
+use crate::scrape::Scrape;
 use crate::serve::Serve;
 use crate::tiki::{Shop, Tiki};
-
-/// An answer, by the samples' names with their labels as they stand there.
-struct Scrape(BTreeMap<String, f64>);
-
-impl Scrape {
-    fn of(serve: &Serve) -> Self {
-        let (status, text) = serve.get("/metrics");
-        assert_eq!(status, 200, "{text}");
-        Self(read(&text).unwrap_or_else(|why| panic!("{why} in\n{text}")))
-    }
-
-    /// The first one for which something holds: an answer is a few seconds old.
-    fn once(serve: &Serve, what: &str, holds: impl Fn(&Self) -> bool) -> Self {
-        let mut last = Self::of(serve);
-        wait_until(what, LIMIT, || {
-            last = Self::of(serve);
-            holds(&last)
-        });
-        last
-    }
-
-    fn get(&self, sample: &str) -> Option<f64> {
-        self.0.get(sample).copied()
-    }
-
-    fn is(&self, sample: &str, value: f64) -> bool {
-        self.get(sample) == Some(value)
-    }
-
-    #[track_caller]
-    fn check(&self, sample: &str, value: impl Into<Value>) {
-        let value: Value = value.into();
-        assert_eq!(self.get(sample), value.as_f64(), "{sample}");
-    }
-
-    /// The names of metrics that have a sample.
-    fn names(&self) -> BTreeSet<&str> {
-        let names = self.0.keys();
-        names
-            .map(|sample| sample.split('{').next().unwrap_or_default())
-            .collect()
-    }
-}
-
-/// Reads the text format, version 0.0.4, and takes nothing that it does not allow.
-fn read(text: &str) -> Result<BTreeMap<String, f64>, String> {
-    if !text.ends_with('\n') {
-        return Err("no line feed at the end".into());
-    }
-    let mut samples = BTreeMap::new();
-    let (mut helped, mut current) = (BTreeSet::new(), None);
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            let (name, _) = rest.split_once(' ').ok_or("a HELP without text")?;
-            if !helped.insert(name) {
-                return Err(format!("{name} comes twice"));
-            }
-            let kind = lines
-                .next()
-                .and_then(|line| line.strip_prefix(&format!("# TYPE {name} ")));
-            if !matches!(kind, Some("gauge" | "counter")) {
-                return Err(format!("{name} has no TYPE"));
-            }
-            current = Some(name);
-            continue;
-        }
-        let (sample, value) = line.rsplit_once(' ').ok_or(format!("no value: {line}"))?;
-        let (name, labels) = match sample.split_once('{') {
-            Some((name, rest)) => (name, rest.strip_suffix('}').ok_or("no end of labels")?),
-            None => (sample, ""),
-        };
-        if current != Some(name) {
-            return Err(format!("{name} does not stand below its HELP"));
-        }
-        check_labels(labels)?;
-        let value: f64 = value.parse().map_err(|_| format!("{value} is no number"))?;
-        if samples.insert(sample.to_owned(), value).is_some() {
-            return Err(format!("{sample} comes twice"));
-        }
-    }
-    Ok(samples)
-}
-
-/// Pairs of a name and a quoted value, with commas between them.
-fn check_labels(mut rest: &str) -> Result<(), String> {
-    while !rest.is_empty() {
-        let (name, after) = rest.split_once("=\"").ok_or(format!("no label: {rest}"))?;
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
-            return Err(format!("{name:?} is no name of a label"));
-        }
-        let mut letters = after.char_indices();
-        let end = loop {
-            match letters.next() {
-                Some((_, '\\')) if matches!(letters.next(), Some((_, '\\' | '"' | 'n'))) => {}
-                Some((at, '"')) => break at,
-                Some((_, c)) if c != '\\' => {}
-                _ => return Err(format!("no end of a value: {after}")),
-            }
-        };
-        rest = &after[end + 1..];
-        if !rest.is_empty() {
-            rest = rest.strip_prefix(',').ok_or("no comma between labels")?;
-        }
-    }
-    Ok(())
-}
-
-#[test]
-fn the_reader_refuses_what_is_not_the_format() {
-    let head = "# HELP a b\n# TYPE a gauge\n";
-    let good = |rest: &str| read(&format!("{head}{rest}"));
-    assert_eq!(
-        good("a{x=\"1\\\"\",y=\"\"} 2.5\n").map(|all| all.len()),
-        Ok(1)
-    );
-    for rest in [
-        "a 1",
-        "b 1\n",
-        "a one\n",
-        "a 1\na 2\n",
-        "a{x=1} 1\n",
-        "a{x=\"1} 1\n",
-        "a{x=\"\\q\"} 1\n",
-        "a{x=\"1\"y=\"2\"} 1\n",
-        "a 1\n# HELP a b\n# TYPE a gauge\n",
-        "a 1\n# HELP c d\nc 1\n",
-    ] {
-        assert!(good(rest).is_err(), "{rest}");
-    }
-}
 
 fn shop() -> Shop {
     Shop::open(&Tiki::new(), &["--products", "100", "--day", "2026-11-01"])
@@ -414,6 +285,36 @@ fn a_run_at_work_has_a_queue_and_requests_in_flight() {
     Scrape::once(&serve, "its end", |scrape| {
         scrape.is("tiki_run_at_work", 0.0)
     });
+}
+
+/// Which is why a rule about that code must leave out a run at work.
+#[test]
+fn a_retry_at_work_has_the_code_of_what_failed_before() {
+    let shop = shop();
+    let tiki = only_shows(shop.home()).with("TIKI_STALL_LIMIT", "1s");
+    let serve = Serve::start(&tiki);
+    let step = |name| ["step", name, "--run", "r"];
+    for name in ["crawl-categories", "extract-product-urls"] {
+        tiki.ends(0, &step(name));
+    }
+    let last = step("crawl-product-details");
+    let spoil = |route, what| spoil(&shop, route, &json!("always"), &what);
+    spoil(
+        "any",
+        json!({ "status": { "code": 429, "retry_after_s": 1 } }),
+    );
+    tiki.ends(20, &last);
+    let code = "tiki_run_step_exit_code{step=\"crawl-product-details\"}";
+    Scrape::once(&serve, "the refusal", |scrape| scrape.is(code, 20.0))
+        .check("tiki_run_at_work", 0);
+    spoil("detail", json!({ "delay": { "ms": 15_000 } }));
+    let mut command = tiki.command(&last);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let _retry = ChildGuard::spawn(&mut command).expect("tiki");
+    Scrape::once(&serve, "the retry", |scrape| {
+        scrape.is("tiki_run_at_work", 1.0)
+    })
+    .check(code, 20);
 }
 
 #[test]
