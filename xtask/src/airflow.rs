@@ -37,7 +37,7 @@ pub(crate) fn sources(root: &Path) -> Outcome {
     let home = tempfile::tempdir()
         .map_err(|error| Failure::Work(format!("no folder for Airflow: {error}")))?;
     let mut tests = Command::new(airflow);
-    tests.args(["-m", "unittest", "discover", "--start-directory", "tests"]);
+    tests.args(["-m", "unittest", "discover", "--buffer", "-s", "tests"]);
     tests.env("AIRFLOW_HOME", home.path());
     tests.env("PYTHONPATH", "dags");
     tests.env("PYTHONDONTWRITEBYTECODE", "1");

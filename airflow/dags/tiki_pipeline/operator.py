@@ -15,12 +15,13 @@ from subprocess import DEVNULL, PIPE, Popen, TimeoutExpired
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from tiki_pipeline.environment import environment
 from tiki_pipeline.steps import Step, run_id
 
 NEVER_AGAIN = {2, 10, 11, 70}  # Of tiki's exit codes; the others may be tried again.
+NOTHING_TO_DO = 99
 REFUSED, LONGEST_WAIT_S = 20, 15 * 60
 KILL_AFTER_S = 4.0  # Airflow kills a task 5 s after it asked it to end.
 
@@ -49,6 +50,8 @@ class TikiOperator(BaseOperator):
                 context["outlet_events"][asset].extra = {"run_id": report["run_id"], **report["load_stats"]}
             return
         why = f"tiki ended with exit code {code}: {report.get('error', 'why stands in the lines above')}"
+        if code == NOTHING_TO_DO:
+            raise AirflowSkipException(why)
         if code in NEVER_AGAIN or report.get("already_done"):
             raise AirflowFailException(why)
         if code == REFUSED and (until := report.get("retry_at")):
