@@ -18,7 +18,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from tiki_pipeline.environment import environment
-from tiki_pipeline.steps import Step, run_id
+from tiki_pipeline.steps import STEPS, Step, run_id
 
 NEVER_AGAIN = {2, 10, 11, 70}  # Of tiki's exit codes; the others may be tried again.
 NOTHING_TO_DO = 99
@@ -46,6 +46,7 @@ class TikiOperator(BaseOperator):
                 context["ti"].xcom_push(key=key, value=report[key])
         self.log.info("%s", report.get("hint", f"exit code {code}"))
         if code == 0:
+            self.check_first(report, context["ti"].try_number)
             for asset in self.outlets:
                 context["outlet_events"][asset].extra = {"run_id": report["run_id"], **report["load_stats"]}
             return
@@ -58,6 +59,18 @@ class TikiOperator(BaseOperator):
             self.log.info("the site is left alone until %s, for 15 minutes at most", until)
             time.sleep(min(max(datetime.fromisoformat(until).timestamp() - time.time(), 0), LONGEST_WAIT_S))
         raise AirflowException(why)
+
+    def check_first(self, report: dict[str, Any], try_number: int) -> None:
+        """Tells of a step that had ended before its first try, and fails where it is the last: nothing was done at all.
+
+        One of several workers (shards) may come when the others have ended the step.
+        """
+        if not report.get("already_done") or try_number > 1 or self.shard is not None:
+            return
+        why = "this step had ended before its first try, as those of a run do whose id was used before"
+        if self.step == STEPS[-1]:
+            raise AirflowFailException(f"{why}: to crawl, trigger a run with another id")
+        self.log.warning("%s: nothing was done", why)
 
     def arguments(self, context: Context) -> list[str]:
         """The words after `tiki`, without secrets. Clearing gives a task more tries than it had (`--again`)."""

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::api::escaped;
 use crate::basics::{DAG, nine_green};
 use crate::calendar::other_month;
 use crate::checks::Checks;
@@ -14,6 +15,7 @@ pub(crate) fn check(airflow: &mut Airflow, checks: &mut Checks) {
     checks.equal("no detail is due", none, 0);
     wishes(airflow, checks);
     cleared(airflow, checks);
+    used_before(airflow, checks);
     backfill(airflow, checks);
 }
 
@@ -114,6 +116,34 @@ fn cleared(airflow: &Airflow, checks: &mut Checks) {
         runs[0]["state"] == "done",
         &runs[0]["state"],
     );
+}
+
+/// A DAG run that has the id of one that was deleted does nothing, and is not green.
+fn used_before(airflow: &Airflow, checks: &mut Checks) {
+    let api = &airflow.api;
+    let run = api.trigger(DAG, &json!({"details": "never"}));
+    nine_green(airflow, checks, "a run to be deleted", DAG, &run);
+    let runs = format!("/dags/{DAG}/dagRuns");
+    api.ask("DELETE", &format!("{runs}/{}", escaped(&run)), None);
+    let asked = airflow.control("GET", "counts", None)["requests"].clone();
+    let again = json!({"logical_date": null, "dag_run_id": run, "conf": {}});
+    api.ask("POST", &runs, Some(&again));
+    let state = api.end_of(DAG, &run);
+    let failed: Vec<String> = ["send_notification", "watcher"]
+        .into_iter()
+        .map(|task| api.task(DAG, &run, task).state)
+        .collect();
+    checks.holds(
+        "a DAG run of an id that was used before fails at its end",
+        state == "failed" && failed == ["failed", "failed"],
+        (state, failed),
+    );
+    let first = api.log(DAG, &run, "crawl_categories", 1);
+    let last = api.log(DAG, &run, "send_notification", 1);
+    let told = first.contains("had ended before") && last.contains("another id");
+    checks.holds("it says why from the first task on", told, (first, last));
+    let now = airflow.control("GET", "counts", None)["requests"].clone();
+    checks.equal("the site was not asked for it", now, asked);
 }
 
 fn backfill(airflow: &Airflow, checks: &mut Checks) {
