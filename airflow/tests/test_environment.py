@@ -57,6 +57,7 @@ class Redis(unittest.TestCase):
         self.is_refused("asks for cluster:", made | {"cluster": True})
         self.is_refused("asks for startup_nodes:", made | {"startup_nodes": "a:1"})
         self.is_refused("asks for protocol:", {"protocol": 3})
+        self.is_refused("names a socket: tiki reaches Redis by host and port", host="/run/redis/redis.sock")
 
     def test_words_of_an_address_are_read_as_those_of_the_form(self) -> None:
         """AIRFLOW_CONN_TIKI_REDIS has them as text."""
@@ -72,6 +73,26 @@ class Postgres(unittest.TestCase):
         for extra in (form("postgres"), None, ""):
             made = url("tiki_warehouse", connection("postgres", extra, login="u", password="p@s", schema="crawl_data"))
             assert made == "postgres://u:p%40s@h/crawl_data"
+
+    def test_a_host_may_be_a_socket_or_a_number(self) -> None:
+        """Whatever a person writes into the field of the host."""
+        for host, written in (
+            ("db.example.com", "db.example.com:5433"),
+            ("127.0.0.1", "127.0.0.1:5433"),
+            ("::1", "[::1]:5433"),
+            ("[2001:DB8::1]", "[2001:db8::1]:5433"),
+            ("fe80::1%eth0", "[fe80::1%25eth0]:5433"),
+            ("/run/postgresql", "%2Frun%2Fpostgresql:5433"),
+            ("a.example.com,b.example.com", "a.example.com,b.example.com:5433"),
+            (None, "localhost:5433"),
+        ):
+            made = url("tiki_warehouse", connection("postgres", host=host, port=5433, login="u", schema="d"))
+            assert made == f"postgres://u:@{written}/d", host
+
+    def test_its_extra_is_escaped(self) -> None:
+        """A plus would be read as such."""
+        made = url("tiki_warehouse", connection("postgres", {"options": "-c work_mem=1MB", "sslrootcert": "/a b"}))
+        assert made == "postgres://h/?options=-c%20work_mem%3D1MB&sslrootcert=%2Fa%20b"
 
 
 if __name__ == "__main__":

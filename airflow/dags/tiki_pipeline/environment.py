@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -50,7 +51,7 @@ def address(name: str) -> str | None:
 def url(name: str, connection: Connection) -> str:
     """The same of a connection; of what else it says (`extra`) nothing is left out without a word."""
     kind, extra = connection.conn_type, dict(connection.extra_dejson)
-    path = connection.schema or ""
+    path, host = connection.schema or "", connection.host or "localhost"
     if kind == "redis":
         db, extra = extra.pop("db", None), asked_of_redis(extra)
         path = path if db in (None, "") else str(db)
@@ -59,11 +60,20 @@ def url(name: str, connection: Connection) -> str:
         if path == "0":  # Which the form says by itself.
             why = "where Airflow's broker lives: set its DB to another, such as 1"
             raise AirflowFailException(f"the connection {name!r} names database 0, {why}")
+        if host.startswith("/"):
+            raise AirflowFailException(f"the connection {name!r} names a socket: tiki reaches Redis by host and port")
     user = ":".join(quote(part, safe="") for part in (connection.login or "", connection.password or ""))
-    host = connection.host or "localhost"
     port = f":{connection.port}" if connection.port else ""
-    query = f"?{urlencode(extra)}" if extra else ""
-    return f"{kind}://{user + '@' if user != ':' else ''}{host}{port}/{quote(path, safe='')}{query}"
+    query = f"?{urlencode(extra, quote_via=quote)}" if extra else ""
+    return f"{kind}://{user + '@' if user != ':' else ''}{written(host)}{port}/{quote(path, safe='')}{query}"
+
+
+def written(host: str) -> str:
+    """A host as a URL has it, which may be a name, several by commas, an address, or the folder of a socket."""
+    try:
+        return f"[{quote(str(IPv6Address(host.strip('[]'))), safe=':')}]"
+    except ValueError:
+        return quote(host, safe=":,")
 
 
 def asked_of_redis(extra: Mapping[str, Any]) -> dict[str, Any]:
