@@ -56,6 +56,14 @@ class Operator(unittest.TestCase):
         with self.assertRaisesRegex(AirflowSkipException, "exit code 99"):
             self.run_task(BACKUP, "echo 'error: there is nothing to back up yet' >&2; exit 99")
 
+    def test_every_command_ends_with_its_task(self) -> None:
+        """A backup whose task was killed must not go on beside the next try's."""
+        for what in (BACKUP, STEPS[0], STEPS[-1]):
+            # It writes its own words down, and a report.
+            self.run_task(what, f"echo \"$@\" >{self.folder}/words; echo '{{}}'")
+            words = (self.folder / "words").read_text().split()
+            assert words[-2:] == ["--parent", str(os.getpid())], words
+
     def test_a_run_that_had_ended_before_is_no_success(self) -> None:
         """The steps of an id that was used before end with 0 and without a request."""
         old, new = (f"echo '{{\"already_done\": {word}}}'" for word in ("true", "false"))

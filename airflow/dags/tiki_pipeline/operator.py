@@ -40,7 +40,8 @@ class TikiOperator(BaseOperator):
         """Runs it; its exit code decides what becomes of the task."""
         if context["dag_run"].run_type == "backfill":
             raise AirflowFailException("the site has no past: a backfill would store today's prices as those of then")
-        code, report = self.run_child(["tiki", *self.arguments(context)], environment(context["params"], self.settings))
+        words = ["tiki", *self.arguments(context), "--parent", str(os.getpid())]
+        code, report = self.run_child(words, environment(context["params"], self.settings))
         for key in self.step.keys if self.step else ():
             if key in report:
                 context["ti"].xcom_push(key=key, value=report[key])
@@ -78,7 +79,7 @@ class TikiOperator(BaseOperator):
             return [str(word) for word in self.what]
         ti, dag_id = context["ti"], context["dag"].dag_id
         words = ["step", self.step.name, "--run", run_id(dag_id, context["run_id"]), "--owner", f"airflow:{dag_id}"]
-        words += ["--attempt", str(ti.try_number), "--timeout", "plan", "--parent", str(os.getpid())]
+        words += ["--attempt", str(ti.try_number), "--timeout", "plan"]
         words += [] if self.shard is None else ["--join", "--shard", str(self.shard)]
         return words + (["--again"] if ti.max_tries > (self.retries or 0) else [])
 

@@ -43,7 +43,7 @@ fn one(
     let what = format!("kill -9 of the {victim:?} in {step}");
     airflow.day(day, "");
     let loads = step == "load-products";
-    let holder = loads.then(|| hold_products(airflow));
+    let holder = loads.then(|| hold_products(airflow, "EXCLUSIVE"));
     if !loads {
         airflow.faults(&[("detail", json!("always"), json!({"delay": {"ms": 1500}}))]);
     }
@@ -58,15 +58,7 @@ fn one(
         Victim::Task => kill(runner, "KILL"),
         Victim::Worker => airflow.kill_service("worker"),
     }
-    let begun = Instant::now();
-    while airflow.is_at_work(child) && begun.elapsed() < Duration::from_secs(5) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    checks.holds(
-        &format!("{what}: the child is gone at once"),
-        !airflow.is_at_work(child),
-        begun.elapsed(),
-    );
+    is_gone(airflow, checks, &what, child);
     if loads {
         let_products_go(airflow);
     }
@@ -122,13 +114,26 @@ fn sees_nothing_of_airflow(checks: &mut Checks, child: u32) {
     );
 }
 
-/// Holds the table that a load writes, in a session of its own.
-fn hold_products(airflow: &Airflow) -> ChildGuard {
-    let hold = "BEGIN; LOCK TABLE products IN EXCLUSIVE MODE; SELECT pg_sleep(600)";
-    airflow.postgres.beside(&airflow.all_rights, hold)
+pub(crate) fn is_gone(airflow: &Airflow, checks: &mut Checks, what: &str, child: u32) {
+    let begun = Instant::now();
+    while airflow.is_at_work(child) && begun.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    checks.holds(
+        &format!("{what}: the child is gone at once"),
+        !airflow.is_at_work(child),
+        begun.elapsed(),
+    );
 }
 
-fn let_products_go(airflow: &Airflow) {
+/// Holds the table that a load writes and a backup reads, in a session of its own: `EXCLUSIVE` against who
+/// writes, `ACCESS EXCLUSIVE` against who reads too.
+pub(crate) fn hold_products(airflow: &Airflow, mode: &str) -> ChildGuard {
+    let hold = format!("BEGIN; LOCK TABLE products IN {mode} MODE; SELECT pg_sleep(600)");
+    airflow.postgres.beside(&airflow.all_rights, &hold)
+}
+
+pub(crate) fn let_products_go(airflow: &Airflow) {
     let end =
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'beside'";
     airflow.postgres.admin(end);

@@ -240,6 +240,16 @@ impl Airflow {
         found[0]
     }
 
+    /// Waits for the `tiki` that makes a backup.
+    pub(crate) fn backup(&self) -> u32 {
+        let mut found = Vec::new();
+        Api::wait_for("a backup at work", || {
+            found = self.processes("tiki backup create");
+            found.len() == 1
+        });
+        found[0]
+    }
+
     /// Whether somebody's attempt at a step is under way.
     fn has_attempt(&self, step: &str) -> bool {
         let sql = format!("SELECT COUNT(*) FROM attempts WHERE step = '{step}' AND state = 'live'");
@@ -248,7 +258,7 @@ impl Airflow {
 
     /// Whether a child that was found lives still.
     pub(crate) fn is_at_work(&self, child: u32) -> bool {
-        self.processes("tiki step").contains(&child)
+        self.processes("tiki ").contains(&child)
     }
 
     /// Processes of this Airflow (they work in its folder) whose command line has a text.
