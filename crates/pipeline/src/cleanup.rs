@@ -3,13 +3,12 @@
 //!
 //! Not here: what may go and how (`warehouse`), log files (`tiki`), backups (`warehouse`).
 
-use std::path::PathBuf;
-
 use catalog::Instant;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use warehouse::{Attempt, Due, Host, Kind, Retention};
 
+use crate::alerts::Spool;
 use crate::report::keys;
 use crate::site::check_database_clock;
 use crate::steps::Work;
@@ -17,13 +16,10 @@ use crate::{Error, Event, Pipeline, Result, process};
 
 const DAY_MILLIS: i64 = 86_400_000;
 
-/// Files that are cleaned up at once at most.
-const MAX_FILES: usize = 100_000;
-
 /// What was cleaned up, or would be.
 #[derive(Clone, Debug, Default)]
 pub struct Cleaned {
-    /// Temporary files.
+    /// Temporary files: what this program had begun and never gave its name.
     pub files: u64,
     /// Each kind of rows of which some went, or would go, in the order in which they go.
     pub kinds: Vec<CleanedKind>,
@@ -66,7 +62,7 @@ impl Work<'_> {
     pub(crate) async fn clean_up(&self) -> Result<Map<String, Value>> {
         let pipeline = self.pipeline;
         let mut cleaned = Cleaned {
-            files: pipeline.clean_files(false)?,
+            files: pipeline.clean_files(false).await?,
             ..Cleaned::default()
         };
         let other = self.warehouse();
@@ -99,7 +95,7 @@ impl Pipeline {
         let keeper = self.keep_lease(&attempt);
         let cleaning = async {
             let mut cleaned = Cleaned {
-                files: self.clean_files(false)?,
+                files: self.clean_files(false).await?,
                 ..Cleaned::default()
             };
             let say = |text| self.tell(Event::Warning(text));
@@ -124,7 +120,7 @@ impl Pipeline {
     /// there may go from the ledger as well, and its looks may have to stay.
     pub async fn would_clean_up(&self) -> Result<Cleaned> {
         let mut cleaned = Cleaned {
-            files: self.clean_files(true)?,
+            files: self.clean_files(true).await?,
             ..Cleaned::default()
         };
         let retention = self.retention();
@@ -180,28 +176,15 @@ impl Pipeline {
         }
     }
 
-    /// Removes temporary files of this program's own folder, or only counts them.
-    fn clean_files(&self, dry_run: bool) -> Result<u64> {
-        let folder: PathBuf = self.settings().data_dir.join("tmp");
-        let failed = |source| Error::Machine {
+    /// Removes files that this program had begun when it was killed, or only counts them: nothing else, for
+    /// the data folder may hold files of others.
+    async fn clean_files(&self, dry_run: bool) -> Result<u64> {
+        let folder = Spool::folder(&self.settings().data_dir);
+        let removed = Spool::clean(&folder, dry_run).await;
+        let removed = removed.map_err(|source| Error::Machine {
             what: format!("clean {}", folder.display()),
             source,
-        };
-        let entries = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-            entries => entries.map_err(failed)?,
-        };
-        let mut removed = 0;
-        for entry in entries.take(MAX_FILES) {
-            let entry = entry.map_err(failed)?;
-            if !entry.file_type().map_err(failed)?.is_file() {
-                continue;
-            }
-            if !dry_run {
-                std::fs::remove_file(entry.path()).map_err(failed)?;
-            }
-            removed += 1;
-        }
+        })?;
         if removed > 0 && !dry_run {
             tracing::info!(files = removed, "temporary files went");
         }

@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+/// Ends the name of a file that is not written whole yet.
+pub(crate) const DRAFT: &str = "new";
+
 /// Bytes of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Space {
@@ -65,7 +68,7 @@ pub fn is_in_memory(_: &Path) -> bool {
 /// Writes a file so that whoever reads it, also after a crash, finds all of this or what was there before.
 /// Only one process writes it at a time.
 pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    let beside = path.with_extension(DRAFT);
     std::fs::write(&beside, text)?;
     File::open(&beside)?.sync_all()?;
     std::fs::rename(&beside, path)

@@ -298,7 +298,7 @@ async fn hand_over(context: &Context, warehouse: &Warehouse) -> Outcome<()> {
 
 /// Where alerts are kept that the warehouse cannot take.
 fn folder(context: &Context) -> PathBuf {
-    context.config.data_dir.join("alerts")
+    Spool::folder(&context.config.data_dir)
 }
 
 #[cfg(test)]

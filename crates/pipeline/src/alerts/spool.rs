@@ -67,6 +67,30 @@ struct Told {
 }
 
 impl Spool {
+    /// Where they are in a data folder.
+    pub fn folder(data_dir: &Path) -> PathBuf {
+        data_dir.join("alerts")
+    }
+
+    /// Removes what killed processes left half written, or only counts it (`dry`). What has no name of ours is
+    /// left alone, and so is a folder that is a link.
+    pub(crate) async fn clean(folder: &Path, dry: bool) -> io::Result<u64> {
+        let found = drafts(folder)?;
+        if found.is_empty() || dry {
+            return Ok(found.len() as u64);
+        }
+        // Whoever holds it may be writing one of them.
+        let _alone = match Self::open(folder).await {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(0),
+            spool => spool?,
+        };
+        let left = drafts(folder)?;
+        for draft in &left {
+            std::fs::remove_file(draft)?;
+        }
+        Ok(left.len() as u64)
+    }
+
     /// Takes the folder, which is made if need be.
     pub async fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
@@ -270,9 +294,32 @@ impl Spool {
     }
 }
 
+/// Files of a folder that were begun and never got their name; a bounded number of them.
+fn drafts(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match std::fs::symlink_metadata(folder) {
+        Ok(found) if found.is_symlink() => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found?,
+    };
+    let mut drafts = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_draft = named(&entry.path(), disk::DRAFT).is_some() && entry.file_type()?.is_file();
+        if is_draft && drafts.len() < MAX_SPOOLED {
+            drafts.push(entry.path());
+        }
+    }
+    Ok(drafts)
+}
+
 /// The id in a file's name.
 fn alert_id(path: &Path) -> Option<String> {
-    let id = path.file_name()?.to_str()?.strip_suffix(".json")?;
+    named(path, "json")
+}
+
+fn named(path: &Path, extension: &str) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let id = name.strip_suffix(extension)?.strip_suffix('.')?;
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then(|| id.to_owned())
 }

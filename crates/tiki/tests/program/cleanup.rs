@@ -1,6 +1,7 @@
 //! `tiki cleanup`: what a run's step takes away, without a run.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
@@ -160,8 +161,10 @@ fn a_clean_up_that_was_killed_is_told_by_errors() {
 fn a_dry_run_says_what_would_go_and_changes_nothing() {
     let shop = shop("60");
     let tiki = later(&shop);
-    std::fs::create_dir(tiki.path("data/tmp")).expect("a folder");
-    tiki.write("data/tmp/left", "");
+    std::fs::create_dir(tiki.path("data/alerts")).expect("a folder");
+    // As a process leaves it that is killed while it keeps an alert.
+    let left = format!("data/alerts/{}.new", "0a".repeat(16));
+    tiki.write(&left, "{");
     tiki.write("data/logs/20200101T000000Z-run-1-0000.jsonl", "{}\n");
     let old = File::options()
         .write(true)
@@ -194,7 +197,7 @@ fn a_dry_run_says_what_would_go_and_changes_nothing() {
         counts.map(|name| report[name].as_i64()),
         [Some(2), Some(1), Some(1)]
     );
-    assert!(!tiki.path("data/tmp/left").exists());
+    assert!(!tiki.path(&left).exists());
     let logs = std::fs::read_dir(tiki.path("data/logs")).expect("the logs");
     let names = logs.map(|entry| entry.expect("an entry").file_name());
     let names: Vec<String> = names.map(|name| name.to_string_lossy().into()).collect();
@@ -203,6 +206,39 @@ fn a_dry_run_says_what_would_go_and_changes_nothing() {
         "{names:?}"
     );
     assert!(names.iter().any(|name| name.contains("-cleanup-")));
+}
+
+#[test]
+fn files_of_others_in_the_data_folder_stay() {
+    let shop = shop("30");
+    let tiki = shop.home();
+    let draft = format!("{}.new", "0a".repeat(16));
+    let folders = ["data/tmp", "data/alerts", "outside"];
+    for folder in folders {
+        std::fs::create_dir_all(tiki.path(folder)).expect("a folder");
+    }
+    let others = [
+        "data/tmp/precious",
+        "data/alerts/precious.new",
+        "data/alerts/notes",
+        &format!("outside/{draft}"),
+    ];
+    for file in others {
+        tiki.write(file, "somebody's");
+    }
+    // Neither a link in the folder nor one in its place leads anywhere.
+    let link = std::os::unix::fs::symlink::<PathBuf, PathBuf>;
+    let outside = tiki.path("outside");
+    link(outside.join(&draft), tiki.path("data/alerts").join(&draft)).expect("a link");
+    tiki.ends(0, &["run"]);
+    std::fs::rename(tiki.path("data/alerts"), tiki.path("alerts")).expect("another name");
+    link(outside, tiki.path("data/alerts")).expect("a link");
+    let report = tiki.json(&["cleanup", "--json"]);
+    assert_eq!(report["temporary_files"], 0, "{report}");
+    let now_at = |file: &str| tiki.path(&file.replace("data/alerts", "alerts"));
+    for file in others {
+        assert!(now_at(file).is_file(), "{file}");
+    }
 }
 
 /// A run of a few hours ago can be derived anew, and what came with it may be as old as a detail.
@@ -283,8 +319,8 @@ fn one_that_fails_is_told() {
     let (shop, receiver) = (any_shop(), Receiver::open());
     let tiki = told_home(&shop, &receiver);
     tiki.ends(0, &["run"]);
-    // A file where the folder of temporary files would be.
-    tiki.write("data/tmp", "");
+    // A file where the folder of kept alerts would be.
+    tiki.write("data/alerts", "");
     let done = tiki.ends(1, &["cleanup"]);
     let got = receiver.got();
     assert_eq!(got.len(), 1, "{done:?}");
@@ -297,7 +333,7 @@ fn one_that_fails_is_told() {
     let errors = tiki.json(&["errors", "--json"]);
     let class = errors[0]["class"].to_string();
     assert!(class.contains("exit 1 in cleanup-temp-files"), "{errors}");
-    assert!(class.contains("tmp"), "{errors}");
+    assert!(class.contains("alerts"), "{errors}");
     let wrong = tiki.with("TIKI_CLEANUP_SCHEDULE", "weekly");
     let done = wrong.ends(2, &["cleanup"]);
     assert!(done.err.contains("TIKI_CLEANUP_SCHEDULE"), "{done:?}");
