@@ -259,8 +259,11 @@ impl Backups {
         let data = self.data(&backup)?;
         let restored = match self.kind {
             BackupKind::Sqlite => {
-                if self.is_there()? && !force {
-                    return Err(overwrite(&self.warehouse()).into());
+                if !force {
+                    sqlite::refuse_headless(self.path())?;
+                    if self.is_there()? {
+                        return Err(overwrite(&self.warehouse()).into());
+                    }
                 }
                 let busy = self.options.busy;
                 blocking(|| sqlite::restore(self.path(), busy, &data, &backup.manifest))?

@@ -339,17 +339,20 @@ fn check_version(number: i32, version: &str) -> Result<()> {
 /// Refuses a file that is not there, or empty, while its write-ahead log is: SQLite would begin a new
 /// file and delete the log, and with it what was committed last.
 fn refuse_headless(path: &Path) -> Result<()> {
+    headless(path).map_or(Ok(()), |why| Err(Error::Damaged(why)))
+}
+
+/// Whether a file is gone or empty, and its log holds rows all the same, in words. Whoever opens it makes SQLite
+/// delete the log.
+pub(crate) fn headless(path: &Path) -> Option<String> {
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    if bytes(path) == 0 && bytes(Path::new(&log)) > 0 {
-        return Err(Error::Damaged(format!(
-            "{} is gone or empty, and {} still holds rows of it",
-            path.display(),
-            Path::new(&log).display()
-        )));
-    }
-    Ok(())
+    let log = Path::new(&log);
+    (bytes(path) == 0 && bytes(log) > 0).then(|| {
+        let (path, log) = (path.display(), log.display());
+        format!("{path} is gone or empty, and {log} still holds rows of it")
+    })
 }
 
 fn refuse_network(place: &Path) -> Result<()> {

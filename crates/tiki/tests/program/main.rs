@@ -42,6 +42,7 @@ mod proxy;
 mod readers;
 mod redoing;
 mod rejections;
+mod restores;
 mod rollback_airflow;
 mod rollback_data;
 mod runbook;

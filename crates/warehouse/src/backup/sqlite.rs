@@ -243,6 +243,18 @@ pub(super) fn sweep(path: &Path) -> std::result::Result<(), BackupError> {
     Ok(())
 }
 
+/// Refuses a place where only the log of a warehouse is left: the file may still be found.
+pub(super) fn refuse_headless(path: &Path) -> std::result::Result<(), BackupError> {
+    match crate::sqlite::headless(path) {
+        None => Ok(()),
+        Some(what) => Err(BackupError::Refused {
+            what,
+            help: "put the file back beside its log, if it was moved; else --force puts the backup in its \
+                place, and keeps the log beside it",
+        }),
+    }
+}
+
 /// Puts a backup in the place of the warehouse at `path`.
 pub(super) fn restore(
     path: &Path,
@@ -292,9 +304,14 @@ fn folder_of(path: &Path) -> &Path {
 /// The one moment: before it the old warehouse is in place, after it the new one.
 fn swap(path: &Path, new: &Path, folder: &Path, sound: bool) -> Result<Option<String>> {
     let mut kept = None;
-    if path.try_exists().map_err(file("look at", path))? {
-        let stamp = super::stamp(&machine_time()?);
-        let name = with(path, &format!(".before-restore-{stamp}"));
+    let stamp = super::stamp(&machine_time()?);
+    let name = with(path, &format!(".before-restore-{stamp}"));
+    if crate::sqlite::headless(path).is_some() {
+        // An empty file beside it would make SQLite delete it once more.
+        let log = with(&name, "-wal");
+        fs::hard_link(with(path, "-wal"), &log).map_err(file("keep", &log))?;
+        kept = Some(log.display().to_string());
+    } else if path.try_exists().map_err(file("look at", path))? {
         fs::hard_link(path, &name).map_err(file("keep", path))?;
         if !sound && with(path, "-wal").exists() {
             // Of a damaged file the log may hold what the file does not.
@@ -335,7 +352,8 @@ fn readable<T>(answer: Result<T>) -> Result<Option<T>> {
 
 /// Opens the old warehouse; `None`: there is none, or it cannot be read, so it cannot be asked either.
 fn old(path: &Path, busy: Duration) -> Result<Option<Old>> {
-    if !path.try_exists().map_err(file("look at", path))? {
+    let is_there = path.try_exists().map_err(file("look at", path))?;
+    if !is_there || crate::sqlite::headless(path).is_some() {
         return Ok(None);
     }
     let fail = |error| Error::sqlite("open the file", error);
