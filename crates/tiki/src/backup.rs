@@ -48,7 +48,7 @@ async fn obey(context: &Context, command: BackupCommand) -> Outcome {
             }
             let made = backups.create().await?;
             if !proven {
-                tell_made(&made, output)?;
+                tell_made(&backups, &made, output)?;
                 return Ok(Exit::Done);
             }
             verify(context, &backups, Some(&made.manifest.id), output).await
@@ -58,15 +58,15 @@ async fn obey(context: &Context, command: BackupCommand) -> Outcome {
             verify(context, &of(output)?, id.as_deref(), output).await
         }
         BackupCommand::Restore { id, force, output } => {
-            restore(&of(output)?, &id, force, output).await
+            restore(context, &of(output)?, &id, force, output).await
         }
         BackupCommand::Prune { dry_run, output } => prune(context, &of(output)?, dry_run, output),
     }
 }
 
-fn tell_made(made: &Backup, output: Output) -> Outcome<()> {
+fn tell_made(backups: &Backups, made: &Backup, output: Output) -> Outcome<()> {
     if output.json {
-        print::json(&as_json(made))
+        print::json(&as_json(backups, made))
     } else {
         print::text(&format!(
             "backup {}: {}, {} rows, newest look {}\nin {}\nprove it with: tiki backup verify{}\n",
@@ -105,7 +105,9 @@ fn list(context: &Context, backups: &Backups, output: Output) -> Outcome {
     let listed = backups.list()?;
     warn_of_unreadable(context, &listed);
     if output.json {
-        print::json(&listed.backups.iter().map(as_json).collect::<Vec<_>>())?;
+        let rows = listed.backups.iter();
+        let rows = rows.map(|backup| as_json(backups, backup));
+        print::json(&rows.collect::<Vec<_>>())?;
     } else if listed.backups.is_empty() {
         say_none(context, backups, &listed, output);
     } else {
@@ -116,10 +118,12 @@ fn list(context: &Context, backups: &Backups, output: Output) -> Outcome {
             "rows",
             "newest look",
             "schema",
+            "warehouse",
             "verified",
         ];
-        let cells: Vec<Vec<String>> = listed.backups.iter().map(cells).collect();
-        print::text(&print::table(&columns, &cells))?;
+        let rows = listed.backups.iter();
+        let cells = rows.map(|backup| cells(backups, backup));
+        print::text(&print::table(&columns, &cells.collect::<Vec<_>>()))?;
     }
     Ok(Exit::Done)
 }
@@ -127,13 +131,13 @@ fn list(context: &Context, backups: &Backups, output: Output) -> Outcome {
 async fn verify(context: &Context, backups: &Backups, id: Option<&str>, output: Output) -> Outcome {
     let Some(proven) = backups.verify(id).await? else {
         context.screen.say(&format!(
-            "no backups in {} yet: nothing to do",
+            "no backups of this warehouse in {} yet: nothing to do",
             backups.folder().display()
         ));
         return Ok(Exit::Nothing);
     };
     if output.json {
-        print::json(&as_json(&proven))?;
+        print::json(&as_json(backups, &proven))?;
     } else {
         print::line(&format!(
             "backup {}: restored and counted, {} rows as in its manifest",
@@ -144,8 +148,20 @@ async fn verify(context: &Context, backups: &Backups, id: Option<&str>, output: 
     Ok(Exit::Done)
 }
 
-async fn restore(backups: &Backups, id: &str, force: bool, output: Output) -> Outcome {
+async fn restore(
+    context: &Context,
+    backups: &Backups,
+    id: &str,
+    force: bool,
+    output: Output,
+) -> Outcome {
     let (backup, restored) = backups.restore(id, force).await?;
+    if !backups.is_own(&backup) {
+        context.screen.warn(&format!(
+            "backup {id} is of another warehouse, {}: its data is in the place of this one now",
+            backup.manifest.warehouse
+        ));
+    }
     if output.json {
         print::json(&json!({
             "id": backup.manifest.id,
@@ -176,6 +192,17 @@ fn prune(context: &Context, backups: &Backups, dry_run: bool, output: Output) ->
     let listed = backups.list()?;
     warn_of_unreadable(context, &listed);
     let pruned = backups.prune(KeepBackups::default(), context.config.zone(), dry_run)?;
+    let mut others = listed.backups.iter().filter(|one| !backups.is_own(one));
+    let count = others.clone().count();
+    if let Some(newest) = others.next_back() {
+        context.screen.say(&format!(
+            "{count} more in {} of other warehouses, or of this one at another address, are left alone; the newest is {} \
+             of {}",
+            backups.folder().display(),
+            newest.manifest.id,
+            newest.manifest.warehouse
+        ));
+    }
     let word = |verdict: Verdict| match verdict {
         Verdict::Deleted if dry_run => "would be deleted",
         verdict => verdict.as_str(),
@@ -209,8 +236,13 @@ fn prune(context: &Context, backups: &Backups, dry_run: bool, output: Output) ->
     Ok(Exit::Done)
 }
 
-fn cells(backup: &Backup) -> Vec<String> {
+fn cells(backups: &Backups, backup: &Backup) -> Vec<String> {
     let manifest = &backup.manifest;
+    let whose = if backups.is_own(backup) {
+        "this one"
+    } else {
+        &manifest.warehouse
+    };
     let verified = match (&manifest.verified_at, backup.is_complete) {
         (_, false) => "its data is missing or has another size",
         (Some(at), true) => at,
@@ -223,15 +255,17 @@ fn cells(backup: &Backup) -> Vec<String> {
         rows(manifest).to_string(),
         newest(manifest).to_owned(),
         manifest.facts.schema_version.clone(),
+        whose.to_owned(),
         verified.to_owned(),
     ]
 }
 
-/// The manifest, and where it is.
-fn as_json(backup: &Backup) -> Value {
+/// The manifest, where it is, and whether it is of this warehouse.
+fn as_json(backups: &Backups, backup: &Backup) -> Value {
     let mut value = serde_json::to_value(&backup.manifest).unwrap_or_default();
     value["folder"] = backup.folder.display().to_string().into();
     value["complete"] = backup.is_complete.into();
+    value["this_warehouse"] = backups.is_own(backup).into();
     value
 }
 

@@ -74,11 +74,10 @@ pub(crate) async fn to_write(context: &Context, demo: bool) -> Outcome<Warehouse
 /// A warehouse that begins where there was one before: whoever lost it should know of its backups.
 fn tell_of_backups(context: &Context, demo: bool) -> Outcome<()> {
     // A folder that cannot be read tells of none, and is no reason not to begin.
-    let known = backups(context, demo)?.list();
-    let newest = known
-        .ok()
-        .and_then(|listed| listed.backups.into_iter().last());
-    if let Some(newest) = newest {
+    let backups = backups(context, demo)?;
+    let known = backups.list().unwrap_or_default().backups;
+    let own = known.iter().rfind(|backup| backups.is_own(backup));
+    if let Some(newest) = own.or(known.last()) {
         context.screen.warn(&format!(
             "this warehouse is empty and begins anew, although there are backups, the newest {}: `tiki \
              backup list{flag}` shows them, `tiki backup restore <id> --force{flag}` puts one in its place",

@@ -24,6 +24,7 @@ mod sqlite;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use jiff::tz::TimeZone;
 
@@ -42,6 +43,9 @@ use crate::open::Options;
 /// Between the epochs of a warehouse and those after a restore: more than were ever given after the
 /// backup was made.
 const EPOCHS_APART: i64 = 1_000_000;
+
+/// How far a server's clock may be ahead of this machine's in the date of a backup.
+const AHEAD_MILLIS: i64 = 3_600_000;
 
 /// Who is at work now.
 const LEASED: &str = "SELECT run_id, step FROM attempts
@@ -218,8 +222,13 @@ impl Backups {
         Ok(listed::list(&self.folder, self.name)?)
     }
 
-    /// Restores a backup (the newest, where none is named) into a database of its own, finds there
-    /// what the manifest says, and notes that. `None`: there is no backup.
+    /// Whether a backup is of this warehouse: of this address, for a folder may be shared or have been moved.
+    pub fn is_own(&self, backup: &Backup) -> bool {
+        backup.manifest.warehouse == self.warehouse()
+    }
+
+    /// Restores a backup (the newest of this warehouse, where none is named) into a database of its own, finds
+    /// there what the manifest says, and notes that. `None`: there is no backup.
     pub async fn verify(&self, id: Option<&str>) -> Result<Option<Backup>> {
         let _lock = self.lock()?;
         let Some(mut backup) = self.find(id)? else {
@@ -283,8 +292,7 @@ impl Backups {
     pub fn prune(&self, keep: KeepBackups, zone: &TimeZone, dry: bool) -> Result<Vec<Pruned>> {
         let _lock = if dry { None } else { Some(self.lock()?) };
         let mut backups = self.list()?.backups;
-        let own = self.warehouse();
-        backups.retain(|backup| backup.manifest.warehouse == own);
+        backups.retain(|backup| self.is_own(backup));
         let mut known: Vec<_> = backups
             .iter()
             .map(|backup| {
@@ -324,11 +332,17 @@ impl Backups {
         })
     }
 
-    /// A backup by its id, or the newest; if that one cannot be read, no older one stands for it.
+    /// A backup by its id, or the newest of this warehouse; if that one cannot be read, no older one stands
+    /// for it. One that was dated by a clock ahead of ours is not the newest for ever.
     fn find(&self, id: Option<&str>) -> Result<Option<Backup>> {
-        let listed = self.list()?;
+        let mut listed = self.list()?;
         let Some(id) = id else {
-            let newest = listed.backups.into_iter().next_back();
+            listed.backups.retain(|backup| self.is_own(backup));
+            let now = catalog::Instant::from_str(&sqlite::machine_time()?);
+            let latest = now.map_or(i64::MAX, |now| now.millis() + AHEAD_MILLIS);
+            let dated = |backup: &Backup| backup.manifest.created().millis() <= latest;
+            let mut backups = listed.backups.into_iter();
+            let newest = backups.clone().rfind(dated).or_else(|| backups.next_back());
             let known = newest.as_ref().map(|backup| backup.manifest.id.as_str());
             // The moment of a backup is in its name; what has none is no backup, a link to the newest say.
             let begins = format!("{}-", self.name);

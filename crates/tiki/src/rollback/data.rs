@@ -90,18 +90,29 @@ async fn from_before(
             ))
         })?,
     };
-    let found = backups.newest_proven_before(run.created_at)?;
-    let backup = found.ok_or_else(|| {
-        Failure::usage(format!(
-            "no proven backup of this warehouse is from before run {}, which began at {}",
-            run.id, run.created_at
-        ))
-        .help(format!(
+    if let Some(backup) = backups.newest_proven_before(run.created_at)? {
+        return Ok((backup.manifest.id, run.id));
+    }
+    let failure = Failure::usage(format!(
+        "no proven backup of this warehouse is from before run {}, which began at {}",
+        run.id, run.created_at
+    ));
+    Err(match backups.newest_proven_elsewhere(run.created_at)? {
+        Some(other) => failure
+            .why(format!(
+                "backup {} is of the warehouse at {}, which is not the address of this one",
+                other.manifest.id, other.manifest.warehouse
+            ))
+            .help(format!(
+                "if that is this warehouse before it was moved or named otherwise, go on with --backup {}{flag}; \
+                 `tiki backup list{flag}` shows all",
+                other.manifest.id
+            )),
+        None => failure.help(format!(
             "`tiki backup list{flag}` shows those there are, and `tiki backup verify <id>{flag}` proves one; or name \
              an older run"
-        ))
-    })?;
-    Ok((backup.manifest.id, run.id))
+        )),
+    })
 }
 
 /// The newest run that changed a record.

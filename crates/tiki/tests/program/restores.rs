@@ -1,10 +1,11 @@
 //! What a restore finds in its place, keeps of it, and gives back.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
 use crate::backup::shop;
+use crate::tiki::{Shop, Tiki};
 
 /// The log of a SQLite file, with a row that is in no other file.
 fn log_with_a_row(file: &Path) -> Vec<u8> {
@@ -54,4 +55,87 @@ fn a_log_without_its_file_is_not_lost_by_a_restore() {
         assert_eq!(found.as_deref(), Ok("row"), "empty: {empty}");
         tiki.ends(0, &["digest"]);
     }
+}
+
+/// A home whose data folder was moved, with the backup that was proven before.
+fn moved(shop: &Shop) -> (Tiki, String) {
+    let tiki = shop.home();
+    tiki.ends(0, &["run"]);
+    let made = tiki.json(&["backup", "create", "--verify", "--json"]);
+    std::fs::rename(tiki.path("data"), tiki.path("roomy")).expect("moved");
+    let moved = tiki.path("roomy").display().to_string();
+    let id = made["id"].as_str().expect("an id").to_owned();
+    (tiki.with("TIKI_DATA_DIR", &moved), id)
+}
+
+#[test]
+fn whose_a_backup_is_decides_and_is_said() {
+    let shop = shop("30");
+    let (tiki, elsewhere) = moved(&shop);
+    let listed = tiki.json(&["backup", "--json"]);
+    assert_eq!(listed[0]["this_warehouse"], false, "{listed}");
+    let table = tiki.out(&["backup", "list"]);
+    assert!(table.contains("data/tiki.db"), "{table}");
+    // None of them stands for one of this warehouse.
+    let nothing = tiki.ends(99, &["backup", "verify"]);
+    assert!(nothing.err.contains("of this warehouse"), "{}", nothing.err);
+    let own = tiki.json(&["backup", "create", "--json"]);
+    assert_eq!(own["this_warehouse"], true, "{own}");
+    assert!(tiki.out(&["backup"]).contains("this one"));
+    let pruned = tiki.ends(0, &["backup", "prune"]);
+    assert!(pruned.err.contains(&elsewhere), "{}", pruned.err);
+    assert!(!pruned.out.contains(&elsewhere), "{}", pruned.out);
+    // The way on is named, and is one.
+    std::fs::remove_dir_all(own["folder"].as_str().expect("a folder")).expect("gone");
+    tiki.ends(0, &["run", "--new"]);
+    let run = tiki.json(&["runs", "--json"])[0]["id"].clone();
+    let run = run.as_str().expect("an id");
+    let back = tiki.ends(2, &["rollback", "data", "--dry-run", "--before", run]);
+    let way = format!("--backup {elsewhere}");
+    assert!(back.err.contains(&way), "{}", back.err);
+    tiki.ends(
+        0,
+        &["rollback", "data", "--dry-run", "--backup", &elsewhere],
+    );
+    let restored = tiki.ends(0, &["backup", "restore", &elsewhere, "--force"]);
+    assert!(
+        restored.err.contains("of another warehouse"),
+        "{restored:?}"
+    );
+}
+
+#[test]
+fn the_newest_backup_is_of_this_warehouse_and_not_of_the_future() {
+    let shop = shop("30");
+    let tiki = shop.home();
+    tiki.ends(0, &["run"]);
+    let made = tiki.json(&["backup", "create", "--json"]);
+    let id = made["id"].as_str().expect("an id");
+    let folder = PathBuf::from(made["folder"].as_str().expect("a folder"));
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
+    let copy = |year: &str, change: &dyn Fn(String) -> String| {
+        let other = format!("tiki-{year}0101T000000000Z");
+        let beside = folder.with_file_name(&other);
+        std::fs::create_dir(&beside).expect("a folder");
+        let text = manifest.replace(id, &other);
+        let at = made["created_at"].as_str().expect("a time");
+        let text = change(text.replace(at, &format!("{year}-01-01T00:00:00.000Z")));
+        std::fs::write(beside.join("manifest.json"), text).expect("a manifest");
+        std::fs::copy(
+            folder.join("warehouse.db.gz"),
+            beside.join("warehouse.db.gz"),
+        )
+        .expect("data");
+        other
+    };
+    copy("2999", &|text| text);
+    copy("2998", &|text| {
+        text.replace("data/tiki.db", "other/tiki.db")
+    });
+    let proven = tiki.json(&["backup", "verify", "--json"]);
+    assert_eq!(proven["id"], id, "{proven}");
+    // Where there is no other, it is better than none.
+    std::fs::remove_dir_all(&folder).expect("gone");
+    let proven = tiki.json(&["backup", "verify", "--json"]);
+    assert_eq!(proven["id"], "tiki-29990101T000000000Z", "{proven}");
 }

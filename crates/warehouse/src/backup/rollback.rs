@@ -15,15 +15,21 @@ use crate::differences::Differences;
 use crate::error::Result;
 use crate::open::{Options, Warehouse};
 
+fn is_proven_before(backup: &Backup, instant: Instant) -> bool {
+    let manifest = &backup.manifest;
+    backup.is_complete && manifest.verified_at.is_some() && manifest.created() < instant
+}
+
 impl Backups {
     /// The newest proven backup of this warehouse that was made before an instant of the database.
     pub fn newest_proven_before(&self, instant: Instant) -> Result<Option<Backup>> {
-        let own = self.warehouse();
-        let fits = |backup: &Backup| {
-            let manifest = &backup.manifest;
-            let proven = backup.is_complete && manifest.verified_at.is_some();
-            proven && manifest.warehouse == own && manifest.created() < instant
-        };
+        let fits = |backup: &Backup| self.is_own(backup) && is_proven_before(backup, instant);
+        Ok(self.list()?.backups.into_iter().rfind(fits))
+    }
+
+    /// The same of other warehouses whose backups are in the folder: it may be this one at its old address.
+    pub fn newest_proven_elsewhere(&self, instant: Instant) -> Result<Option<Backup>> {
+        let fits = |backup: &Backup| !self.is_own(backup) && is_proven_before(backup, instant);
         Ok(self.list()?.backups.into_iter().rfind(fits))
     }
 
