@@ -10,6 +10,7 @@
 //! Not here: alerts that a restored warehouse has not sent and must hold (there are no alerts yet), when
 //! to make a backup, going back to an older program.
 
+mod aside;
 mod error;
 mod folder;
 mod keep;

@@ -43,6 +43,7 @@ mod readers;
 mod redoing;
 mod rejections;
 mod restores;
+mod restores_postgres;
 mod rollback_airflow;
 mod rollback_data;
 mod runbook;

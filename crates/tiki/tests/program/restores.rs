@@ -1,5 +1,6 @@
 //! What a restore finds in its place, keeps of it, and gives back.
 
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -138,4 +139,34 @@ fn the_newest_backup_is_of_this_warehouse_and_not_of_the_future() {
     std::fs::remove_dir_all(&folder).expect("gone");
     let proven = tiki.json(&["backup", "verify", "--json"]);
     assert_eq!(proven["id"], "tiki-29990101T000000000Z", "{proven}");
+}
+
+#[test]
+fn a_restored_file_is_whose_the_one_before_was() {
+    let shop = shop("30");
+    let tiki = shop.home();
+    tiki.ends(0, &["run"]);
+    let made = tiki.json(&["backup", "create", "--json"]);
+    let restore = [
+        "backup",
+        "restore",
+        made["id"].as_str().expect("an id"),
+        "--force",
+    ];
+    let (folder, file) = (tiki.path("data"), tiki.path("data/tiki.db"));
+    // Only root may give a file away; to everybody else it is his own before and after.
+    for (path, owner) in [(&folder, 1234), (&file, 2345)] {
+        drop(chown(path, Some(owner), Some(owner)));
+    }
+    let whose = |path: &Path| {
+        let found = path.metadata().expect("it is there");
+        (found.uid(), found.gid(), found.mode())
+    };
+    let before = whose(&file);
+    tiki.ends(0, &restore);
+    assert_eq!(whose(&file), before);
+    std::fs::remove_file(&file).expect("gone");
+    tiki.ends(0, &restore);
+    let ((user, group, _), (own_user, own_group, _)) = (whose(&folder), whose(&file));
+    assert_eq!((own_user, own_group), (user, group));
 }

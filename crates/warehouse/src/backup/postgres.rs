@@ -2,9 +2,10 @@
 //!
 //! A restore is one transaction: the tables of today move to a schema beside, those of the backup are
 //! made and filled in their place, and everything is counted; whoever dies in the middle has changed
-//! nothing. Rights on the tables of today are given on those that replace them.
+//! nothing.
 //!
-//! Not here: the programs (`programs`), reading what they print (`script`).
+//! Not here: what is moved aside and given back (`aside`), the programs (`programs`), reading what they print
+//! (`script`).
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -22,7 +23,7 @@ use super::folder::Hashed;
 use super::manifest::{Facts, Manifest};
 use super::programs::{self, PasswordFile, failed, place, said};
 use super::script::play;
-use super::{EPOCHS_APART, Restored};
+use super::{EPOCHS_APART, Restored, aside};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::open::Options;
@@ -257,7 +258,7 @@ impl Server {
         super::same(manifest, &self.facts(&client).await?)?;
         let abandoned = begin_anew(&client, floor).await?;
         if let Some(kept) = &kept {
-            self.give_rights(&client, kept).await?;
+            aside::give_back(&client, &self.schema, kept).await?;
         }
         batch(&client, "COMMIT").await?;
         Ok(Restored { abandoned, kept })
@@ -268,11 +269,7 @@ impl Server {
         let schema = &self.schema;
         let now = super::stamp(&time(client).await?).to_lowercase();
         let kept = format!("{schema}_before_{now}");
-        let moves = texts(
-            client,
-            &MOVES.replace("{schema}", schema).replace("{kept}", &kept),
-        )
-        .await?;
+        let moves = aside::moves(client, schema, &kept).await?;
         if moves.is_empty() {
             return Ok((0, None));
         }
@@ -302,43 +299,7 @@ impl Server {
         }
         Ok((floor, Some(kept)))
     }
-
-    /// Who might read or write a table of before may do so with the one in its place.
-    async fn give_rights(&self, client: &Client, kept: &str) -> Result<()> {
-        let grants = RIGHTS
-            .replace("{schema}", &self.schema)
-            .replace("{kept}", kept);
-        for statement in texts(client, &grants).await? {
-            batch(client, &statement).await?;
-        }
-        Ok(())
-    }
 }
-
-/// Everything in the schema that is nobody else's part: not of an extension, not a column's sequence.
-const MOVES: &str = "SELECT format('ALTER %s %I.%I SET SCHEMA %I',
-        CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
-            WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, n.nspname, c.relname, '{kept}')
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = '{schema}' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-        AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
-            AND d.objid = c.oid AND (d.deptype = 'e' OR (c.relkind = 'S' AND d.deptype IN ('a', 'i'))))
-    UNION ALL
-    SELECT format('ALTER ROUTINE %I.%I(%s) SET SCHEMA %I', n.nspname, p.proname,
-        pg_get_function_identity_arguments(p.oid), '{kept}')
-    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname = '{schema}' AND NOT EXISTS (SELECT 1 FROM pg_depend d
-        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')";
-
-/// The rights of others on relations of before, for those of the same name.
-const RIGHTS: &str = "SELECT format('GRANT %s ON %s %I.%I TO %s', a.privilege_type,
-        CASE o.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, '{schema}', o.relname,
-        CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
-    FROM pg_class o JOIN pg_class c ON c.relname = o.relname AND c.relkind = o.relkind
-    CROSS JOIN LATERAL aclexplode(o.relacl) a
-    WHERE o.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = '{kept}')
-        AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = '{schema}')
-        AND o.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND a.grantee <> o.relowner";
 
 /// Makes the restored tables a warehouse that begins anew: the number of runs that were open.
 async fn begin_anew(client: &Client, floor: i64) -> Result<u64> {
@@ -446,12 +407,12 @@ async fn time(client: &Client) -> Result<String> {
     text(client, &format!("SELECT {}", written("clock_timestamp()"))).await
 }
 
-async fn batch(client: &Client, sql: &str) -> Result<()> {
+pub(super) async fn batch(client: &Client, sql: &str) -> Result<()> {
     let done = client.batch_execute(sql).await;
     done.map_err(|error| Error::postgres(sql, error))
 }
 
-async fn texts(client: &Client, sql: &str) -> Result<Vec<String>> {
+pub(super) async fn texts(client: &Client, sql: &str) -> Result<Vec<String>> {
     use tokio_postgres::SimpleQueryMessage as Message;
     let answer = client.simple_query(sql).await;
     let answer = answer.map_err(|error| Error::postgres(sql, error))?;

@@ -11,8 +11,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, ErrorKind as Kind, Read, Write};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -318,12 +318,9 @@ fn swap(path: &Path, new: &Path, folder: &Path, sound: bool) -> Result<Option<St
             let log = with(&name, "-wal");
             fs::hard_link(with(path, "-wal"), &log).map_err(file("keep", &log))?;
         }
-        // Whoever could read and write the one can read and write the other.
-        let rights = fs::metadata(path).map(|old| old.permissions());
-        let given = rights.and_then(|rights| fs::set_permissions(new, rights));
-        given.map_err(file("give rights to", new))?;
         kept = Some(name.display().to_string());
     }
+    give(new, path, folder)?;
     for end in ["-wal", "-shm", "-journal"] {
         remove(&with(path, end))?;
     }
@@ -331,6 +328,32 @@ fn swap(path: &Path, new: &Path, folder: &Path, sound: bool) -> Result<Option<St
     fs::rename(new, path).map_err(file("replace", path))?;
     sync(folder)?;
     Ok(kept)
+}
+
+/// Whoever could read and write the file in the place can read and write the one that takes it. Where there is
+/// none, the owner is the folder's: root restores for whoever runs the program.
+fn give(new: &Path, path: &Path, folder: &Path) -> std::result::Result<(), BackupError> {
+    let old = fs::metadata(path).ok();
+    let like = match &old {
+        Some(old) => old.clone(),
+        None => fs::metadata(folder).map_err(file("look at", folder))?,
+    };
+    let own = fs::metadata(new).map_err(file("look at", new))?;
+    if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
+        match chown(new, Some(like.uid()), Some(like.gid())) {
+            // Nobody but root may give one away, and to no user that a container does not know.
+            Err(error) if !matches!(error.kind(), Kind::PermissionDenied | Kind::InvalidInput) => {
+                return Err(file("give an owner to", new)(error));
+            }
+            _ => {}
+        }
+    }
+    match old {
+        Some(old) => {
+            fs::set_permissions(new, old.permissions()).map_err(file("give rights to", new))
+        }
+        None => Ok(()),
+    }
 }
 
 /// This machine's time.

@@ -1,0 +1,75 @@
+//! What people have made around the warehouse in PostgreSQL, and what a proof and a restore make of it.
+
+use testkit::Postgres;
+
+use crate::backup::change;
+use crate::tiki::Tiki;
+
+/// A warehouse of its own database, around which some statements have made something.
+fn with(statements: &str) -> Tiki {
+    let database = Postgres::shared().fresh_database();
+    let tiki = Tiki::new().with("TIKI_DATABASE_URL", &database);
+    tiki.ends(0, &["migrate"]);
+    change(&tiki, "postgres", statements);
+    tiki
+}
+
+fn backup(tiki: &Tiki) -> String {
+    let made = tiki.json(&["backup", "create", "--verify", "--json"]);
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+/// The one cell of a question.
+fn cell(tiki: &Tiki, what: &str) -> String {
+    let rows = tiki.json(&[
+        "sql",
+        &format!("SELECT CAST({what} AS text) AS cell"),
+        "--json",
+    ]);
+    rows[0]["cell"].as_str().expect("a text").to_owned()
+}
+
+#[test]
+fn owners_and_rights_on_columns_come_back() {
+    let server = Postgres::shared();
+    let (owner, reader) = ("restored_owner", "restored_reader");
+    server.admin(&format!("CREATE ROLE {owner}; CREATE ROLE {reader}"));
+    let tiki = with(&format!(
+        "CREATE VIEW cheap AS SELECT id FROM products WHERE price < 1000;
+         CREATE FUNCTION twice(n bigint) RETURNS bigint LANGUAGE sql AS 'SELECT 2 * n';
+         ALTER TABLE products OWNER TO {owner};
+         ALTER VIEW cheap OWNER TO {owner};
+         ALTER FUNCTION twice OWNER TO {owner};
+         GRANT SELECT (id, name) ON products TO {reader};
+         GRANT SELECT ON cheap TO {reader} WITH GRANT OPTION"
+    ));
+    let id = backup(&tiki);
+    tiki.ends(0, &["backup", "restore", &id, "--force"]);
+    for (table, name) in [("class", "products"), ("class", "cheap"), ("proc", "twice")] {
+        let owner_of = match table {
+            "class" => "relowner",
+            _ => "proowner",
+        };
+        let name_of = owner_of.replace("owner", "name");
+        let space = owner_of.replace("owner", "namespace");
+        let sql = format!(
+            "(SELECT pg_get_userbyid({owner_of}) FROM pg_{table} WHERE {name_of} = '{name}'
+             AND {space} = 'public'::regnamespace)"
+        );
+        assert_eq!(cell(&tiki, &sql), owner, "{name}");
+    }
+    let may = |column: &str| {
+        let sql = format!("has_column_privilege('{reader}', 'products', '{column}', 'SELECT')");
+        cell(&tiki, &sql)
+    };
+    assert_eq!(
+        [may("id"), may("name"), may("price")],
+        ["true", "true", "false"]
+    );
+    let sql = format!("has_table_privilege('{reader}', 'cheap', 'SELECT WITH GRANT OPTION')");
+    assert_eq!(cell(&tiki, &sql), "true");
+    // What nobody owned specially is whose it was.
+    let sql =
+        "(SELECT tableowner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'runs')";
+    assert_eq!(cell(&tiki, sql), "tiki");
+}

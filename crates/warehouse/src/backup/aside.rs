@@ -1,0 +1,98 @@
+//! What is in a schema of PostgreSQL when a backup takes its place: moved aside, and its owners and rights
+//! given to what comes after it.
+//!
+//! Not here: when that happens (`postgres`).
+
+use tokio_postgres::Client;
+
+use super::postgres::{batch, texts};
+use crate::error::Result;
+
+/// The statements that move everything of a schema to another.
+pub(super) async fn moves(client: &Client, schema: &str, kept: &str) -> Result<Vec<String>> {
+    texts(client, &filled(MOVES, schema, kept)).await
+}
+
+/// Owners and rights of what was moved aside, for what has its name now: whoever might read or write the one may
+/// do so with the other.
+pub(super) async fn give_back(client: &Client, schema: &str, kept: &str) -> Result<()> {
+    for sql in [OWNERS, RIGHTS] {
+        for statement in texts(client, &filled(sql, schema, kept)).await? {
+            batch(client, &statement).await?;
+        }
+    }
+    Ok(())
+}
+
+fn filled(sql: &str, schema: &str, kept: &str) -> String {
+    sql.replace("{schema}", schema).replace("{kept}", kept)
+}
+
+/// Everything in the schema that is nobody else's part: not of an extension, not a column's sequence.
+const MOVES: &str = "SELECT format('ALTER %s %I.%I SET SCHEMA %I',
+        CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+            WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, n.nspname, c.relname, '{kept}')
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = '{schema}' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+        AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+            AND d.objid = c.oid AND (d.deptype = 'e' OR (c.relkind = 'S' AND d.deptype IN ('a', 'i'))))
+    UNION ALL
+    SELECT format('ALTER ROUTINE %I.%I(%s) SET SCHEMA %I', n.nspname, p.proname,
+        pg_get_function_identity_arguments(p.oid), '{kept}')
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = '{schema}' AND NOT EXISTS (SELECT 1 FROM pg_depend d
+        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')";
+
+/// Owners of before, where the one who restores may give to them. What is new has the owner of the warehouse.
+const OWNERS: &str = "WITH own AS (SELECT oid FROM pg_namespace WHERE nspname = '{schema}'),
+    old AS (SELECT oid FROM pg_namespace WHERE nspname = '{kept}'),
+    usual AS (SELECT c.relowner AS id FROM pg_class c JOIN old ON c.relnamespace = old.oid
+        WHERE c.relname = 'schema_migrations'),
+    owners AS (SELECT r.oid, r.rolname FROM pg_roles r WHERE current_setting('is_superuser') = 'on'
+        OR (pg_has_role(r.oid, 'MEMBER') AND has_schema_privilege(r.oid, '{schema}', 'CREATE')))
+    SELECT format('ALTER TABLE %I.%I OWNER TO %I', '{schema}', c.relname, r.rolname)
+    FROM pg_class c JOIN own ON c.relnamespace = own.oid
+    LEFT JOIN (SELECT b.* FROM pg_class b JOIN old ON b.relnamespace = old.oid) o
+        ON o.relname = c.relname AND o.relkind = c.relkind
+    JOIN owners r ON r.oid = COALESCE(o.relowner, (SELECT id FROM usual))
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND c.relowner <> r.oid
+        AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+            AND d.objid = c.oid AND (d.deptype = 'e' OR (c.relkind = 'S' AND d.deptype IN ('a', 'i'))))
+    UNION ALL
+    SELECT format('ALTER ROUTINE %I.%I(%s) OWNER TO %I', '{schema}', p.proname,
+        pg_get_function_identity_arguments(p.oid), r.rolname)
+    FROM pg_proc p JOIN own ON p.pronamespace = own.oid
+    LEFT JOIN (SELECT b.* FROM pg_proc b JOIN old ON b.pronamespace = old.oid) o ON o.proname = p.proname
+        AND pg_get_function_identity_arguments(o.oid) = pg_get_function_identity_arguments(p.oid)
+    JOIN owners r ON r.oid = COALESCE(o.proowner, (SELECT id FROM usual))
+    WHERE p.proowner <> r.oid AND NOT EXISTS (SELECT 1 FROM pg_depend d
+        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
+    UNION ALL
+    SELECT format('ALTER TYPE %I.%I OWNER TO %I', '{schema}', t.typname, r.rolname)
+    FROM pg_type t JOIN own ON t.typnamespace = own.oid LEFT JOIN pg_class c ON c.oid = t.typrelid
+    LEFT JOIN (SELECT b.* FROM pg_type b JOIN old ON b.typnamespace = old.oid) o ON o.typname = t.typname
+    JOIN owners r ON r.oid = COALESCE(o.typowner, (SELECT id FROM usual))
+    WHERE (t.typtype IN ('e', 'd', 'r') OR c.relkind = 'c') AND t.typowner <> r.oid
+        AND NOT EXISTS (SELECT 1 FROM pg_depend d
+            WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')";
+
+/// The rights of others on relations and columns of before, for those of the same name.
+const RIGHTS: &str = "WITH pairs AS (
+        SELECT o.oid AS old, c.oid AS new, o.relname, o.relkind, o.relacl, o.relowner
+        FROM pg_class o JOIN pg_class c ON c.relname = o.relname AND c.relkind = o.relkind
+        WHERE o.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = '{kept}')
+            AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = '{schema}')
+            AND o.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')),
+    rights AS (
+        SELECT p.*, '' AS columns, a.privilege_type, a.grantee, a.is_grantable
+        FROM pairs p CROSS JOIN LATERAL aclexplode(p.relacl) a
+        UNION ALL
+        SELECT p.*, format(' (%I)', t.attname), a.privilege_type, a.grantee, a.is_grantable
+        FROM pairs p JOIN pg_attribute t ON t.attrelid = p.old
+        JOIN pg_attribute n ON n.attrelid = p.new AND n.attname = t.attname AND NOT n.attisdropped
+        CROSS JOIN LATERAL aclexplode(t.attacl) a)
+    SELECT format('GRANT %s%s ON %s %I.%I TO %s%s', privilege_type, columns,
+        CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, '{schema}', relname,
+        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+        CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+    FROM rights WHERE grantee <> relowner";
