@@ -73,3 +73,28 @@ fn owners_and_rights_on_columns_come_back() {
         "(SELECT tableowner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'runs')";
     assert_eq!(cell(&tiki, sql), "tiki");
 }
+
+#[test]
+fn a_proof_makes_the_extensions_of_the_database() {
+    let tiki = with(
+        "CREATE EXTENSION pg_trgm; CREATE INDEX by_likeness ON products USING gin (name gin_trgm_ops)",
+    );
+    let id = backup(&tiki);
+    tiki.ends(0, &["backup", "restore", &id, "--force"]);
+    backup(&tiki);
+}
+
+#[test]
+fn a_backup_that_needs_another_schema_is_no_bug_of_ours() {
+    let tiki = with(
+        "CREATE SCHEMA others; CREATE TYPE others.mood AS ENUM ('good');
+         ALTER TABLE products ADD COLUMN mood others.mood",
+    );
+    let refused = tiki.ends(2, &["backup", "create", "--verify"]);
+    assert!(refused.err.contains("others"), "{}", refused.err);
+    assert!(
+        refused.err.contains("outside its schema"),
+        "{}",
+        refused.err
+    );
+}

@@ -206,7 +206,9 @@ impl Server {
             }),
             other => other,
         })?;
-        let filled = self.fill_scratch(&name, manifest, data, &programs).await;
+        let extensions = texts(&client, EXTENSIONS).await?;
+        let filled = self.fill_scratch(&name, manifest, data, &programs, &extensions);
+        let filled = filled.await;
         let seen = match filled {
             Ok(()) => look(&name).await,
             Err(error) => Err(error),
@@ -223,12 +225,23 @@ impl Server {
         manifest: &Manifest,
         data: &Path,
         programs: &programs::Programs,
+        extensions: &[String],
     ) -> Result<()> {
         let scratch = self.connect(Some(name)).await?;
         batch(&scratch, "BEGIN").await?;
         let schema = format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema);
         batch(&scratch, &schema).await?;
-        play(&scratch, programs, data, &self.schema).await?;
+        // Whether the backup needs one that cannot be made is seen when it is played.
+        let mut missing = Vec::new();
+        for statement in extensions {
+            batch(&scratch, "SAVEPOINT extension").await?;
+            if let Err(error) = batch(&scratch, statement).await {
+                batch(&scratch, "ROLLBACK TO SAVEPOINT extension").await?;
+                missing.push(with_causes(&error));
+            }
+        }
+        let played = play(&scratch, programs, data, &self.schema).await;
+        played.map_err(|error| unplayable(manifest, error, &missing))?;
         let facts = self.facts(&scratch).await?;
         batch(&scratch, "COMMIT").await?;
         Ok(super::same(manifest, &facts)?)
@@ -252,7 +265,8 @@ impl Server {
         let schema = format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema);
         batch(&client, &schema).await?;
         let (floor, kept) = self.move_aside(&client, force).await?;
-        play(&client, &programs, data, &self.schema).await?;
+        let played = play(&client, &programs, data, &self.schema).await;
+        played.map_err(|error| unplayable(manifest, error, &[]))?;
         // The script has set a search path of its own.
         batch(&client, &format!("SET search_path = {}", self.schema)).await?;
         super::same(manifest, &self.facts(&client).await?)?;
@@ -299,6 +313,45 @@ impl Server {
         }
         Ok((floor, Some(kept)))
     }
+}
+
+/// What makes the extensions of this database in another one.
+const EXTENSIONS: &str = "SELECT format(
+        'CREATE SCHEMA IF NOT EXISTS %1$I; CREATE EXTENSION IF NOT EXISTS %2$I SCHEMA %1$I CASCADE',
+        n.nspname, e.extname)
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE n.nspname <> 'pg_catalog' ORDER BY e.oid";
+
+/// A backup whose statements the database does not take: it needs what lies outside the schema.
+fn unplayable(manifest: &Manifest, error: Error, missing: &[String]) -> Error {
+    if !matches!(error, Error::Statement { .. }) {
+        return error;
+    }
+    let mut what = format!(
+        "backup {} cannot be restored there: {}",
+        manifest.id,
+        with_causes(&error)
+    );
+    for why in missing {
+        what = format!("{what}; an extension cannot be made: {why}");
+    }
+    BackupError::Refused {
+        what,
+        help: "it needs what lies outside its schema (an extension, a type or function of another schema): make \
+            that first, or let this user make the extension; a proof makes only extensions that the warehouse's \
+            database has. Nothing was changed",
+    }
+    .into()
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Makes the restored tables a warehouse that begins anew: the number of runs that were open.
