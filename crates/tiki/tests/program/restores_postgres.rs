@@ -98,3 +98,29 @@ fn a_backup_that_needs_another_schema_is_no_bug_of_ours() {
         refused.err
     );
 }
+
+#[test]
+fn types_move_aside_and_what_cannot_is_named() {
+    let tiki = with(
+        "CREATE TYPE mood AS ENUM ('good'); CREATE DOMAIN percent AS int CHECK (VALUE <= 100);
+         CREATE TYPE pair AS (a int, b mood); CREATE TYPE span AS RANGE (SUBTYPE = float8);
+         CREATE TABLE moods (mood mood, percent percent, pair pair, span span, spans mood[]);
+         CREATE STATISTICS likely ON id, price FROM products",
+    );
+    let id = backup(&tiki);
+    for _ in 0..2 {
+        tiki.ends(0, &["backup", "restore", &id, "--force"]);
+    }
+    change(
+        &tiki,
+        "postgres",
+        "CREATE TEXT SEARCH DICTIONARY plain (TEMPLATE = simple)",
+    );
+    let refused = tiki.ends(2, &["backup", "restore", &id, "--force"]);
+    assert!(
+        refused.err.contains("text search dictionary plain"),
+        "{}",
+        refused.err
+    );
+    tiki.ends(0, &["runs"]);
+}

@@ -5,12 +5,29 @@
 
 use tokio_postgres::Client;
 
+use super::error::BackupError;
 use super::postgres::{batch, texts};
 use crate::error::Result;
 
 /// The statements that move everything of a schema to another.
 pub(super) async fn moves(client: &Client, schema: &str, kept: &str) -> Result<Vec<String>> {
     texts(client, &filled(MOVES, schema, kept)).await
+}
+
+/// Refuses a schema in which anything is left after that: the backup may bring it along, too.
+pub(super) async fn refuse_left(client: &Client, schema: &str) -> Result<()> {
+    let left = texts(client, &filled(LEFT, schema, "")).await?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(BackupError::Refused {
+        what: format!(
+            "in schema {schema} is what no restore moves aside: {}",
+            left.join(", ")
+        ),
+        help: "move it to another schema (ALTER … SET SCHEMA) or drop it; nothing was changed",
+    }
+    .into())
 }
 
 /// Owners and rights of what was moved aside, for what has its name now: whoever might read or write the one may
@@ -28,7 +45,8 @@ fn filled(sql: &str, schema: &str, kept: &str) -> String {
     sql.replace("{schema}", schema).replace("{kept}", kept)
 }
 
-/// Everything in the schema that is nobody else's part: not of an extension, not a column's sequence.
+/// Everything in the schema that is nobody else's part: not of an extension, not a column's sequence. Routines
+/// come before types, which may be in their arguments.
 const MOVES: &str = "SELECT format('ALTER %s %I.%I SET SCHEMA %I',
         CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
             WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, n.nspname, c.relname, '{kept}')
@@ -41,7 +59,27 @@ const MOVES: &str = "SELECT format('ALTER %s %I.%I SET SCHEMA %I',
         pg_get_function_identity_arguments(p.oid), '{kept}')
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
     WHERE n.nspname = '{schema}' AND NOT EXISTS (SELECT 1 FROM pg_depend d
-        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')";
+        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT format('ALTER TYPE %I.%I SET SCHEMA %I', n.nspname, t.typname, '{kept}')
+    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+    LEFT JOIN pg_class c ON c.oid = t.typrelid
+    WHERE n.nspname = '{schema}' AND (t.typtype IN ('e', 'd', 'r', 'm') OR c.relkind = 'c')
+        AND NOT EXISTS (SELECT 1 FROM pg_depend d
+            WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT format('ALTER STATISTICS %I.%I SET SCHEMA %I', n.nspname, s.stxname, '{kept}')
+    FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
+    WHERE n.nspname = '{schema}'";
+
+/// What lies in the schema and is of no extension.
+const LEFT: &str = "SELECT pg_describe_object(d.classid, d.objid, 0) FROM pg_depend d
+    WHERE d.refclassid = 'pg_namespace'::regclass AND d.deptype = 'n'
+        AND d.refobjid = (SELECT oid FROM pg_namespace WHERE nspname = '{schema}')
+        AND d.classid <> 'pg_extension'::regclass
+        AND NOT EXISTS (SELECT 1 FROM pg_depend e
+            WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'e')
+    ORDER BY 1";
 
 /// Owners of before, where the one who restores may give to them. What is new has the owner of the warehouse.
 const OWNERS: &str = "WITH own AS (SELECT oid FROM pg_namespace WHERE nspname = '{schema}'),

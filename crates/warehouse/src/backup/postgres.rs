@@ -311,6 +311,7 @@ impl Server {
         for statement in moves {
             batch(client, &statement).await?;
         }
+        aside::refuse_left(client, schema).await?;
         Ok((floor, Some(kept)))
     }
 }
