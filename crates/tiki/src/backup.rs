@@ -2,7 +2,7 @@
 
 use pipeline::Exit;
 use serde_json::{Value, json};
-use warehouse::{Backup, Backups, KeepBackups, Listed, Manifest, Verdict};
+use warehouse::{Backup, Backups, KeepBackups, Listed, Manifest, Restored, Verdict};
 
 use crate::arguments::{BackupArguments, BackupCommand, Output};
 use crate::failure::{Failure, Outcome};
@@ -162,6 +162,7 @@ async fn restore(
             backup.manifest.warehouse
         ));
     }
+    warn_of_outside(context, &restored);
     if output.json {
         print::json(&json!({
             "id": backup.manifest.id,
@@ -170,6 +171,7 @@ async fn restore(
             "newest_observation": backup.manifest.facts.newest_observation,
             "abandoned_runs": restored.abandoned,
             "kept": restored.kept,
+            "outside": restored.outside,
         }))?;
         return Ok(Exit::Done);
     }
@@ -186,6 +188,17 @@ async fn restore(
         restored.abandoned,
     ))?;
     Ok(Exit::Done)
+}
+
+/// What people have made outside the schema does not see the restored tables.
+pub(crate) fn warn_of_outside(context: &Context, restored: &Restored) {
+    if let (Some(kept), false) = (&restored.kept, restored.outside.is_empty()) {
+        context.screen.warn(&format!(
+            "outside the schema these still read the tables of before, in {kept}: {}; make them anew \
+             (docs/RUNBOOK.md, Backup and restore), before {kept} is dropped",
+            restored.outside.join(", ")
+        ));
+    }
 }
 
 fn prune(context: &Context, backups: &Backups, dry_run: bool, output: Output) -> Outcome {

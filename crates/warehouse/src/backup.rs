@@ -81,6 +81,9 @@ pub struct Restored {
     pub abandoned: u64,
     /// Where the warehouse that was replaced is kept: a file, or a schema of the same database.
     pub kept: Option<String>,
+    /// What lies outside the schema in PostgreSQL and reads what is kept, not what was restored: views,
+    /// foreign keys and so on. The first 100.
+    pub outside: Vec<String>,
 }
 
 /// What became of a backup when they were thinned out.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use warehouse::{Backup, Backups, Both, Differences, Restored, Run, RunState, Warehouse};
 
 use crate::arguments::RollbackData;
+use crate::backup::warn_of_outside;
 use crate::failure::{Failure, Outcome};
 use crate::{Context, open, print, run};
 
@@ -45,6 +46,7 @@ pub(super) async fn back(context: &Context, arguments: &RollbackData) -> Outcome
         .roll_back(&id, swap, |backup, found| told.differences(backup, found))
         .await?;
     if let Some(restored) = restored {
+        warn_of_outside(context, &restored);
         told.restored(&restored)?;
         return Ok(Exit::Done);
     }
@@ -222,6 +224,7 @@ impl Told {
         self.value["swapped"] = json!(true);
         self.value["abandoned_runs"] = json!(restored.abandoned);
         self.value["kept"] = json!(restored.kept);
+        self.value["outside"] = json!(restored.outside);
         let kept = restored.kept.as_ref().map_or(String::new(), |kept| {
             format!("what was there before is kept as {kept} too; remove it when you do not need it any more\n")
         });

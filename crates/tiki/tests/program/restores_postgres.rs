@@ -124,3 +124,38 @@ fn types_move_aside_and_what_cannot_is_named() {
     );
     tiki.ends(0, &["runs"]);
 }
+
+#[test]
+fn what_reads_the_warehouse_from_outside_is_named() {
+    let tiki = with(
+        "CREATE SCHEMA reports; CREATE VIEW reports.cheap AS SELECT id, price FROM products;
+         CREATE MATERIALIZED VIEW reports.counted AS SELECT COUNT(*) FROM runs;
+         CREATE TABLE reports.notes (product bigint REFERENCES products (id));
+         CREATE VIEW reports.none AS SELECT 1 AS one",
+    );
+    let id = backup(&tiki);
+    let told = tiki.ends(0, &["backup", "restore", &id, "--force", "--json"]);
+    let restored: serde_json::Value = serde_json::from_str(&told.out).expect("JSON");
+    let outside = [
+        "foreign key notes_product_fkey of reports.notes",
+        "materialized view reports.counted",
+        "view reports.cheap",
+    ];
+    assert_eq!(restored["outside"], serde_json::json!(outside));
+    for name in outside {
+        assert!(told.err.contains(name), "{}", told.err);
+    }
+    // As the runbook makes a view anew.
+    let kept = restored["kept"].as_str().expect("what was there");
+    let reads_old = format!("strpos(pg_get_viewdef('reports.cheap'::regclass), '{kept}') > 0");
+    assert_eq!(cell(&tiki, &reads_old), "true");
+    change(
+        &tiki,
+        "postgres",
+        &format!(
+            "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW reports.cheap AS '
+                || replace(pg_get_viewdef('reports.cheap'::regclass), '{kept}', 'public'); END $$"
+        ),
+    );
+    assert_eq!(cell(&tiki, &reads_old), "false");
+}

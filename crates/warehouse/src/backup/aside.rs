@@ -9,6 +9,9 @@ use super::error::BackupError;
 use super::postgres::{batch, texts};
 use crate::error::Result;
 
+/// Things outside the schema that are named at most.
+const OUTSIDE_MAX: usize = 100;
+
 /// The statements that move everything of a schema to another.
 pub(super) async fn moves(client: &Client, schema: &str, kept: &str) -> Result<Vec<String>> {
     texts(client, &filled(MOVES, schema, kept)).await
@@ -28,6 +31,14 @@ pub(super) async fn refuse_left(client: &Client, schema: &str) -> Result<()> {
         help: "move it to another schema (ALTER … SET SCHEMA) or drop it; nothing was changed",
     }
     .into())
+}
+
+/// What lies outside the schema and reads what is in it, the one or the other way: after a restore it reads what
+/// was moved aside.
+pub(super) async fn outside(client: &Client, schema: &str) -> Result<Vec<String>> {
+    let mut found = texts(client, &filled(OUTSIDE, schema, "")).await?;
+    found.truncate(OUTSIDE_MAX);
+    Ok(found)
 }
 
 /// Owners and rights of what was moved aside, for what has its name now: whoever might read or write the one may
@@ -80,6 +91,37 @@ const LEFT: &str = "SELECT pg_describe_object(d.classid, d.objid, 0) FROM pg_dep
         AND NOT EXISTS (SELECT 1 FROM pg_depend e
             WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'e')
     ORDER BY 1";
+
+const OUTSIDE: &str = "WITH own AS (SELECT oid FROM pg_namespace WHERE nspname = '{schema}'),
+    ours AS (
+        SELECT 'pg_class'::regclass AS class, c.oid FROM pg_class c JOIN own ON c.relnamespace = own.oid
+        UNION ALL
+        SELECT 'pg_proc'::regclass, p.oid FROM pg_proc p JOIN own ON p.pronamespace = own.oid
+        UNION ALL
+        SELECT 'pg_type'::regclass, t.oid FROM pg_type t JOIN own ON t.typnamespace = own.oid),
+    found AS (SELECT DISTINCT d.classid, d.objid
+        FROM pg_depend d JOIN ours ON d.refclassid = ours.class AND d.refobjid = ours.oid
+        WHERE NOT EXISTS (SELECT 1 FROM pg_depend e
+            WHERE e.classid = ours.class AND e.objid = ours.oid AND e.deptype = 'e')),
+    dependants AS (
+        SELECT CASE c.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END AS kind,
+            c.relnamespace AS place, c.relname AS name
+        FROM found f JOIN pg_rewrite r ON f.classid = 'pg_rewrite'::regclass AND r.oid = f.objid
+        JOIN pg_class c ON c.oid = r.ev_class
+        UNION
+        SELECT format('foreign key %I of ', k.conname), c.relnamespace, c.relname
+        FROM found f JOIN pg_constraint k ON f.classid = 'pg_constraint'::regclass AND k.oid = f.objid
+        JOIN pg_class c ON c.oid = k.conrelid WHERE k.contype = 'f'
+        UNION
+        SELECT 'table ', c.relnamespace, c.relname
+        FROM found f JOIN pg_class c ON f.classid = 'pg_class'::regclass AND c.oid = f.objid
+        WHERE c.relkind IN ('r', 'p', 'f')
+        UNION
+        SELECT 'routine ', p.pronamespace, p.proname
+        FROM found f JOIN pg_proc p ON f.classid = 'pg_proc'::regclass AND p.oid = f.objid)
+    SELECT kind || format('%I.%I', n.nspname, d.name)
+    FROM dependants d JOIN pg_namespace n ON n.oid = d.place
+    WHERE n.nspname <> '{schema}' ORDER BY 1";
 
 /// Owners of before, where the one who restores may give to them. What is new has the owner of the warehouse.
 const OWNERS: &str = "WITH own AS (SELECT oid FROM pg_namespace WHERE nspname = '{schema}'),

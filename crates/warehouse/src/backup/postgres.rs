@@ -264,6 +264,7 @@ impl Server {
         texts(&client, &alone).await?;
         let schema = format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema);
         batch(&client, &schema).await?;
+        let outside = aside::outside(&client, &self.schema).await?;
         let (floor, kept) = self.move_aside(&client, force).await?;
         let played = play(&client, &programs, data, &self.schema).await;
         played.map_err(|error| unplayable(manifest, error, &[]))?;
@@ -275,7 +276,11 @@ impl Server {
             aside::give_back(&client, &self.schema, kept).await?;
         }
         batch(&client, "COMMIT").await?;
-        Ok(Restored { abandoned, kept })
+        Ok(Restored {
+            abandoned,
+            kept,
+            outside,
+        })
     }
 
     /// Moves what is in the schema to one beside it: the highest epoch that was given, and the name.

@@ -294,7 +294,11 @@ pub(super) fn put(path: &Path, busy: Duration, new: &Path) -> Result<Restored> {
         old.quiet(path)?;
     }
     let kept = swap(path, new, folder_of(path), floor.is_some())?;
-    Ok(Restored { abandoned, kept })
+    Ok(Restored {
+        abandoned,
+        kept,
+        outside: Vec::new(),
+    })
 }
 
 fn folder_of(path: &Path) -> &Path {
