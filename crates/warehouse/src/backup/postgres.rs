@@ -102,7 +102,7 @@ impl Server {
         let facts = self.facts(&client).await?;
         let folder = data.parent().unwrap_or(Path::new("."));
         let password = PasswordFile::new(&self.config, folder)?;
-        let place = place(&self.config, &self.wish);
+        let place = place(&self.config, &self.wish, &programs)?;
         let command = programs.dump(&place, &self.schema, &snapshot, password.as_ref());
         let (bytes, sha256) = keep(command, data).await?;
         batch(&client, "COMMIT").await?;

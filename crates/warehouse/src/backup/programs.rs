@@ -23,6 +23,18 @@ use crate::tls::Wish;
 /// Where Debian keeps the programs of each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
+/// Where systems keep the public authorities in one file.
+const AUTHORITIES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The first version that knows them by the word `system`.
+const KNOWS_SYSTEM: u32 = 16;
+
 /// A program says its version at once or is none.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -207,8 +219,32 @@ impl PasswordFile {
     }
 }
 
-/// The address in libpq's words, without the password.
-pub(super) fn place(config: &Config, wish: &Wish) -> String {
+impl Programs {
+    /// The file of the authorities that sign for public servers, as these programs are told of it.
+    fn authorities(&self) -> Result<&'static str, BackupError> {
+        if self.major >= KNOWS_SYSTEM {
+            return Ok("system");
+        }
+        let found = AUTHORITIES
+            .into_iter()
+            .find(|file| Path::new(file).is_file());
+        found.ok_or_else(|| BackupError::Program {
+            what: format!(
+                "pg_dump {} needs a file of public authorities to check the server, and there is none at {}",
+                self.major,
+                AUTHORITIES.join(", ")
+            ),
+            help: "apt-get install ca-certificates, or name one in the address: sslrootcert=<file>".into(),
+        })
+    }
+}
+
+/// The address in libpq's words, for these programs, without the password.
+pub(super) fn place(
+    config: &Config,
+    wish: &Wish,
+    programs: &Programs,
+) -> Result<String, BackupError> {
     let mut words = Vec::new();
     let mut say = |name: &str, value: String| {
         let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
@@ -227,7 +263,11 @@ pub(super) fn place(config: &Config, wish: &Wish) -> String {
     say("dbname", config.get_dbname().unwrap_or_default().into());
     if wish.verifies() {
         say("sslmode", "verify-full".into());
-        say("sslrootcert", wish.root_file().unwrap_or("system").into());
+        let file = match wish.root_file() {
+            Some(file) => file,
+            None => programs.authorities()?,
+        };
+        say("sslrootcert", file.into());
     } else {
         let mode = match config.get_ssl_mode() {
             SslMode::Disable => "disable",
@@ -237,5 +277,38 @@ pub(super) fn place(config: &Config, wish: &Wish) -> String {
         say("sslmode", mode.into());
     }
     words.retain(|word| !word.ends_with("=''"));
-    words.join(" ")
+    Ok(words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_programs_are_told_of_a_file_of_public_authorities() {
+        let of = |major, rest: &str| {
+            let programs = Programs {
+                folder: PathBuf::new(),
+                major,
+                version: String::new(),
+            };
+            let (address, wish) = crate::tls::split(&format!("postgres://u@h/d?{rest}"));
+            place(&address.parse().expect("an address"), &wish, &programs)
+        };
+        let all = "sslmode=verify-full";
+        let told = of(16, all).expect("no file is needed");
+        assert!(told.contains("sslrootcert='system'"), "{told}");
+        let own = of(15, &format!("{all}&sslrootcert=/own.pem")).expect("a file");
+        assert!(own.contains("sslrootcert='/own.pem'"), "{own}");
+        match of(15, all) {
+            Ok(told) => {
+                let (_, file) = told.split_once("sslrootcert='").expect("a file");
+                let (file, _) = file.split_once('\'').expect("its end");
+                assert!(Path::new(file).is_file(), "{told}");
+            }
+            Err(error) => assert!(error.to_string().contains(AUTHORITIES[0]), "{error}"),
+        }
+        let told = of(15, "sslmode=require").expect("nobody is checked");
+        assert!(!told.contains("sslrootcert"), "{told}");
+    }
 }
