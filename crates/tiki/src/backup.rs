@@ -38,7 +38,7 @@ async fn obey(context: &Context, command: BackupCommand) -> Outcome {
             output,
         } => {
             let backups = of(output)?;
-            let there = open::ledger(context, output.demo).await?.is_some();
+            let there = open::is_made(context, output.demo).await?;
             if !there && backups.list()?.backups.is_empty() {
                 return Err(
                     Failure::new(Exit::Nothing, "there is nothing to back up yet").help(

@@ -171,6 +171,15 @@ pub(crate) async fn ledger(context: &Context, demo: bool) -> Outcome<Option<Ware
     Ok(has_tables.then_some(warehouse))
 }
 
+/// Whether there is a warehouse to copy: of this program's schema or of an older one, which is to be migrated.
+pub(crate) async fn is_made(context: &Context, demo: bool) -> Outcome<bool> {
+    let (url, options) = place(context, demo);
+    if is_unmade(&url)? {
+        return Ok(false);
+    }
+    Ok(Warehouse::open(&url, &options).await?.is_made().await?)
+}
+
 /// What to do about a warehouse without records.
 pub(crate) async fn empty(context: &Context, demo: bool, has_tables: bool) -> Failure {
     let (url, _) = place(context, demo);

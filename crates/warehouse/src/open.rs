@@ -10,7 +10,7 @@ use catalog::Instant;
 use crate::comments;
 use crate::error::{Error, Result};
 use crate::lease::Host;
-use crate::migrations::{self, Migrated};
+use crate::migrations::{self, Migrated, SchemaState};
 use crate::params;
 use crate::postgres::{self, PoolLimits};
 use crate::sqlite;
@@ -138,6 +138,19 @@ impl Warehouse {
         let has_tables = migrations::check(&mut tx).await?;
         tx.end().await?;
         Ok(has_tables)
+    }
+
+    /// Whether there are tables of a schema that this program knows, be it an older one ([`Error::Schema`] for
+    /// any other).
+    pub async fn is_made(&self) -> Result<bool> {
+        let mut tx = self.read().await?;
+        let state = migrations::state(&mut tx).await?;
+        tx.end().await?;
+        match state {
+            SchemaState::Absent => Ok(false),
+            SchemaState::Older(_) | SchemaState::Current(_) => Ok(true),
+            SchemaState::Foreign(why) => Err(Error::Schema(why)),
+        }
     }
 
     /// Ties the warehouse to the site that it keeps; refused when it keeps another.

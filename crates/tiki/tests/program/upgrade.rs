@@ -77,6 +77,31 @@ fn a_run_goes_on_in_a_warehouse_of_every_earlier_schema() {
     }
 }
 
+#[test]
+fn a_backup_is_made_of_every_earlier_schema_before_it_is_migrated() {
+    for taken in 1..=newest_but_one() {
+        let tiki = Tiki::new();
+        let file = tiki.path("data/tiki.db");
+        old(&file, taken);
+        let made = tiki.json(&["backup", "create", "--verify", "--json"]);
+        assert_eq!(made["schema_version"], schema_steps(false)[taken - 1].name);
+        let products = "SELECT COUNT(*) FROM products";
+        let count = |sql| {
+            let file = Connection::open(&file).expect("the file");
+            let count: i64 = file.query_row(sql, [], |row| row.get(0)).expect("a count");
+            count
+        };
+        let before = count(products);
+        tiki.ends(0, &["migrate"]);
+        let id = made["id"].as_str().expect("an id");
+        tiki.ends(0, &["backup", "restore", id, "--force"]);
+        let steps = "SELECT COUNT(*) FROM schema_migrations";
+        assert_eq!(count(steps), taken as i64, "as it was");
+        assert_eq!(count(products), before);
+        tiki.ends(0, &["migrate"]);
+    }
+}
+
 fn newest_run(tiki: &Tiki) -> String {
     let runs = tiki.json(&["runs", "--json"]);
     runs[0]["id"].as_str().expect("an id").into()
@@ -111,6 +136,7 @@ fn every_command_refuses_a_newer_schema() {
         &["drift", "accept", "r"],
         &["digest"],
         &["migrate"],
+        &["backup", "create"],
     ] {
         let done = tiki.ends(2, command);
         let clear = done.err.contains("9999_later") && done.err.contains("newer than this program");

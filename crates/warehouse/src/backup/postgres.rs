@@ -296,10 +296,7 @@ impl Server {
             return Err(super::overwrite(&format!("schema {schema}")).into());
         }
         let mut floor = 0;
-        let has = format!(
-            "SELECT 1::text FROM pg_tables WHERE schemaname = '{schema}' AND tablename = 'attempts'"
-        );
-        if !texts(client, &has).await?.is_empty() {
+        if has_table(client, "attempts").await? {
             // Nobody begins anything from here on.
             batch(client, "LOCK TABLE attempts IN ACCESS EXCLUSIVE MODE").await?;
             let leased = client
@@ -362,20 +359,29 @@ fn with_causes(error: &Error) -> String {
 
 /// Makes the restored tables a warehouse that begins anew: the number of runs that were open.
 async fn begin_anew(client: &Client, floor: i64) -> Result<u64> {
+    if !has_table(client, "attempts").await? {
+        // Of the oldest schema, which knew no runs.
+        return Ok(0);
+    }
     batch(client, &Dialect::Postgres.translate(super::FENCE)).await?;
     let sql = Dialect::Postgres.translate(super::ABANDON);
     let done = client.execute(&sql, &[]).await;
     let abandoned = done.map_err(|error| Error::postgres(&sql, error))?;
-    // A backup of an older program has no such table.
-    let has = "SELECT 1::text FROM pg_tables WHERE schemaname = current_schema()
-        AND tablename = 'alert_deliveries'";
-    if !texts(client, has).await?.is_empty() {
+    if has_table(client, "alert_deliveries").await? {
         batch(client, super::HOLD).await?;
     }
     let next = last_epoch(client).await?.max(floor) + EPOCHS_APART;
     let set = format!("SELECT setval(pg_get_serial_sequence('attempts', 'epoch'), {next})::text");
     text(client, &set).await?;
     Ok(abandoned)
+}
+
+/// Whether the schema has a table, which a backup of an older program may not have.
+async fn has_table(client: &Client, name: &str) -> Result<bool> {
+    let sql = format!(
+        "SELECT 1::text FROM pg_tables WHERE schemaname = current_schema() AND tablename = '{name}'"
+    );
+    Ok(!texts(client, &sql).await?.is_empty())
 }
 
 async fn last_epoch(client: &Client) -> Result<i64> {

@@ -462,6 +462,10 @@ fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
 fn begin_anew(new: &Path, floor: i64) -> Result<u64> {
     let fail = |error| Error::sqlite("begin anew", error);
     let connection = open(new, OpenFlags::SQLITE_OPEN_READ_WRITE, Duration::ZERO).map_err(fail)?;
+    if !has_table(&connection, "attempts").map_err(fail)? {
+        // Of the oldest schema, which knew no runs.
+        return Ok(0);
+    }
     connection
         .execute_batch("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
         .map_err(fail)?;
