@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 use warehouse::{Attempt, Due, Host, Kind, Retention};
 
 use crate::alerts::Spool;
+use crate::clocks::check_database_clock;
 use crate::report::keys;
-use crate::site::check_database_clock;
 use crate::steps::Work;
 use crate::{Error, Event, Pipeline, Result, process};
 

@@ -7,9 +7,10 @@ use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{CategoryNode, NewPage, PageKind, Walk};
 
+use crate::clocks::check_clock;
 use crate::fetch::{Fare, Flight, REFUSED_FOR, Verdict, kept, refusal, seen};
 use crate::report::{bounded, keys, short};
-use crate::site::{Errand, Landed, Spare, check_clock};
+use crate::site::{Errand, Landed, Spare};
 use crate::steps::Work;
 use crate::{Error, Exit, Result, Step};
 

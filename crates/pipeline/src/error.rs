@@ -5,7 +5,8 @@ use std::time::Duration;
 use crawl::ProxyTrouble;
 
 use crate::Exit;
-use crate::site::{chain, side};
+use crate::clocks::side;
+use crate::site::chain;
 
 /// A run or step that did not end well.
 #[derive(Debug, thiserror::Error)]

@@ -7,11 +7,12 @@ use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{ListingAsk, ListingOutcome, ListingResult, PageKind};
 
+use crate::clocks::check_clock;
 use crate::drift::shape_rows;
 use crate::fetch::{Fare, Flight, Verdict, kept, refusal, seen};
 use crate::report::{bounded, keys, short};
 use crate::second_way::check_filled;
-use crate::site::{Errand, Landed, Spare, check_clock};
+use crate::site::{Errand, Landed, Spare};
 use crate::steps::Work;
 use crate::{Error, Exit, Result, Step};
 

@@ -14,9 +14,10 @@ use warehouse::{Probe, SchemaState, Warehouse};
 
 use crate::check::words;
 pub use crate::check::{Check, State};
+use crate::clocks::{CLOCK_MINUTES, check_distance, side};
 use crate::error::warehouse_exit;
 use crate::permits::pace_of;
-use crate::site::{CLOCK_MINUTES, chain, check_distance, side};
+use crate::site::chain;
 use crate::{Clock, Exit, disk};
 
 /// How long a probe waits for each thing that it looks at; they are looked at together.

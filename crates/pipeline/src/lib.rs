@@ -10,6 +10,7 @@ pub mod alerts;
 mod check;
 mod cleanup;
 mod clock;
+mod clocks;
 mod containers;
 mod crawl_categories;
 mod crawl_product_details;

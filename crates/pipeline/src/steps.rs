@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use crawl::Robots;
 use warehouse::{Attempt, AttemptRequest, NewAlert, Run, RunState, Warehouse};
 
+use crate::clocks::check_database_clock;
 use crate::outage::{Outages, is_outage};
 use crate::report::round3;
-use crate::site::check_database_clock;
 use crate::{
     Clock, Error, Event, Exit, Listener, Result, Scope, Settings, Site, Step, StepReport,
     StepRequest, Stop, alerts, process, spans,

@@ -16,9 +16,10 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 use warehouse::{DetailAsk, DetailOutcome, PageKind};
 
+use crate::clocks::check_clock;
 use crate::fetch::kept;
 use crate::second_way::Judged;
-use crate::site::{Errand, Spare, check_clock};
+use crate::site::{Errand, Spare};
 use crate::steps::Work;
 use crate::{Clock, Error, Result, Site, SourceChoice};
 
