@@ -76,6 +76,8 @@ pub struct Candidate {
     pub first_seen: Option<Instant>,
     /// The run before had no room for its detail.
     pub deferred: bool,
+    /// The run before asked for its detail in vain.
+    pub failed: bool,
 }
 
 /// Why a product's detail is due now; `None`: it is not. `ttl_millis` is the time between two
@@ -104,11 +106,13 @@ pub fn due(
 }
 
 /// The place of a detail in the plan, the lowest first: what the run before had no room for; then by
-/// reason; then the one that was asked, or at least seen, longest ago.
+/// reason; then the one that was asked, or at least seen, longest ago. What failed in the run before comes
+/// last: what the site never answers would else stand before all others every day.
 pub fn rank(candidate: &Candidate, reason: Reason) -> i64 {
     const CLASS: i64 = 1_000_000_000_000_000;
     let class = match reason {
         _ if candidate.deferred => 0,
+        _ if candidate.failed => 5,
         Reason::New => 1,
         Reason::Changed => 2,
         Reason::Recheck => 3,
@@ -145,6 +149,7 @@ mod tests {
             last_detail: last.map(|(day, fingerprint)| (at(day), Some(fingerprint))),
             first_seen: None,
             deferred: false,
+            failed: false,
         }
     }
 
@@ -191,10 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn what_had_no_room_comes_first_then_what_can_teach_most_then_the_oldest() {
+    fn what_had_no_room_comes_first_what_failed_last_and_between_them_what_can_teach_most() {
         let deferred = Candidate {
             deferred: true,
             ..candidate(true, Some((9, 1)))
+        };
+        let failed = Candidate {
+            failed: true,
+            ..candidate(true, None)
         };
         let seen_before = Candidate {
             first_seen: Some(at(3)),
@@ -208,6 +217,7 @@ mod tests {
             rank(&candidate(true, Some((5, 2))), Reason::Changed),
             rank(&candidate(false, Some((1, 1))), Reason::Recheck),
             rank(&candidate(true, Some((1, 1))), Reason::Aged),
+            rank(&failed, Reason::New),
         ];
         assert!(order.is_sorted(), "{order:?}");
     }

@@ -22,16 +22,16 @@ pub struct FetchError {
 /// Why a request brought nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchErrorKind {
-    /// The site does not want us: 401, 403, a challenge or CAPTCHA page under any status, HTML where
-    /// JSON was asked for, or robots.txt (then nothing was sent and there is no status).
+    /// The site does not want us: 401, 403, a challenge or CAPTCHA page under any status, or robots.txt
+    /// (then nothing was sent and there is no status).
     #[error("the site refuses ({marker})")]
     Refused {
         /// The status of the answer, if there was one.
         status: Option<u16>,
         /// What was seen, for people.
         marker: String,
-        /// Whether it was a challenge, a CAPTCHA or a page in the place of data: that is meant for us,
-        /// whatever we ask for. A bare 401 or 403 of the API is not: the HTML may still be open.
+        /// Whether it was a challenge or a CAPTCHA: that is meant for us, whatever we ask for. A bare 401
+        /// or 403 of the API is not: the HTML may still be open.
         challenge: bool,
     },
     /// 429.
@@ -81,7 +81,7 @@ pub enum FetchErrorKind {
     /// A `Content-Encoding` that was not asked for.
     #[error("the body is encoded as {0}, which was not asked for")]
     Encoding(String),
-    /// 200 with something that is no JSON, or is not called so.
+    /// 200 with something that is no JSON, a page of HTML for one, or is not called so.
     #[error("the answer is no JSON (content type {})", .content_type.as_deref().unwrap_or("not told"))]
     NotJson {
         /// What it is called.

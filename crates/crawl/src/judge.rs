@@ -164,16 +164,16 @@ fn open(received: &Received, limits: &BodyLimits) -> Result<Opened, FetchErrorKi
     })
 }
 
-/// A challenge or CAPTCHA under any status, and with 200 any page of HTML where none was asked for.
+/// A challenge or CAPTCHA under any status. Any other page of HTML is only no answer: a server that
+/// stumbles over one thing shows one too.
 fn refuse_challenge(
     status: u16,
     body: &[u8],
     content_type: Option<&str>,
 ) -> Result<(), FetchErrorKind> {
-    let seen = looks_like_challenge(body, content_type);
-    match seen.filter(|marker| *marker != HTML_PAGE || (200..=299).contains(&status)) {
-        Some(marker) => Err(challenge(status, marker)),
-        None => Ok(()),
+    match looks_like_challenge(body, content_type) {
+        Some(marker) if marker != HTML_PAGE => Err(challenge(status, marker)),
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::MissedTickBehavior;
 use warehouse::{DetailAnswer, DetailOutcome};
 
-use crate::fetch::{Fare, IDLE, Verdict, seen};
+use crate::fetch::{Fare, IDLE, Verdict, is_free, seen};
 use crate::report::{bounded, keys, round3};
 use crate::steps::Work;
 use crate::{Error, Exit, Result, Step};
@@ -105,7 +105,7 @@ impl Work<'_> {
             }
         };
         let text = seen(&error);
-        let verdict = fare.failed(&error.kind, text.clone(), ask.attempts, self.settings());
+        let verdict = fare.detail_failed(&error.kind, text.clone(), ask.attempts, self.settings());
         let refusal = (verdict == Verdict::Stop).then(|| fare.refusal());
         let outcome = match verdict {
             Verdict::GiveUp => DetailOutcome::Unfetched(text),
@@ -114,9 +114,10 @@ impl Work<'_> {
                 counts,
                 error: text,
             },
+            // A try that counts, so that it does not stop the next run before all others.
             Verdict::Stop => DetailOutcome::Later {
                 seconds: 0.0,
-                counts: false,
+                counts: !is_free(&error.kind),
                 error: text,
             },
         };

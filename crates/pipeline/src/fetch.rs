@@ -14,7 +14,7 @@ use tokio::time::Instant as Moment;
 use tracing::Instrument;
 use warehouse::{NewPage, PageKind};
 
-use crate::second_way::SourceChoice;
+use crate::second_way::{CLOSED_AFTER, SourceChoice};
 use crate::site::{Errand, Landed, chain};
 use crate::{Error, Pipeline, Result};
 
@@ -29,6 +29,10 @@ pub(crate) const REFUSED_FOR: Duration = Duration::from_mins(15);
 
 /// While the breaker is open, whether it is still is seen again after so long at the latest.
 const PAUSE_MOST: Duration = Duration::from_secs(5);
+
+/// So many details in a row, each asked for the first time, that all brought the site's answer but no JSON:
+/// it is a page that the site shows to us.
+const NO_DATA_AFTER: u32 = CLOSED_AFTER;
 
 /// The cache tier of pages in Redis.
 const SHARED_TIER: &str = "redis";
@@ -58,6 +62,8 @@ pub(crate) struct Fare {
     /// How long the site asked to be left alone, when it last said so.
     leave_alone: Option<Duration>,
     stalled_since: Option<Moment>,
+    /// Details in the place of whose data something else came, since the last answer.
+    no_data: u32,
 }
 
 impl Fare {
@@ -69,6 +75,7 @@ impl Fare {
             last_proxy: None,
             leave_alone: None,
             stalled_since: None,
+            no_data: 0,
         }
     }
 
@@ -78,6 +85,7 @@ impl Fare {
         self.last_proxy = None;
         self.leave_alone = None;
         self.stalled_since = None;
+        self.no_data = 0;
     }
 
     /// A request failed: what to do with it.
@@ -89,10 +97,7 @@ impl Fare {
         settings: &crate::Settings,
     ) -> Verdict {
         self.note(kind, seen);
-        let free = matches!(
-            kind,
-            FetchErrorKind::Throttled { .. } | FetchErrorKind::Permit(_)
-        );
+        let free = is_free(kind);
         if free {
             let since = *self.stalled_since.get_or_insert_with(Moment::now);
             let ahead = match kind.retry() {
@@ -135,6 +140,26 @@ impl Fare {
             seconds,
             counts: !free,
         }
+    }
+
+    /// The same of a detail, where a failure may be the matter of one product alone, until too many in a
+    /// row failed.
+    pub(crate) fn detail_failed(
+        &mut self,
+        kind: &FetchErrorKind,
+        seen: String,
+        attempts: i64,
+        settings: &crate::Settings,
+    ) -> Verdict {
+        let verdict = self.failed(kind, seen, attempts, settings);
+        // Another try of the same one is no further sign.
+        if attempts == 0 && matches!(kind, FetchErrorKind::NotJson { .. }) {
+            self.no_data += 1;
+        }
+        if self.no_data >= NO_DATA_AFTER {
+            return Verdict::Stop;
+        }
+        verdict
     }
 
     fn note(&mut self, kind: &FetchErrorKind, seen: String) {
@@ -207,6 +232,14 @@ impl Fare {
             },
         }
     }
+}
+
+/// Whether a failure costs no try: nothing was asked, or the site only wants to wait.
+pub(crate) fn is_free(kind: &FetchErrorKind) -> bool {
+    matches!(
+        kind,
+        FetchErrorKind::Throttled { .. } | FetchErrorKind::Permit(_)
+    )
 }
 
 /// A chance from 0 to 1: the jitter of a wait, of no consequence for any record.

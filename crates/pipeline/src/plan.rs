@@ -100,6 +100,7 @@ impl Work<'_> {
             last_detail: known.last_detail,
             first_seen: known.first_seen,
             deferred: known.deferred,
+            failed: known.failed,
         };
         let ttl = self.settings().detail_ttl_millis();
         let reason = due(&candidate, self.scope.policy(), self.run.clock_at, ttl);

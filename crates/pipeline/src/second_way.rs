@@ -51,8 +51,9 @@ const TRY_API_EVERY: u32 = 50;
 /// So many times in a row the API refused and the page was none; then the site refuses.
 pub(crate) const CLOSED_AFTER: u32 = 3;
 
-/// The same where pages were seen to stand in: then they are rather those of what is no more.
-const DEAD_PAGES: u32 = 20;
+/// The same where pages were seen to stand in, or of what failed before: then they are rather those of what
+/// is no more.
+pub(crate) const DEAD_PAGES: u32 = 20;
 
 /// Whether the API works, as this process sees it: one for each kind of request.
 #[derive(Debug, Default)]
@@ -192,6 +193,18 @@ pub(crate) fn is_broken(answer: &Answered, judged: &Judged) -> bool {
 /// Whether the API refuses, which by itself ends a step.
 pub(crate) fn refuses(answer: &Answered) -> bool {
     matches!(answer, Err(error) if matches!(error.kind, FetchErrorKind::Refused { .. }))
+}
+
+/// A bare refusal as the status of this one thing, unless it is said of everything.
+pub(crate) fn of_one(kind: FetchErrorKind, is_closed: impl FnOnce() -> bool) -> FetchErrorKind {
+    match kind {
+        FetchErrorKind::Refused {
+            status: Some(status),
+            challenge: false,
+            ..
+        } if !is_closed() => FetchErrorKind::Status(status),
+        kind => kind,
+    }
 }
 
 /// Whether an answer is one, and can be read.

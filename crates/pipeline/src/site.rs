@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use crate::knock::has_children;
-use crate::second_way::{self, CLOSED_AFTER, Judged, SecondWays, SourceChoice};
+use crate::second_way::{self, CLOSED_AFTER, DEAD_PAGES, Judged, SecondWays, SourceChoice};
 use crate::{Error, Result};
 
 /// The way to the site.
@@ -151,8 +151,13 @@ impl Site {
         let asked = async {
             match self.read_robots().await {
                 Ok(robots) => {
-                    let ask = &errand.ask;
-                    self.ask_patiently(ask, &robots, choice, CLOSED_AFTER).await
+                    // What failed before is rather the fault of that one thing.
+                    let closed_after = match errand.attempts {
+                        0 => CLOSED_AFTER,
+                        _ => DEAD_PAGES,
+                    };
+                    self.ask_patiently(&errand.ask, &robots, choice, closed_after)
+                        .await
                 }
                 Err(error) => (Err(error), None),
             }
@@ -186,10 +191,10 @@ impl Site {
     ) -> (Answered, Judged) {
         let page = second_way::page_of(ask);
         let Some(page) = page.filter(|_| choice != SourceChoice::Api) else {
-            return (self.client.fetch(ask, robots).await, None);
+            return (self.ask_one_way(ask, robots, closed_after).await, None);
         };
         if choice == SourceChoice::Html {
-            return (self.client.fetch(&page, robots).await, None);
+            return (self.ask_one_way(&page, robots, closed_after).await, None);
         }
         let way = self.second_ways.of(ask);
         let mut in_vain = None;
@@ -235,6 +240,23 @@ impl Site {
             return in_vain;
         }
         (answer, judged)
+    }
+
+    /// The answer of the only way that the run wants. Of one detail a bare refusal is a status like any other.
+    async fn ask_one_way(&self, ask: &Ask, robots: &Robots, closed_after: u32) -> Answered {
+        let answer = self.client.fetch(ask, robots).await;
+        let way = self.second_ways.of(ask);
+        if answer.is_ok() {
+            way.api_works();
+        }
+        let is_one = matches!(ask, Ask::Detail { .. } | Ask::ProductPage { .. });
+        match answer {
+            Err(FetchError { url, kind }) if is_one => {
+                let kind = second_way::of_one(kind, || way.is_closed(closed_after));
+                Err(FetchError { url, kind })
+            }
+            answer => answer,
+        }
     }
 
     async fn fetch_and_judge(&self, ask: &Ask, robots: &Robots) -> (Answered, Judged) {
@@ -345,6 +367,7 @@ impl Spare {
                     last_detail: Some((page.fetched_at, page.fingerprint)),
                     first_seen: None,
                     deferred: false,
+                    failed: false,
                 };
                 page.fetched_at <= now
                     && catalog::due(&candidate, DetailPolicy::Auto, now, ttl_millis).is_none()

@@ -206,6 +206,8 @@ pub enum Misbehaviour {
     Challenge,
     /// 200 with a CAPTCHA page; the marker `TTGCaptcha` is the real one.
     Captcha,
+    /// 200 with a page of HTML that is neither data nor a challenge, as of a server that stumbled. Invented.
+    ErrorPage,
     /// 200 with `{"error":{"code":…}}`, the shape seen at the seller API.
     ErrorObject {
         /// The code inside the object.

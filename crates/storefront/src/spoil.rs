@@ -29,6 +29,7 @@ pub(crate) fn instead(fault: &Misbehaviour, target: &str) -> Option<Reply> {
         } => status(*code, *retry_after_s),
         Misbehaviour::Challenge => Reply::html(CHALLENGE.to_owned()),
         Misbehaviour::Captcha => Reply::html(CAPTCHA.to_owned()),
+        Misbehaviour::ErrorPage => Reply::error_page(StatusCode::OK, "Internal error"),
         Misbehaviour::ErrorObject { code } => {
             Reply::json(&serde_json::json!({ "error": { "code": code, "message": "" } }))
         }

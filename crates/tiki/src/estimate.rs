@@ -223,6 +223,7 @@ async fn from_run(
                     last_detail: known.last_detail,
                     first_seen: known.first_seen,
                     deferred: known.deferred,
+                    failed: known.failed,
                 };
                 let reason = due(&candidate, scope.policy(), now, ttl);
                 let word = reason.map_or("none", catalog::Reason::as_str);

@@ -29,6 +29,8 @@ pub struct KnownProduct {
     pub first_seen: Option<Instant>,
     /// The newest run before this one that made a plan had no room for its detail.
     pub deferred: bool,
+    /// That run asked for its detail in vain; it counts as a try.
+    pub failed: bool,
 }
 
 /// What a run will do with a product.
@@ -56,7 +58,7 @@ const COLUMNS: &Columns = &[
 
 /// Products of a run by where they were listed, the first in walk order first.
 const LISTED: &str = "SELECT l.product_id, l.category_id, l.fingerprint, l.spid, s.detail_at,
-        s.fingerprint, p.created_at, b.detail
+        s.fingerprint, p.created_at, b.detail, b.attempts
     FROM listings l
     JOIN run_categories c ON c.run_id = l.run_id AND c.category_id = l.category_id
     LEFT JOIN product_state s ON s.product_id = l.product_id
@@ -134,7 +136,8 @@ impl Warehouse {
             after = *last;
             let rows = tx
                 .rows(
-                    "SELECT p.id, NULL, NULL, NULL, s.detail_at, s.fingerprint, p.created_at, b.detail
+                    "SELECT p.id, NULL, NULL, NULL, s.detail_at, s.fingerprint, p.created_at, b.detail,
+                        b.attempts
                      FROM products p LEFT JOIN product_state s ON s.product_id = p.id
                      LEFT JOIN run_products b ON b.product_id = p.id AND b.run_id = $4
                      WHERE p.id {among:$2} AND p.delisted_at IS NULL AND 0 = (
@@ -186,7 +189,7 @@ impl Warehouse {
                     .into(),
                     product.known.spid.into(),
                     product.known.fingerprint.into(),
-                    0_i64.into(),
+                    i64::from(product.known.failed).into(),
                 ]
             })
             .collect();
@@ -255,6 +258,7 @@ async fn run_before(tx: &mut Tx, run: &str) -> Result<String> {
 
 fn known(row: &Row) -> Result<KnownProduct> {
     let fingerprint_then = row.opt_int(5)?;
+    let (before, tries) = (row.opt_text(7)?, row.opt_int(8)?);
     Ok(KnownProduct {
         product_id: row.int(0)?,
         listed_in: row.opt_int(1)?,
@@ -262,6 +266,8 @@ fn known(row: &Row) -> Result<KnownProduct> {
         spid: row.opt_int(3)?,
         last_detail: row.opt_time(4)?.map(|at| (at, fingerprint_then)),
         first_seen: row.opt_time(6)?,
-        deferred: row.opt_text(7)?.as_deref() == Some("deferred"),
+        deferred: before.as_deref() == Some("deferred"),
+        // What was left unasked is told as unfetched too.
+        failed: before.as_deref() == Some("unfetched") && tries.is_some_and(|tries| tries > 0),
     })
 }

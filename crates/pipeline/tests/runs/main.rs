@@ -3,6 +3,7 @@
 mod cache;
 mod days;
 mod less;
+mod one_product;
 mod rate;
 mod recorded;
 mod refusals;

@@ -223,6 +223,20 @@ pub(crate) const TABLE: &[Row] = &[
         Loaded::Prices,
     ),
     row(
+        "a page of HTML in the place of every detail, and the API is all there is",
+        r#"{"rules":[{"route":"detail","when":"always","what":"error_page"}]}"#,
+        &[API],
+        20,
+        Loaded::Prices,
+    ),
+    row(
+        "a page of HTML in the place of a detail, now and then, and the API is all there is",
+        r#"{"rules":[{"route":"detail","when":{"every":40},"what":"error_page"}]}"#,
+        &[API],
+        0,
+        Loaded::Everything,
+    ),
+    row(
         "a CAPTCHA page with 200",
         r#"{"rules":[{"route":"listing","when":"always","what":"captcha"}]}"#,
         &[],

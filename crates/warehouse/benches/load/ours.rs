@@ -144,6 +144,7 @@ async fn plan(warehouse: &Warehouse, run: &str, products: &[Product]) {
                 last_detail: None,
                 first_seen: None,
                 deferred: false,
+                failed: false,
             },
             reason: None,
             rank: 0,

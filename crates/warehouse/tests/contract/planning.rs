@@ -97,6 +97,7 @@ fn planned(id: i64, rank: i64, reason: Option<&'static str>) -> PlannedProduct {
             last_detail: None,
             first_seen: None,
             deferred: false,
+            failed: false,
         },
         reason,
         rank,
@@ -292,6 +293,7 @@ fn decide(known: KnownProduct, minute: i64) -> PlannedProduct {
         last_detail: known.last_detail,
         first_seen: known.first_seen,
         deferred: known.deferred,
+        failed: known.failed,
     };
     let year = 365 * 86_400_000;
     let reason = due(&candidate, DetailPolicy::Auto, at(minute), year);

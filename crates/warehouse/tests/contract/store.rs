@@ -218,6 +218,7 @@ impl Store {
                     last_detail: None,
                     first_seen: None,
                     deferred: false,
+                    failed: false,
                 },
                 reason: Some("new"),
                 rank: 0,
