@@ -7,7 +7,6 @@ use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{CategoryNode, NewPage, PageKind, Walk};
 
-use crate::clocks::check_clock;
 use crate::fetch::{Fare, Flight, REFUSED_FOR, Verdict, kept, refusal, seen};
 use crate::report::{bounded, keys, short};
 use crate::site::{Errand, Landed, Spare};
@@ -175,7 +174,8 @@ impl Work<'_> {
             .unwrap_or_else(|| self.pipeline.clock().now());
         let (text, verdict) = match landed.answer {
             Ok(answer) => {
-                check_clock(&answer, self.pipeline.clock())?;
+                let site = self.pipeline.site()?;
+                site.clock().check(&answer, self.pipeline.clock())?;
                 let read = match answer {
                     Answer::Good(page) => catalog::parse_categories(&page.unpacked)
                         .map(|answer| (page, answer))

@@ -60,10 +60,15 @@ impl Work<'_> {
         loop {
             let mut idle = crew.is_at_rest();
             for landed in crew.landed() {
-                let (answer, refusal) = self.judge(landed, fare)?;
-                store.add(answer);
-                ending = ending.or(refusal);
-                done += 1;
+                match self.judge(landed, fare) {
+                    Ok((answer, refusal)) => {
+                        store.add(answer);
+                        ending = ending.or(refusal);
+                        done += 1;
+                    }
+                    // What landed before it is still stored.
+                    Err(error) => ending = ending.or(Some(error)),
+                }
             }
             ending = ending.or_else(|| self.check_stop().err());
             if ending.is_some() {

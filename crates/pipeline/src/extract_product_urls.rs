@@ -7,7 +7,6 @@ use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
 use warehouse::{ListingAsk, ListingOutcome, ListingResult, PageKind};
 
-use crate::clocks::check_clock;
 use crate::drift::shape_rows;
 use crate::fetch::{Fare, Flight, Verdict, kept, refusal, seen};
 use crate::report::{bounded, keys, short};
@@ -111,7 +110,8 @@ impl Work<'_> {
     ) -> Result<()> {
         let (text, verdict) = match landed.answer {
             Ok(answer) => {
-                check_clock(&answer, self.pipeline.clock())?;
+                let site = self.pipeline.site()?;
+                site.clock().check(&answer, self.pipeline.clock())?;
                 let read = match answer {
                     Answer::Good(page) => read_listing(asked, &page)
                         .map(|listing| (page, listing))

@@ -16,6 +16,7 @@ use crawl::{
 use tokio::sync::Mutex;
 use tracing::Instrument;
 
+use crate::clocks::SiteClock;
 use crate::knock::has_children;
 use crate::second_way::{self, CLOSED_AFTER, DEAD_PAGES, Judged, SecondWays, SourceChoice};
 use crate::{Error, Result};
@@ -28,6 +29,7 @@ pub struct Site {
     second_ways: SecondWays,
     /// Milliseconds; see [`Site::distrust_before`].
     trusted_since: AtomicI64,
+    site_clock: SiteClock,
     hits: AtomicI64,
     misses: AtomicI64,
 }
@@ -75,6 +77,7 @@ impl Site {
             pages: None,
             second_ways: SecondWays::default(),
             trusted_since: AtomicI64::new(0),
+            site_clock: SiteClock::default(),
             hits: AtomicI64::new(0),
             misses: AtomicI64::new(0),
         }
@@ -95,6 +98,11 @@ impl Site {
     /// The client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What its answers say of the time.
+    pub(crate) fn clock(&self) -> &SiteClock {
+        &self.site_clock
     }
 
     /// The shared cache of pages.

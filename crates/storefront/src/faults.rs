@@ -265,6 +265,8 @@ pub enum Misbehaviour {
         /// Items a request; negative: from the end to the front.
         by: i32,
     },
+    /// The good answer with a `Date` of 1994, as a copy that a cache kept and that does not tell its `Age`.
+    OldDate,
     /// An empty 200.
     EmptyBody,
     /// The good body called `text/html`.

@@ -185,7 +185,8 @@ fn compress(body: &[u8]) -> Option<Bytes> {
 fn finish(status: StatusCode, mut headers: HeaderMap, body: Body, clock: &Clock) -> Response<Body> {
     headers.insert(header::SERVER, HeaderValue::from_static("storefront"));
     if let Some(date) = http_date(clock.millis()) {
-        headers.insert(header::DATE, date);
+        // A fault may have given it another.
+        headers.entry(header::DATE).or_insert(date);
     }
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -11,6 +11,7 @@ use crate::draw::Draw;
 use crate::faults::Misbehaviour;
 use crate::reply::{Kind, Reply};
 
+const OLD_DATE: HeaderValue = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
 /// Only the markers are the site's.
 const CHALLENGE: &str = "<!DOCTYPE html><html><head><title>Please wait...</title>\
     <meta name=\"waf-jschallenge\" content=\"storefront\"></head><body>Please wait...\
@@ -79,6 +80,7 @@ fn status(code: u16, retry_after_s: Option<u32>) -> Reply {
 pub(crate) fn spoilt(mut reply: Reply, fault: &Misbehaviour) -> Reply {
     match fault {
         Misbehaviour::WrongContentType => reply.kind = Kind::Html,
+        Misbehaviour::OldDate => reply.more.push((header::DATE, OLD_DATE)),
         Misbehaviour::WrongId => product(&mut reply, |product| {
             let id = product.get("id").and_then(Value::as_u64);
             if let Some(id) = id {

@@ -16,7 +16,6 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 use warehouse::{DetailAsk, DetailOutcome, PageKind};
 
-use crate::clocks::check_clock;
 use crate::fetch::kept;
 use crate::second_way::Judged;
 use crate::site::{Errand, Spare};
@@ -179,7 +178,8 @@ impl Desk {
         let found = match landed.answer {
             Err(error) => Ok(Err(error)),
             Ok(answer) => {
-                check_clock(&answer, &self.clock).map(|()| Ok(outcome(answer, judged, &ask, at)))
+                let checked = self.site.clock().check(&answer, &self.clock);
+                checked.map(|()| Ok(outcome(answer, judged, &ask, at)))
             }
         };
         Landed { ask, at, found }

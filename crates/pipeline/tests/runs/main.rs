@@ -1,6 +1,7 @@
 //! Whole runs against the storefront, in both warehouses.
 
 mod cache;
+mod clock;
 mod days;
 mod less;
 mod one_product;
