@@ -34,6 +34,10 @@ const PAUSE_MOST: Duration = Duration::from_secs(5);
 /// it is a page that the site shows to us.
 const NO_DATA_AFTER: u32 = CLOSED_AFTER;
 
+/// The same of details that brought no answer, whatever was seen: the site refuses in words of its own, or is
+/// in trouble for all. More than a moment of trouble: the pace falls with each failure.
+const SILENT_AFTER: u32 = 20;
+
 /// The cache tier of pages in Redis.
 const SHARED_TIER: &str = "redis";
 
@@ -64,6 +68,8 @@ pub(crate) struct Fare {
     stalled_since: Option<Moment>,
     /// Details in the place of whose data something else came, since the last answer.
     no_data: u32,
+    /// Details that brought no answer, since the last one.
+    silent: u32,
 }
 
 impl Fare {
@@ -76,6 +82,7 @@ impl Fare {
             leave_alone: None,
             stalled_since: None,
             no_data: 0,
+            silent: 0,
         }
     }
 
@@ -85,7 +92,7 @@ impl Fare {
         self.last_proxy = None;
         self.leave_alone = None;
         self.stalled_since = None;
-        self.no_data = 0;
+        (self.no_data, self.silent) = (0, 0);
     }
 
     /// A request failed: what to do with it.
@@ -153,10 +160,11 @@ impl Fare {
     ) -> Verdict {
         let verdict = self.failed(kind, seen, attempts, settings);
         // Another try of the same one is no further sign.
-        if attempts == 0 && matches!(kind, FetchErrorKind::NotJson { .. }) {
-            self.no_data += 1;
+        if attempts == 0 && !is_free(kind) {
+            self.silent += 1;
+            self.no_data += u32::from(matches!(kind, FetchErrorKind::NotJson { .. }));
         }
-        if self.no_data >= NO_DATA_AFTER {
+        if self.no_data >= NO_DATA_AFTER || self.silent >= SILENT_AFTER {
             return Verdict::Stop;
         }
         verdict

@@ -102,6 +102,29 @@ async fn details_that_all_fail_leave_the_prices_of_the_listings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn twenty_details_in_a_row_without_an_answer_are_a_refusal_in_whatever_words() {
+    let captcha = || Misbehaviour::RedirectTo {
+        to: "https://captcha.example/".into(),
+    };
+    for what in [captcha(), status(405), status(451), status(500)] {
+        let world = World::new(Store::Sqlite, generated(200)).await;
+        let refused = fault(RouteClass::Detail, When::After(10), what.clone());
+        world.front.set_faults(&refused).unwrap();
+        let report = world.run("first").await;
+        assert_eq!(report.exit_code, 20, "{what:?}: {:?}", world.notes);
+        let asked = world.front.counts().routes["detail"];
+        assert!((30..50).contains(&asked), "{what:?}: {asked} were asked");
+        world.front.set_faults(&Faults::none()).unwrap();
+        world.day(1);
+        let report = world.run("second").await;
+        assert_eq!(report.exit_code, 0, "{what:?}: {:?}", world.notes);
+        let left = "SELECT COUNT(*) FROM products WHERE detail_observed_at IS NULL
+            AND delisted_at IS NULL";
+        assert_eq!(one(&world, left).await, "0", "{what:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_answers_404_to_everything_delists_nothing() {
     let world = World::new(Store::Sqlite, generated(200)).await;
     world.run("before").await;

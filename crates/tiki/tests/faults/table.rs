@@ -152,6 +152,13 @@ pub(crate) const TABLE: &[Row] = &[
         20,
         Loaded::Prices,
     ),
+    row(
+        "500 for every detail after some good answers",
+        r#"{"rules":[{"route":"detail","when":{"after":20},"what":{"status":{"code":500}}}]}"#,
+        &[],
+        20,
+        Loaded::Prices,
+    ),
     recovered(
         "slow headers, now and then slower than the time-out",
         r#"{"rules":[{"route":"detail","when":{"between":[4,6]},"what":{"delay":{"ms":900}}}]}"#,
@@ -287,6 +294,13 @@ pub(crate) const TABLE: &[Row] = &[
     row(
         "a redirect in a circle for every detail",
         r#"{"rules":[{"route":"detail","when":"always","what":"redirect_loop"}]}"#,
+        &[API],
+        20,
+        Loaded::Prices,
+    ),
+    row(
+        "a redirect elsewhere for every detail after some good answers",
+        r#"{"rules":[{"route":"detail","when":{"after":20},"what":{"redirect_to":{"to":"http://127.0.0.1:{port}/x"}}}]}"#,
         &[API],
         20,
         Loaded::Prices,
