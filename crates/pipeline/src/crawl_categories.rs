@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use catalog::Category;
-use crawl::{Answer, Ask};
+use crawl::{Answer, Ask, Page};
 use serde_json::{Map, Value, json};
 use warehouse::{CategoryNode, NewPage, PageKind, Walk};
 
@@ -122,11 +122,22 @@ impl Work<'_> {
     }
 
     /// The site was seen to answer with an empty list where there are children. So nobody believes it of the
-    /// root, and of a category that has some by its parent's word only with the last try.
+    /// root, and of a category that has some by its parent's word only with the last try. The same goes for
+    /// *gone*.
     fn doubts_emptiness(&self, node: &CategoryNode) -> bool {
         let is_start = self.scope.categories.contains(&node.category_id);
         let is_last = node.attempts + 1 >= self.settings().max_attempts;
         node.category_id == ROOT || !(is_start || is_last)
+    }
+
+    /// Says that a category lost its children, after all tries.
+    fn warn_of_childless(&self, node: &CategoryNode) {
+        if !self.scope.categories.contains(&node.category_id) {
+            self.warn(format!(
+                "category {} has no children any more: it is listed itself",
+                node.category_id
+            ));
+        }
     }
 
     /// Children that were fetched from here on are young enough.
@@ -163,6 +174,33 @@ impl Work<'_> {
         Ok(true)
     }
 
+    /// The children that an answer tells, and the page that told them; else why it is not to be believed.
+    /// `is_vain`: nothing of the tree was read so far.
+    fn read_children(
+        &self,
+        node: &CategoryNode,
+        answer: Answer,
+        is_vain: bool,
+    ) -> std::result::Result<(Option<Page>, Vec<Category>), String> {
+        let (page, children) = match answer {
+            Answer::Good(page) => {
+                let answer = catalog::parse_categories(&page.unpacked);
+                let answer = answer.map_err(|rejection| rejection.to_string())?;
+                (Some(page), answer.categories)
+            }
+            // A tree whose root is gone is no tree.
+            Answer::Gone { status, .. } if is_vain || self.doubts_emptiness(node) => {
+                return Err(format!("the site answers {status}"));
+            }
+            // A category that is gone has no children.
+            Answer::Gone { .. } => (None, Vec::new()),
+        };
+        if children.is_empty() && self.doubts_emptiness(node) {
+            return Err("an empty list".to_owned());
+        }
+        Ok((page, children))
+    }
+
     async fn take_category(
         &self,
         node: &CategoryNode,
@@ -176,33 +214,16 @@ impl Work<'_> {
             Ok(answer) => {
                 let site = self.pipeline.site()?;
                 site.clock().check(&answer, self.pipeline.clock())?;
-                let read = match answer {
-                    Answer::Good(page) => catalog::parse_categories(&page.unpacked)
-                        .map(|answer| (page, answer))
-                        .map_err(|rejection| rejection.to_string()),
-                    // A tree whose root is gone is no tree.
-                    Answer::Gone { status, .. } if fare.is_vain() => {
-                        Err(format!("the site answers {status}"))
-                    }
-                    // A category that is gone has no children.
-                    Answer::Gone { .. } => {
+                match self.read_children(node, answer, fare.is_vain()) {
+                    Ok((page, children)) => {
                         fare.answered();
-                        return self.commit(node, None, Vec::new()).await;
-                    }
-                };
-                let read = match read {
-                    Ok((_, answer))
-                        if answer.categories.is_empty() && self.doubts_emptiness(node) =>
-                    {
-                        Err("an empty list".to_owned())
-                    }
-                    read => read,
-                };
-                match read {
-                    Ok((page, answer)) => {
-                        fare.answered();
-                        let page = kept(PageKind::Categories, node.category_id, &page, now);
-                        return self.commit(node, Some(page), answer.categories).await;
+                        if children.is_empty() {
+                            self.warn_of_childless(node);
+                        }
+                        let page = page.as_ref();
+                        let page = page
+                            .map(|page| kept(PageKind::Categories, node.category_id, page, now));
+                        return self.commit(node, page, children).await;
                     }
                     Err(why) => {
                         let text = format!("children of category {}: {why}", node.category_id);

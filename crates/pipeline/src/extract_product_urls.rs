@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use catalog::{ListingAnswer, Shapes, Source};
+use catalog::{ListingAnswer, Rejection, RejectionReason, Shapes, Slice, Source};
 use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
-use warehouse::{ListingAsk, ListingOutcome, ListingResult, PageKind};
+use warehouse::{Completeness, EMPTY_LISTING, ListingAsk, ListingOutcome, ListingResult, PageKind};
 
 use crate::drift::shape_rows;
 use crate::fetch::{Fare, Flight, Verdict, kept, refusal, seen};
@@ -79,25 +79,28 @@ impl Work<'_> {
             let text = format!("{} listing pages could not be fetched", fare.given_up());
             self.warn(text);
         }
-        if !self.scope.categories.is_empty() {
-            self.warn_of_empty().await?;
-        }
+        self.warn_of_empty().await?;
         Ok(Exit::Done)
     }
 
-    /// What was named and shows nothing may be a slip of the pen: the site answers for any number.
+    /// What was named and shows nothing may be a slip of the pen: the site answers for any number. What shows
+    /// nothing though the tree announces something may be a slip of the site.
     async fn warn_of_empty(&self) -> Result<()> {
         let limit = i64::try_from(self.settings().list_limit).unwrap_or(i64::MAX);
         let all = self.warehouse().completeness(&self.run.id, limit).await?;
-        let empty = all
-            .iter()
-            .filter(|category| category.announced + category.listed == 0 && category.why.is_none());
-        let ids: Vec<String> = empty.map(|of| of.category_id.to_string()).collect();
-        if !ids.is_empty() {
+        let chosen = !self.scope.categories.is_empty();
+        let ids = |of: &dyn Fn(&Completeness) -> bool| -> Option<String> {
+            let found = all.iter().filter(|category| of(category));
+            let ids: Vec<String> = found.map(|of| of.category_id.to_string()).collect();
+            (!ids.is_empty()).then(|| short(&ids.join(", ")))
+        };
+        if let Some(ids) = ids(&|of| chosen && of.announced + of.listed == 0 && of.why.is_none()) {
             self.warn(format!(
-                "the site shows nothing in categories that were asked for: {}; does it have them?",
-                short(&ids.join(", "))
+                "the site shows nothing in categories that were asked for: {ids}; does it have them?"
             ));
+        }
+        if let Some(ids) = ids(&|of| of.why.as_deref() == Some(EMPTY_LISTING)) {
+            self.warn(format!("not listed whole: {ids}: {EMPTY_LISTING}"));
         }
         Ok(())
     }
@@ -200,11 +203,17 @@ impl Work<'_> {
     }
 }
 
+/// Reads a listing page. That a category which the tree announces is empty is believed with the second try.
 fn read_listing(
     asked: &ListingAsk,
     page: &crawl::Page,
-) -> std::result::Result<ListingAnswer, catalog::Rejection> {
+) -> std::result::Result<ListingAnswer, Rejection> {
     let answer = catalog::parse_listing(&page.unpacked)?;
     check_filled(&answer, u32::try_from(asked.page).unwrap_or(1))?;
+    let is_whole_listing = asked.page == 1 && asked.slice == Slice::default();
+    if is_whole_listing && answer.items.is_empty() && asked.announced > 0 && asked.attempts == 0 {
+        let reason = RejectionReason::WrongShape;
+        return Err(Rejection::new(reason, Some("data"), EMPTY_LISTING));
+    }
     Ok(answer)
 }

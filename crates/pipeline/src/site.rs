@@ -402,7 +402,7 @@ fn key_of(ask: &Ask, source: PageSource) -> Option<PageKey> {
 /// Whether the children of a category are none, which may be a slip of the site.
 fn is_childless(ask: &Ask, answer: &Answer) -> bool {
     let is_tree = matches!(ask, Ask::Categories { .. });
-    is_tree && matches!(answer, Answer::Good(page) if !has_children(page))
+    is_tree && !matches!(answer, Answer::Good(page) if has_children(page))
 }
 
 /// The answer that a kept page stands for; `None` if it is none.

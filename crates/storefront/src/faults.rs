@@ -251,6 +251,8 @@ pub enum Misbehaviour {
     },
     /// The `data` of a listing or of categories is empty; the rest, paging too, is not.
     EmptyData,
+    /// The same, and the paging says that there is nothing.
+    EmptyListing,
     /// A product (no list) has another price than the listings say. What follows from the price
     /// follows: discount, the current seller's price, the selected variant's price; the original
     /// price rises where it would be lower.

@@ -115,6 +115,13 @@ pub(crate) fn spoilt(mut reply: Reply, fault: &Misbehaviour) -> Reply {
         Misbehaviour::DropTop { field } => edit(&mut reply, |body| {
             body.remove(field);
         }),
+        Misbehaviour::EmptyListing => edit(&mut reply, |body| {
+            body.insert("data".to_owned(), Value::Array(Vec::new()));
+            if let Some(Value::Object(paging)) = body.get_mut("paging") {
+                paging.insert("total".to_owned(), Value::from(0));
+                paging.insert("last_page".to_owned(), Value::from(0));
+            }
+        }),
         Misbehaviour::EmptyData => edit(&mut reply, |body| {
             if let Some(Value::Array(items)) = body.get_mut("data") {
                 items.clear();

@@ -9,6 +9,9 @@ use crate::slices::is_whole;
 use crate::tx::Tx;
 use crate::value::Row;
 
+/// Why a category is not whole whose listing shows nothing, where the tree announces something.
+pub const EMPTY_LISTING: &str = "its listing is empty although the tree announces products";
+
 /// How whole a category was listed.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Completeness {
@@ -16,8 +19,8 @@ pub struct Completeness {
     pub category_id: i64,
     /// Its name; empty when the tree did not tell.
     pub name: String,
-    /// Products that the site says it has: the listing where it shows all of them, else the tree;
-    /// 0: neither says.
+    /// Products that the site says it has: the listing where it shows all of them, and some, else the
+    /// tree; 0: neither says.
     pub announced: i64,
     /// Distinct products that the run listed of it, those beyond the limit included.
     pub listed: i64,
@@ -73,7 +76,7 @@ fn completeness(row: &Row) -> Result<Completeness> {
     let (failed, unasked, malformed) = (number(6)?, number(7)?, number(8)?);
     let (last_page, total, sliced) = (number(9)?, row.opt_int(10)?, number(11)? > 0);
     let announced = match total {
-        Some(total) if !sliced => total,
+        Some(total) if !sliced && total > 0 => total,
         // The tree knows -1 of a category that it did not tell about.
         _ => number(2)?.max(total.unwrap_or(0)),
     };
@@ -88,6 +91,8 @@ fn completeness(row: &Row) -> Result<Completeness> {
         None
     } else if total.is_none() {
         Some("the site did not say how many pages there are".to_owned())
+    } else if total == Some(0) {
+        Some(EMPTY_LISTING.to_owned())
     } else if sliced {
         Some("more at one price than the site shows".to_owned())
     } else {

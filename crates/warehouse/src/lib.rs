@@ -74,7 +74,7 @@ pub use backup::{
 pub use batches::Batch;
 pub use categories::{CategoryNode, Walk, WalkedChild};
 pub use cleaner::NO_RUN;
-pub use completeness::Completeness;
+pub use completeness::{Completeness, EMPTY_LISTING};
 pub use corrections::Corrected;
 pub use database_stats::{DatabaseStats, PostgresStats, SqliteStats};
 pub use details::{DetailAnswer, DetailAsk, DetailOutcome};

@@ -28,6 +28,8 @@ pub struct ListingAsk {
     pub page: i64,
     /// How often it was asked in vain.
     pub attempts: i64,
+    /// Products that the tree announces of the category; below 1: it does not say, or none.
+    pub announced: i64,
 }
 
 /// A listing page that answered.
@@ -86,7 +88,9 @@ impl Warehouse {
                     AND listing_pages.category_id = picked.category_id
                     AND listing_pages.slice = picked.slice AND listing_pages.page = picked.page
                  RETURNING listing_pages.category_id, listing_pages.slice, listing_pages.page,
-                    attempts, urgent",
+                    attempts, urgent, (SELECT c.product_count FROM run_categories c
+                        WHERE c.run_id = listing_pages.run_id
+                            AND c.category_id = listing_pages.category_id)",
                 params![&attempt.run, attempt.epoch, n],
             )
             .await?;
@@ -108,6 +112,7 @@ impl Warehouse {
                 slice: slices::read(&row.text(1)?)?,
                 page: row.int(2)?,
                 attempts: row.int(3)?,
+                announced: row.opt_int(5)?.unwrap_or(0),
             };
             Ok((!row.flag(4)?, ask))
         };

@@ -388,6 +388,7 @@ async fn look_at_seams(
             },
             page: 1,
             attempts: 0,
+            announced: 0,
         };
         let last = known.last_page.clamp(0, WINDOW_PAGES);
         plan_pages(tx, attempt, &again, 1..=last).await?;

@@ -3,6 +3,7 @@
 mod cache;
 mod clock;
 mod days;
+mod doubts;
 mod less;
 mod one_product;
 mod rate;

@@ -13,6 +13,7 @@ on_both!(
     one_in_a_thousand_may_be_missing,
     what_has_no_id_is_not_missing,
     a_site_that_does_not_say_is_measured_by_its_tree,
+    a_listing_that_shows_nothing_is_not_believed_before_the_tree,
     slow_more_at_one_price_than_the_site_shows_is_told,
     categories_come_in_the_order_of_the_tree,
 );
@@ -118,6 +119,22 @@ async fn what_has_no_id_is_not_missing(store: Store) {
         (100, 97, 1, why),
         "a second look hides none"
     );
+}
+
+async fn a_listing_that_shows_nothing_is_not_believed_before_the_tree(store: Store) {
+    let shop = Shop::of(0, spread);
+    let attempt = begin(&store, "r1", 200, 0).await;
+    let first = crate::shop::claim(&store.warehouse, &attempt, 1).await;
+    assert_eq!(first[0].announced, 200);
+    crate::shop::bring(&store.warehouse, &attempt, &shop, &first[0], 0).await;
+    end(&store, &attempt, 0).await;
+    let empty = of_run(&store, "r1").await;
+    assert_eq!(
+        numbers(&empty),
+        (200, 0, 200, Some(warehouse::EMPTY_LISTING))
+    );
+    let none = measure(&store, "r2", &shop, catalog::UNKNOWN_COUNT, 0).await;
+    assert_eq!(numbers(&none), (0, 0, 0, None));
 }
 
 async fn a_site_that_does_not_say_is_measured_by_its_tree(store: Store) {

@@ -1,0 +1,110 @@
+//! Slips of the site in the tree and in listings, which are asked about again before they are believed.
+
+use storefront::{Fault, Faults, Misbehaviour, Only, RouteClass, When};
+
+use crate::world::{Store, World, generated};
+
+/// The first so many answers about a category are spoilt.
+fn slip(route: RouteClass, category: u64, when: When, what: Misbehaviour) -> Faults {
+    Faults {
+        rules: vec![Fault {
+            route,
+            only: Some(Only::Subject { subject: category }),
+            when,
+            what,
+        }],
+        throttle: None,
+    }
+}
+
+fn gone() -> Misbehaviour {
+    Misbehaviour::Status {
+        code: 404,
+        retry_after_s: None,
+    }
+}
+
+async fn number(world: &World, sql: &str) -> u64 {
+    let rows = world.ask(sql).await;
+    rows[0][0].as_deref().unwrap().parse().unwrap()
+}
+
+/// The categories of a run, in order.
+async fn taken(world: &World, run: &str) -> Vec<Vec<Option<String>>> {
+    let sql = format!(
+        "SELECT category_id FROM run_categories WHERE run_id = '{run}' AND selected
+         ORDER BY walk_order"
+    );
+    world.ask(&sql).await
+}
+
+const PARENT: &str = "SELECT MIN(parent_id) FROM categories WHERE is_leaf = 1 AND parent_id <> 2";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_category_with_children_that_is_gone_once_keeps_them() {
+    let mut world = World::new(Store::Sqlite, generated(300)).await;
+    world.scope.max_categories = 0;
+    world.run("before").await;
+    let parent = number(&world, PARENT).await;
+    world.day(2);
+    let faults = slip(RouteClass::Category, parent, When::First(1), gone());
+    world.front.set_faults(&faults).unwrap();
+    let report = world.run("after").await;
+    assert_eq!(report.exit_code, 0, "{:?}", world.notes);
+    assert_eq!(taken(&world, "after").await, taken(&world, "before").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_category_that_lost_its_children_is_told() {
+    let mut world = World::new(Store::Sqlite, generated(300)).await;
+    world.scope.max_categories = 0;
+    world.run("before").await;
+    let parent = number(&world, PARENT).await;
+    world.day(2);
+    world.with(|settings| settings.max_attempts = 2);
+    let faults = slip(RouteClass::Category, parent, When::Always, gone());
+    world.front.set_faults(&faults).unwrap();
+    world.run("after").await;
+    let told = format!("category {parent} has no children any more");
+    let notes = world.notes.lock().unwrap();
+    assert!(
+        notes.iter().any(|note| note.starts_with(&told)),
+        "{notes:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_is_empty_though_the_tree_announces_products_is_asked_again_and_told() {
+    let mut world = World::new(Store::Sqlite, generated(300)).await;
+    world.run("before").await;
+    let empty = Misbehaviour::EmptyListing;
+    let leaf = number(&world, "SELECT MIN(category_id) FROM listings").await;
+    world.day(1);
+    let faults = slip(RouteClass::Listing, leaf, When::First(1), empty.clone());
+    world.front.set_faults(&faults).unwrap();
+    let report = world.run("once").await;
+    let listed =
+        format!("SELECT COUNT(*) FROM listings WHERE category_id = {leaf} AND run_id = 'once'");
+    assert!(number(&world, &listed).await > 0, "{:?}", world.notes);
+    assert_eq!(report.exit_code, 0);
+
+    world.with(|settings| settings.max_attempts = 2);
+    world.day(2);
+    let faults = slip(RouteClass::Listing, leaf, When::Always, empty);
+    world.front.set_faults(&faults).unwrap();
+    let report = world.run("always").await;
+    let whole = world.warehouse.completeness("always", 100).await.unwrap();
+    let of_it = whole
+        .iter()
+        .find(|of| of.category_id.unsigned_abs() == leaf)
+        .unwrap();
+    assert_eq!(of_it.why.as_deref(), Some(warehouse::EMPTY_LISTING));
+    assert!(
+        of_it.announced > 0 && of_it.missing == of_it.announced,
+        "{of_it:?}"
+    );
+    let notes = world.notes.lock().unwrap();
+    let told = format!("not listed whole: {leaf}");
+    assert!(notes.iter().any(|note| note.contains(&told)), "{notes:?}");
+    assert_eq!(report.exit_code, 0);
+}
