@@ -19,6 +19,10 @@ const WAREHOUSE_TIER: &str = "warehouse";
 /// The site's own root: its children are the roots of the menu.
 const ROOT: i64 = 2;
 
+/// Levels of a tree at most, the root counted: no site has so many (this one 7 at most, by all that is known),
+/// and a tree in which each category has one more child has no end.
+const MOST_LEVELS: usize = 16;
+
 impl Work<'_> {
     /// Asks for the children of categories until enough leaves are known.
     pub(crate) async fn crawl_categories(&self) -> Result<Exit> {
@@ -197,6 +201,9 @@ impl Work<'_> {
         };
         if children.is_empty() && self.doubts_emptiness(node) {
             return Err("an empty list".to_owned());
+        }
+        if !children.is_empty() && node.level() >= MOST_LEVELS {
+            return Err(format!("a tree of more than {MOST_LEVELS} levels"));
         }
         Ok((page, children))
     }

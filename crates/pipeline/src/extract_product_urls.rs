@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use catalog::{ListingAnswer, Rejection, RejectionReason, Shapes, Slice, Source};
 use crawl::{Answer, Ask};
 use serde_json::{Map, Value, json};
-use warehouse::{Completeness, EMPTY_LISTING, ListingAsk, ListingOutcome, ListingResult, PageKind};
+use warehouse::{
+    Completeness, EMPTY_LISTING, ListingAsk, ListingOutcome, ListingResult, PageKind,
+    TOO_MANY_SLICES,
+};
 
 use crate::drift::shape_rows;
 use crate::fetch::{Fare, Flight, Verdict, kept, refusal, seen};
@@ -99,8 +102,10 @@ impl Work<'_> {
                 "the site shows nothing in categories that were asked for: {ids}; does it have them?"
             ));
         }
-        if let Some(ids) = ids(&|of| of.why.as_deref() == Some(EMPTY_LISTING)) {
-            self.warn(format!("not listed whole: {ids}: {EMPTY_LISTING}"));
+        for why in [EMPTY_LISTING, TOO_MANY_SLICES] {
+            if let Some(ids) = ids(&|of| of.why.as_deref() == Some(why)) {
+                self.warn(format!("not listed whole: {ids}: {why}"));
+            }
         }
         Ok(())
     }

@@ -196,7 +196,7 @@ pub(crate) fn refuses(answer: &Answered) -> bool {
 }
 
 /// A bare refusal as the status of this one thing, unless it is said of everything.
-pub(crate) fn of_one(kind: FetchErrorKind, is_closed: impl FnOnce() -> bool) -> FetchErrorKind {
+pub(crate) fn of_one(kind: FetchErrorKind, is_closed: impl Fn() -> bool) -> FetchErrorKind {
     match kind {
         FetchErrorKind::Refused {
             status: Some(status),

@@ -249,6 +249,8 @@ pub enum Misbehaviour {
         /// Its name.
         field: String,
     },
+    /// Each category has one child, which is no leaf: a tree without end.
+    EndlessTree,
     /// The `data` of a listing or of categories is empty; the rest, paging too, is not.
     EmptyData,
     /// The same, and the paging says that there is nothing.

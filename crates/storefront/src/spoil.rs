@@ -11,7 +11,7 @@ use crate::draw::Draw;
 use crate::faults::Misbehaviour;
 use crate::reply::{Kind, Reply};
 
-const OLD_DATE: HeaderValue = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
+const OLD_DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 /// Only the markers are the site's.
 const CHALLENGE: &str = "<!DOCTYPE html><html><head><title>Please wait...</title>\
     <meta name=\"waf-jschallenge\" content=\"storefront\"></head><body>Please wait...\
@@ -34,6 +34,7 @@ pub(crate) fn instead(fault: &Misbehaviour, target: &str) -> Option<Reply> {
         Misbehaviour::ErrorObject { code } => {
             Reply::json(&serde_json::json!({ "error": { "code": code, "message": "" } }))
         }
+        Misbehaviour::EndlessTree => child(target),
         Misbehaviour::EmptyBody => Reply::new(StatusCode::OK, Kind::Json, ""),
         // Relative: a crawler that follows it must not leave this machine.
         Misbehaviour::RedirectHome => redirect("/"),
@@ -42,6 +43,20 @@ pub(crate) fn instead(fault: &Misbehaviour, target: &str) -> Option<Reply> {
         Misbehaviour::DeepJson { depth } => Reply::new(StatusCode::OK, Kind::Json, deep(*depth)),
         _ => return None,
     })
+}
+
+/// The one child of the category that `target` asks for.
+fn child(target: &str) -> Reply {
+    let parent = target
+        .split(['?', '&'])
+        .find_map(|part| part.strip_prefix("parent_id="));
+    let parent: u64 = parent.and_then(|id| id.parse().ok()).unwrap_or(2);
+    let id = parent.saturating_add(1_000);
+    Reply::json(&serde_json::json!({ "data": [{
+        "id": id, "parent_id": parent, "name": "one more", "url_key": "one-more",
+        "url_path": format!("one-more/c{id}"), "level": 2, "status": "active",
+        "include_in_menu": true, "product_count": 10, "is_leaf": false,
+    }] }))
 }
 
 fn redirect(to: &str) -> Reply {
@@ -80,7 +95,9 @@ fn status(code: u16, retry_after_s: Option<u32>) -> Reply {
 pub(crate) fn spoilt(mut reply: Reply, fault: &Misbehaviour) -> Reply {
     match fault {
         Misbehaviour::WrongContentType => reply.kind = Kind::Html,
-        Misbehaviour::OldDate => reply.more.push((header::DATE, OLD_DATE)),
+        Misbehaviour::OldDate => reply
+            .more
+            .push((header::DATE, HeaderValue::from_static(OLD_DATE))),
         Misbehaviour::WrongId => product(&mut reply, |product| {
             let id = product.get("id").and_then(Value::as_u64);
             if let Some(id) = id {

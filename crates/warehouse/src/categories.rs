@@ -25,6 +25,13 @@ pub struct CategoryNode {
     pub attempts: i64,
 }
 
+impl CategoryNode {
+    /// How deep it lies: 1 where the walk began.
+    pub fn level(&self) -> usize {
+        self.walk_order.len() / place("", 0).len()
+    }
+}
+
 /// What is to do next in a walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Walk {

@@ -12,6 +12,9 @@ use crate::value::Row;
 /// Why a category is not whole whose listing shows nothing, where the tree announces something.
 pub const EMPTY_LISTING: &str = "its listing is empty although the tree announces products";
 
+/// Why a category is not whole whose listing is cut into more than [`crate::MOST_SLICES`] slices.
+pub const TOO_MANY_SLICES: &str = "the site says of every part that there is more";
+
 /// How whole a category was listed.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Completeness {
@@ -50,7 +53,8 @@ pub(crate) async fn of_run(tx: &mut Tx, run: &str, limit: i64) -> Result<Vec<Com
                     AND l.category_id = c.category_id),
                 (SELECT COUNT(*) FROM listings l WHERE l.run_id = c.run_id
                     AND l.category_id = c.category_id AND l.beyond),
-                p.planned, p.failed, p.unasked, p.malformed, p.last_page, p.total, p.sliced, c.state
+                p.planned, p.failed, p.unasked, p.malformed, p.last_page, p.total, p.sliced, c.state,
+                p.endless
              FROM run_categories c
              LEFT JOIN categories k ON k.id = c.category_id
              LEFT JOIN (SELECT category_id, COUNT(*) AS planned,
@@ -60,7 +64,8 @@ pub(crate) async fn of_run(tx: &mut Tx, run: &str, limit: i64) -> Result<Vec<Com
                     MAX(CASE WHEN slice = '' THEN last_page END) AS last_page,
                     MAX(CASE WHEN slice = '' THEN total END) AS total,
                     {int:SUM(CASE WHEN slice = '' AND split IN ('slices', 'crowded') THEN 1 ELSE 0 END)}
-                        AS sliced
+                        AS sliced,
+                    {int:SUM(CASE WHEN split = 'endless' THEN 1 ELSE 0 END)} AS endless
                  FROM listing_pages WHERE run_id = $1 GROUP BY category_id) AS p
                 ON p.category_id = c.category_id
              WHERE c.run_id = $1 AND (c.selected OR c.state = 'failed') ORDER BY c.walk_order LIMIT $2",
@@ -85,6 +90,8 @@ fn completeness(row: &Row) -> Result<Completeness> {
         Some("its children could not be read".to_owned())
     } else if failed + unasked > 0 {
         Some(format!("{failed} pages failed, {unasked} were not asked"))
+    } else if number(13)? > 0 {
+        Some(TOO_MANY_SLICES.to_owned())
     } else if beyond > 0 || (!sliced && planned < last_page) {
         Some("the limit of products of a category".to_owned())
     } else if is_whole(announced, listed + malformed) {

@@ -74,7 +74,7 @@ pub use backup::{
 pub use batches::Batch;
 pub use categories::{CategoryNode, Walk, WalkedChild};
 pub use cleaner::NO_RUN;
-pub use completeness::{Completeness, EMPTY_LISTING};
+pub use completeness::{Completeness, EMPTY_LISTING, TOO_MANY_SLICES};
 pub use corrections::Corrected;
 pub use database_stats::{DatabaseStats, PostgresStats, SqliteStats};
 pub use details::{DetailAnswer, DetailAsk, DetailOutcome};
@@ -104,5 +104,6 @@ pub use retention::{Due, Kind, Retention};
 pub use run_reads::GoneCounts;
 pub use select::Table;
 pub use shapes::ShapeRow;
+pub use slices::MOST_SLICES;
 pub use staging::{Claimed, ToTransform, Transformed, TransformedBatch};
 pub use yardstick::PlainRows;

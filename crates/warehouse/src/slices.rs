@@ -35,10 +35,16 @@ const MISSING_ONE_IN: i64 = 1000;
 /// Further ways to list a crowded price: by brand, by seller, in other orders.
 const LEVELS: u8 = 3;
 
+/// Slices of one category at most, so that a site which says of every window that it has more is not asked
+/// for ever. By prices spread as the site's are, 50,000 products need about 80, two million some 2,100 and a
+/// few more for each crowded price.
+pub const MOST_SLICES: i64 = 10_000;
+
 /// What became of a slice's first page, as stored.
 const BY_PAGE: &str = "pages";
 const BY_SLICE: &str = "slices";
 const CROWDED: &str = "crowded";
+const ENDLESS: &str = "endless";
 
 const PAGE_COLUMNS: &Columns = &[
     ("run_id", "text"),
@@ -134,8 +140,11 @@ pub(crate) async fn plan_more(
             CROWDED
         }
         Split::Into(slices) => {
-            plan_slices(tx, attempt, asked.category_id, &slices).await?;
-            BY_SLICE
+            if plan_slices(tx, attempt, asked.category_id, &slices).await? {
+                BY_SLICE
+            } else {
+                ENDLESS
+            }
         }
     };
     let sql = "UPDATE listing_pages SET split = $4 WHERE run_id = $1 AND category_id = $2
@@ -197,17 +206,26 @@ async fn plan_pages(
     insert(tx, &rows).await
 }
 
+/// Plans the first pages of slices; false: the category has too many already.
 async fn plan_slices(
     tx: &mut Tx,
     attempt: &Attempt,
     category: i64,
     slices: &[Slice],
-) -> Result<()> {
+) -> Result<bool> {
+    let sql = "SELECT COUNT(*) FROM listing_pages
+        WHERE run_id = $1 AND category_id = $2 AND page = 1";
+    let row = tx.row(sql, params![&attempt.run, category]).await?;
+    let known = row.map_or(Ok(0), |row| row.int(0))?;
+    if known + slices.len() as i64 > MOST_SLICES {
+        return Ok(false);
+    }
     let rows: Vec<Vec<Value>> = slices
         .iter()
         .map(|slice| planned(attempt, category, slice, 1))
         .collect();
-    insert(tx, &rows).await
+    insert(tx, &rows).await?;
+    Ok(true)
 }
 
 async fn insert(tx: &mut Tx, rows: &[Vec<Value>]) -> Result<()> {
@@ -311,8 +329,7 @@ async fn list_crowded(
             let mut more = catalog::crowded_more(&known.slice, &facets, level);
             more.retain(|slice| !tried.contains(slice));
             if !more.is_empty() {
-                plan_slices(tx, attempt, category, &more).await?;
-                planned = true;
+                planned |= plan_slices(tx, attempt, category, &more).await?;
                 break;
             }
         }

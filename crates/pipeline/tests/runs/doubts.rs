@@ -108,3 +108,23 @@ async fn a_listing_that_is_empty_though_the_tree_announces_products_is_asked_aga
     assert!(notes.iter().any(|note| note.contains(&told)), "{notes:?}");
     assert_eq!(report.exit_code, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_without_end_is_left_at_its_sixteenth_level() {
+    let mut world = World::new(Store::Sqlite, generated(200)).await;
+    world.with(|settings| settings.max_attempts = 1);
+    let faults = Faults::one(
+        RouteClass::Category,
+        When::Always,
+        Misbehaviour::EndlessTree,
+    );
+    world.front.set_faults(&faults).unwrap();
+    let request = world.request("endless");
+    let run = world.pipeline.begin_run(&request).await.unwrap();
+    let error = world.pipeline.run(&run).await.unwrap_err();
+    assert!(error.to_string().contains("more than 16 levels"), "{error}");
+    assert_eq!(world.front.counts().routes["categories"], 16);
+    let notes = world.notes.lock().unwrap();
+    let told = "categories that could not be read: 1";
+    assert!(notes.iter().any(|note| note.starts_with(told)), "{notes:?}");
+}

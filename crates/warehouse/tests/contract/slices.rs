@@ -9,6 +9,7 @@ use crate::shop::{
 use crate::store::{Store, wish};
 
 on_both!(
+    a_category_has_no_end_of_slices,
     slow_five_thousand_products_are_listed_by_their_prices,
     slow_one_price_of_three_thousand_is_listed_by_brand,
     slow_a_brand_that_does_not_answer_leaves_the_other_ways,
@@ -34,6 +35,28 @@ fn spread(id: i64) -> i64 {
 async fn count(store: &Store, condition: &str) -> i64 {
     let sql = format!("SELECT COUNT(*) FROM listing_pages WHERE {condition}");
     store.cell(&sql).await.parse().expect("a number")
+}
+
+async fn a_category_has_no_end_of_slices(store: Store) {
+    let attempt = begin(&store, "r", 5000, 0).await;
+    let known = warehouse::MOST_SLICES - 2;
+    let sql = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {known})
+         INSERT INTO listing_pages (run_id, category_id, slice, page, state, urgent, attempts, items,
+            ads, repeats, malformed, total)
+         SELECT run_id, category_id, 'price=' || i || ',' || i, 1, 'ok', urgent, 0, 1, 0, 0, 0, 1
+         FROM listing_pages CROSS JOIN n WHERE page = 1"
+    );
+    store.seed(&sql).await;
+    // There is room for one more, and a split is into two to four.
+    let shop = Shop::of(5000, spread);
+    let first = claim(&store.warehouse, &attempt, 1).await;
+    bring(&store.warehouse, &attempt, &shop, &first[0], 0).await;
+    assert_eq!(count(&store, "state = 'pending'").await, 0);
+    assert_eq!(count(&store, "split = 'endless'").await, 1);
+    let whole = store.warehouse.completeness("r", 9).await;
+    let why = whole.expect("an answer")[0].why.clone();
+    assert_eq!(why.as_deref(), Some(warehouse::TOO_MANY_SLICES));
 }
 
 async fn slow_five_thousand_products_are_listed_by_their_prices(store: Store) {
