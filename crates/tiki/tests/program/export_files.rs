@@ -264,11 +264,11 @@ fn slow_whoever_reads_an_export_may_pause() {
     let mut command = tiki.command(&["export", "-", "--format", "jsonl"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = ChildGuard::spawn(&mut command).expect("the program");
-    let mut out = child.stdout.take().expect("its output");
+    let mut out = child.child().stdout.take().expect("its output");
     std::thread::sleep(std::time::Duration::from_secs(33));
     let mut text = String::new();
     std::io::Read::read_to_string(&mut out, &mut text).expect("lines");
     assert_eq!(text.lines().count(), 2000);
-    assert!(child.wait().expect("its end").success());
+    assert!(child.child().wait().expect("its end").success());
     Postgres::shared().drop_database(&database);
 }
