@@ -89,7 +89,12 @@ impl Work<'_> {
             exit = Exit::Quality;
         }
         if !believe_gone {
-            let seen = why_doubted(&self.warehouse().gone_counts(&self.run.id).await?);
+            let evidence = self.warehouse().gone_counts(&self.run.id).await?;
+            let seen = if evidence.gone as f64 > self.gone_at_most(&evidence) {
+                "the site answers 404 for too many products to be believed"
+            } else {
+                "no detail answered well when the site answered 404, so it is not believed"
+            };
             self.warn(format!(
                 "{seen} ({} 404s in this run; limit {} % of the known products, TIKI_MAX_GONE_PERCENT): none of \
                  them was marked as delisted",
@@ -109,11 +114,7 @@ impl Work<'_> {
             return Ok(decided == BELIEVED);
         }
         let evidence = warehouse.gone_counts(&self.run.id).await?;
-        let bound = if evidence.known < FEW_KNOWN {
-            FEW_GONE as f64
-        } else {
-            evidence.known as f64 * self.settings().max_gone_percent / 100.0
-        };
+        let bound = self.gone_at_most(&evidence);
         let believes =
             evidence.gone == 0 || (evidence.controls > 0 && evidence.gone as f64 <= bound);
         if !believes {
@@ -122,6 +123,15 @@ impl Work<'_> {
         let word = if believes { BELIEVED } else { DOUBTED };
         warehouse.commit_plan(&self.attempt, &[], word).await?;
         Ok(believes)
+    }
+
+    /// So many 404s may be believed.
+    fn gone_at_most(&self, evidence: &GoneCounts) -> f64 {
+        if evidence.known < FEW_KNOWN {
+            FEW_GONE as f64
+        } else {
+            evidence.known as f64 * self.settings().max_gone_percent / 100.0
+        }
     }
 
     /// Reports what was loaded.
@@ -148,14 +158,5 @@ impl Work<'_> {
             "processing_time": round3(elapsed.unwrap_or(0.0)),
         });
         Ok(keys([("load_stats", stats)]))
-    }
-}
-
-/// Why a run does not believe its 404s.
-fn why_doubted(evidence: &GoneCounts) -> &'static str {
-    if evidence.controls == 0 {
-        "no detail answered well when the site answered 404, so its 404s are not believed"
-    } else {
-        "the site answers 404 for too many products to be believed"
     }
 }

@@ -203,6 +203,7 @@ async fn from_run(
         .map(|word| (word.to_owned(), 0))
         .into();
     let chosen = !scope.categories.is_empty();
+    let mut listed_not_due = 0;
     for listed in [true, false] {
         let mut after = 0;
         loop {
@@ -227,12 +228,14 @@ async fn from_run(
                 };
                 let reason = due(&candidate, scope.policy(), now, ttl);
                 let word = reason.map_or("none", catalog::Reason::as_str);
+                listed_not_due += i64::from(listed && reason.is_none());
                 if let Some((_, count)) = counts.iter_mut().find(|(name, _)| name == word) {
                     *count += 1;
                 }
             }
         }
     }
+    add_control(&mut counts, listed_not_due);
     let details = counts
         .iter()
         .filter(|(word, _)| word != "none")
@@ -251,6 +254,19 @@ async fn from_run(
         minutes: None,
         gigabytes: None,
     })
+}
+
+/// Where nothing but rechecks is due, one listed product is asked too.
+fn add_control(counts: &mut Vec<(String, i64)>, listed_not_due: i64) {
+    let only_rechecks = counts
+        .iter()
+        .all(|(word, count)| (*count > 0) == (word == "recheck") || word == "none");
+    if only_rechecks && listed_not_due > 0 {
+        if let Some((_, none)) = counts.iter_mut().find(|(word, _)| word == "none") {
+            *none -= 1;
+        }
+        counts.push(("control".into(), 1));
+    }
 }
 
 /// Categories whose children were asked for before, and are older than they may be.

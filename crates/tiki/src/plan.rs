@@ -49,6 +49,7 @@ fn people(estimate: &Estimate) -> String {
             "new" => "never detailed",
             "changed" => "listed otherwise than at the last detail",
             "recheck" => "followed, but not listed then",
+            "control" => "not due, asked to know whether the site answers well at all",
             "aged" => "a boundary has passed since the last detail",
             _ => "the listing is enough",
         };

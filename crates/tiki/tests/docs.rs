@@ -433,7 +433,7 @@ fn numbers_in_prose_are_those_of_the_constants() {
 /// A page, what it says, and the source in which it stands so.
 const NUMBERS: &str = r#"ARCHITECTURE.md | 30 minutes after its last commit | crates/pipeline/src/runs.rs | ACTIVE_MILLIS: i64 = 30 * 60_000;
 ARCHITECTURE.md | idle for 20 hours | crates/pipeline/src/runs.rs | IDLE_MILLIS: i64 = 20 * 3_600_000;
-ARCHITECTURE.md | a clock more than 5 minutes off | crates/pipeline/src/site.rs | CLOCK_MINUTES: i64 = 5;
+ARCHITECTURE.md | a clock more than 5 minutes off | crates/pipeline/src/clocks.rs | CLOCK_MINUTES: i64 = 5;
 ARCHITECTURE.md | within 100 ms is void | crates/crawl/src/permit.rs | PERMIT_VALID: Duration = Duration::from_millis(100);
 README.md | never more than five off this machine | crates/crawl/src/rate.rs | LEAST_SPACING: Duration = Duration::from_millis(200);
 README.md | an hour at most | crates/crawl/src/receive.rs | MOST_RETRY_AFTER: Duration = Duration::from_hours(1);
@@ -442,7 +442,7 @@ README.md | PostgreSQL (15 or newer) | crates/warehouse/src/postgres.rs | OLDEST
 docs/RUNBOOK.md | 30 minutes after its last commit | crates/pipeline/src/runs.rs | ACTIVE_MILLIS: i64 = 30 * 60_000;
 docs/RUNBOOK.md | for 20 hours | crates/pipeline/src/runs.rs | IDLE_MILLIS: i64 = 20 * 3_600_000;
 docs/RUNBOOK.md | longer than its lease (30 s | crates/warehouse/src/lease.rs | LEASE_SECONDS: i64 = 30;
-docs/RUNBOOK.md | more than 5 minutes away | crates/pipeline/src/site.rs | CLOCK_MINUTES: i64 = 5;
+docs/RUNBOOK.md | more than 5 minutes away | crates/pipeline/src/clocks.rs | CLOCK_MINUTES: i64 = 5;
 docs/RUNBOOK.md | after 5, 15 and 45 minutes | crates/pipeline/src/schedule.rs | Duration::from_mins(5), Duration::from_mins(15), Duration::from_mins(45), ];
 docs/RUNBOOK.md | finish its batch, for 8 seconds | crates/tiki/src/clockwork.rs | CHILD_PATIENCE: Duration = Duration::from_secs(8);
 docs/RUNBOOK.md | takes up to 1,000 | crates/dashboard/src/routes.rs | MOST_RUNS: i64 = 1000;
