@@ -34,9 +34,10 @@ const PAUSE_MOST: Duration = Duration::from_secs(5);
 /// it is a page that the site shows to us.
 const NO_DATA_AFTER: u32 = CLOSED_AFTER;
 
-/// The same of details that brought no answer, whatever was seen: the site refuses in words of its own, or is
-/// in trouble for all. More than a moment of trouble: the pace falls with each failure.
-const SILENT_AFTER: u32 = 20;
+/// The same of details to which the site said anything but an answer: it refuses in words of its own, or is in
+/// trouble for all. More than a moment of trouble: the pace falls with each failure. That nothing came at all is the
+/// breaker's to sit out: many requests in flight are lost in one moment.
+const NO_ANSWER_AFTER: u32 = 20;
 
 /// The cache tier of pages in Redis.
 const SHARED_TIER: &str = "redis";
@@ -68,8 +69,8 @@ pub(crate) struct Fare {
     stalled_since: Option<Moment>,
     /// Details in the place of whose data something else came, since the last answer.
     no_data: u32,
-    /// Details that brought no answer, since the last one.
-    silent: u32,
+    /// Details to which something else than an answer was said, since the last one.
+    no_answer: u32,
 }
 
 impl Fare {
@@ -82,7 +83,7 @@ impl Fare {
             leave_alone: None,
             stalled_since: None,
             no_data: 0,
-            silent: 0,
+            no_answer: 0,
         }
     }
 
@@ -92,7 +93,7 @@ impl Fare {
         self.last_proxy = None;
         self.leave_alone = None;
         self.stalled_since = None;
-        (self.no_data, self.silent) = (0, 0);
+        (self.no_data, self.no_answer) = (0, 0);
     }
 
     /// A request failed: what to do with it.
@@ -160,11 +161,11 @@ impl Fare {
     ) -> Verdict {
         let verdict = self.failed(kind, seen, attempts, settings);
         // Another try of the same one is no further sign.
-        if attempts == 0 && !is_free(kind) {
-            self.silent += 1;
+        if attempts == 0 {
+            self.no_answer += u32::from(is_said(kind));
             self.no_data += u32::from(matches!(kind, FetchErrorKind::NotJson { .. }));
         }
-        if self.no_data >= NO_DATA_AFTER || self.silent >= SILENT_AFTER {
+        if self.no_data >= NO_DATA_AFTER || self.no_answer >= NO_ANSWER_AFTER {
             return Verdict::Stop;
         }
         verdict
@@ -247,6 +248,21 @@ pub(crate) fn is_free(kind: &FetchErrorKind) -> bool {
     matches!(
         kind,
         FetchErrorKind::Throttled { .. } | FetchErrorKind::Permit(_)
+    )
+}
+
+/// Whether the site said something that is no answer; else nothing came, or it only wants to wait.
+fn is_said(kind: &FetchErrorKind) -> bool {
+    matches!(
+        kind,
+        FetchErrorKind::Refused { .. }
+            | FetchErrorKind::Server { .. }
+            | FetchErrorKind::Redirect { .. }
+            | FetchErrorKind::Status(_)
+            | FetchErrorKind::Body(_)
+            | FetchErrorKind::Encoding(_)
+            | FetchErrorKind::NotJson { .. }
+            | FetchErrorKind::NoState(_)
     )
 }
 
