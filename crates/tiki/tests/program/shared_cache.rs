@@ -71,20 +71,21 @@ fn a_shape_that_was_refused_is_not_taken_out_of_the_cache() {
     let shop = shop("300", "0");
     let redis = Redis::shared().fresh_url();
     // What is usual is known from a day without the cache.
-    let tiki = home(&shop, "").with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0");
+    let tiki = home(&shop, "")
+        .with("TIKI_MAX_PRODUCTS_PER_CATEGORY", "0")
+        .with("TIKI_DETAIL_TTL", "2h");
     tiki.ends(0, &["run"]);
     let rule = r#"{"rules":[{"route":"detail","when":"always",
         "what":{"rename_field":{"field":"specifications","to":"specs"}}}]}"#;
     shop.control("POST", "faults", rule);
     let tiki = tiki
         .with("TIKI_REDIS_URL", &redis)
-        .with("TIKI_DETAILS", "always");
+        .with("TIKI_CLOCK", "2026-11-01T07:00:00.000Z");
     tiki.ends(11, &["run"]);
     let held = tiki.json(&["drift", "--json"])["run_id"].clone();
     tiki.ends(0, &["drift", "reject", held.as_str().expect("an id")]);
     shop.control("POST", "faults", r#"{"rules":[]}"#);
     let before = asked(&shop, "detail");
-    let tiki = tiki.with("TIKI_DETAILS", "auto");
     tiki.ends(0, &["run"]);
     assert!(asked(&shop, "detail") > before + 40, "it was asked anew");
 }
