@@ -329,7 +329,7 @@ fn last_run(probe: &Probe, oldest: Duration) -> Check {
         Some(run) => {
             let age = probe.time.millis_since(run.crawled_at).max(0);
             let age = Duration::from_millis(age.unsigned_abs());
-            let seen = format!("{} ended well, and had crawled {} ago", run.id, words(age));
+            let seen = format!("{} ended well; it crawled {} ago", run.id, words(age));
             if age <= oldest {
                 Check::new(name, State::Ok, seen)
             } else {

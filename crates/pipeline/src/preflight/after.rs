@@ -155,11 +155,11 @@ fn freshness(ledger: &Ledger, oldest: Duration) -> Check {
         }
         Some(age) if age <= oldest => passed(
             name,
-            format!("the last good run had crawled {} ago", words(age)),
+            format!("the last good run crawled {} ago", words(age)),
         ),
         Some(age) => failed(
             name,
-            format!("the last good run had crawled {} ago", words(age)),
+            format!("the last good run crawled {} ago", words(age)),
         )
         .help("`tiki runs` shows what has run since"),
     };
