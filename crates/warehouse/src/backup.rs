@@ -36,7 +36,7 @@ pub use self::keep::{KeepBackups, Verdict};
 pub use self::listed::{Backup, Listed};
 pub use self::manifest::{BackupKind, Facts, Manifest};
 
-use self::folder::{FolderLock, PARTIAL, delete, remove, sync};
+use self::folder::{FolderLock, PARTIAL, delete, real, remove, sync};
 use self::manifest::FORMAT;
 use crate::error::{Error, Result};
 use crate::open::Options;
@@ -135,7 +135,7 @@ impl Backups {
         let path = url.strip_prefix("sqlite:").unwrap_or_default();
         let path = Path::new(path.strip_prefix("//").unwrap_or(path));
         Ok(Self {
-            file: std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+            file: real(path),
             url: url.to_owned(),
             options,
             kind,

@@ -107,7 +107,8 @@ async fn from_before(
             ))
             .help(format!(
                 "if that is this warehouse before it was moved or named otherwise, go on with --backup {}{flag}; \
-                 `tiki backup list{flag}` shows all",
+                 else `tiki backup verify <id>{flag}` proves one of this one, and `tiki backup list{flag}` shows \
+                 all",
                 other.manifest.id
             )),
         None => failure.help(format!(

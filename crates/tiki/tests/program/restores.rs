@@ -106,6 +106,32 @@ fn whose_a_backup_is_decides_and_is_said() {
 }
 
 #[test]
+fn a_lost_warehouse_behind_a_link_still_has_its_backups() {
+    let shop = shop("30");
+    let tiki = shop.home();
+    std::fs::create_dir(tiki.path("real")).expect("a folder");
+    std::os::unix::fs::symlink("real", tiki.path("data")).expect("a link");
+    tiki.ends(0, &["run"]);
+    let made = tiki.json(&["backup", "create", "--json"]);
+    for ending in ["", "-wal", "-shm"] {
+        drop(std::fs::remove_file(
+            tiki.path(&format!("real/tiki.db{ending}")),
+        ));
+    }
+    let listed = tiki.json(&["backup", "list", "--json"]);
+    assert_eq!(listed[0]["this_warehouse"], true, "{listed}");
+    tiki.ends(0, &["backup", "verify"]);
+    let id = made["id"].as_str().expect("an id");
+    let restored = tiki.ends(0, &["backup", "restore", id]);
+    assert!(
+        !restored.err.contains("another warehouse"),
+        "{}",
+        restored.err
+    );
+    tiki.ends(0, &["digest"]);
+}
+
+#[test]
 fn the_newest_backup_is_of_this_warehouse_and_not_of_the_future() {
     let shop = shop("30");
     let tiki = shop.home();

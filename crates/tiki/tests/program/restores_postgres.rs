@@ -105,7 +105,8 @@ fn types_move_aside_and_what_cannot_is_named() {
         "CREATE TYPE mood AS ENUM ('good'); CREATE DOMAIN percent AS int CHECK (VALUE <= 100);
          CREATE TYPE pair AS (a int, b mood); CREATE TYPE span AS RANGE (SUBTYPE = float8);
          CREATE TABLE moods (mood mood, percent percent, pair pair, span span, spans mood[]);
-         CREATE STATISTICS likely ON id, price FROM products",
+         CREATE STATISTICS likely ON id, price FROM products;
+         CREATE FUNCTION label(p products, m mood) RETURNS text LANGUAGE sql AS 'SELECT p.name'",
     );
     let id = backup(&tiki);
     for _ in 0..2 {
@@ -131,14 +132,25 @@ fn what_reads_the_warehouse_from_outside_is_named() {
         "CREATE SCHEMA reports; CREATE VIEW reports.cheap AS SELECT id, price FROM products;
          CREATE MATERIALIZED VIEW reports.counted AS SELECT COUNT(*) FROM runs;
          CREATE TABLE reports.notes (product bigint REFERENCES products (id));
-         CREATE VIEW reports.none AS SELECT 1 AS one",
+         CREATE VIEW reports.none AS SELECT 1 AS one;
+         CREATE FUNCTION slug(t text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT lower(t)';
+         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+         CREATE TABLE reports.tags (t text DEFAULT slug('A'), CONSTRAINT low CHECK (t = slug(t)));
+         CREATE INDEX by_slug ON reports.tags (slug(t));
+         CREATE TRIGGER touched BEFORE INSERT ON reports.tags FOR EACH ROW EXECUTE FUNCTION touch();
+         CREATE POLICY known ON reports.tags USING (EXISTS (SELECT 1 FROM products WHERE name = t))",
     );
     let id = backup(&tiki);
     let told = tiki.ends(0, &["backup", "restore", &id, "--force", "--json"]);
     let restored: serde_json::Value = serde_json::from_str(&told.out).expect("JSON");
     let outside = [
+        "constraint low of reports.tags",
+        "default of a column of reports.tags",
         "foreign key notes_product_fkey of reports.notes",
+        "index reports.by_slug",
         "materialized view reports.counted",
+        "policy known of reports.tags",
+        "trigger touched of reports.tags",
         "view reports.cheap",
     ];
     assert_eq!(restored["outside"], serde_json::json!(outside));

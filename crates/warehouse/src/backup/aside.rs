@@ -57,20 +57,20 @@ fn filled(sql: &str, schema: &str, kept: &str) -> String {
 }
 
 /// Everything in the schema that is nobody else's part: not of an extension, not a column's sequence. Routines
-/// come before types, which may be in their arguments.
-const MOVES: &str = "SELECT format('ALTER %s %I.%I SET SCHEMA %I',
+/// come first: tables and types may be in their arguments.
+const MOVES: &str = "SELECT format('ALTER ROUTINE %I.%I(%s) SET SCHEMA %I', n.nspname, p.proname,
+        pg_get_function_identity_arguments(p.oid), '{kept}')
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = '{schema}' AND NOT EXISTS (SELECT 1 FROM pg_depend d
+        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT format('ALTER %s %I.%I SET SCHEMA %I',
         CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
             WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, n.nspname, c.relname, '{kept}')
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = '{schema}' AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
         AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
             AND d.objid = c.oid AND (d.deptype = 'e' OR (c.relkind = 'S' AND d.deptype IN ('a', 'i'))))
-    UNION ALL
-    SELECT format('ALTER ROUTINE %I.%I(%s) SET SCHEMA %I', n.nspname, p.proname,
-        pg_get_function_identity_arguments(p.oid), '{kept}')
-    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE n.nspname = '{schema}' AND NOT EXISTS (SELECT 1 FROM pg_depend d
-        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
     UNION ALL
     SELECT format('ALTER TYPE %I.%I SET SCHEMA %I', n.nspname, t.typname, '{kept}')
     FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
@@ -109,9 +109,26 @@ const OUTSIDE: &str = "WITH own AS (SELECT oid FROM pg_namespace WHERE nspname =
         FROM found f JOIN pg_rewrite r ON f.classid = 'pg_rewrite'::regclass AND r.oid = f.objid
         JOIN pg_class c ON c.oid = r.ev_class
         UNION
-        SELECT format('foreign key %I of ', k.conname), c.relnamespace, c.relname
+        SELECT format('%s %I of ', CASE k.contype WHEN 'f' THEN 'foreign key' ELSE 'constraint' END, k.conname),
+            c.relnamespace, c.relname
         FROM found f JOIN pg_constraint k ON f.classid = 'pg_constraint'::regclass AND k.oid = f.objid
-        JOIN pg_class c ON c.oid = k.conrelid WHERE k.contype = 'f'
+        JOIN pg_class c ON c.oid = k.conrelid
+        UNION
+        SELECT 'default of a column of ', c.relnamespace, c.relname
+        FROM found f JOIN pg_attrdef a ON f.classid = 'pg_attrdef'::regclass AND a.oid = f.objid
+        JOIN pg_class c ON c.oid = a.adrelid
+        UNION
+        SELECT format('trigger %I of ', t.tgname), c.relnamespace, c.relname
+        FROM found f JOIN pg_trigger t ON f.classid = 'pg_trigger'::regclass AND t.oid = f.objid
+        JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal
+        UNION
+        SELECT format('policy %I of ', p.polname), c.relnamespace, c.relname
+        FROM found f JOIN pg_policy p ON f.classid = 'pg_policy'::regclass AND p.oid = f.objid
+        JOIN pg_class c ON c.oid = p.polrelid
+        UNION
+        SELECT 'index ', c.relnamespace, c.relname
+        FROM found f JOIN pg_class c ON f.classid = 'pg_class'::regclass AND c.oid = f.objid
+        WHERE c.relkind IN ('i', 'I')
         UNION
         SELECT 'table ', c.relnamespace, c.relname
         FROM found f JOIN pg_class c ON f.classid = 'pg_class'::regclass AND c.oid = f.objid

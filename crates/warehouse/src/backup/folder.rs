@@ -146,3 +146,21 @@ impl<R: Read> Read for Hashed<R> {
         Ok(count)
     }
 }
+
+/// Where a file is, or was, behind all links: it may be lost, which is when its backups are needed.
+pub(super) fn real(path: &Path) -> PathBuf {
+    let whole = || {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let target = fs::read_link(path).map_or_else(|_| path.to_owned(), |to| folder.join(to));
+        let folder = target
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = fs::canonicalize(folder.unwrap_or(Path::new("."))).ok()?;
+        Some(folder.join(target.file_name()?))
+    };
+    let found = fs::canonicalize(path).ok().or_else(whole);
+    found.unwrap_or_else(|| path.to_owned())
+}

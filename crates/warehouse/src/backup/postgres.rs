@@ -115,14 +115,16 @@ impl Server {
         })
     }
 
-    /// What is in the schema.
+    /// What is in the schema; what is of an extension no dump has.
     async fn facts(&self, client: &Client) -> Result<Facts> {
         let names = texts(
             client,
             &format!(
                 "SELECT c.relname::text FROM pg_class c
                  WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = '{}')
-                    AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1",
+                    AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+                    AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                        AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1",
                 self.schema
             ),
         )
