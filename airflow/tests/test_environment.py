@@ -83,7 +83,7 @@ class Postgres(unittest.TestCase):
             ("[2001:DB8::1]", "[2001:db8::1]:5433"),
             ("fe80::1%eth0", "[fe80::1%25eth0]:5433"),
             ("/run/postgresql", "%2Frun%2Fpostgresql:5433"),
-            ("a.example.com,b.example.com", "a.example.com,b.example.com:5433"),
+            ("a.example.com,b.example.com", "a.example.com:5433,b.example.com:5433"),
             (None, "localhost:5433"),
         ):
             made = url("tiki_warehouse", connection("postgres", host=host, port=5433, login="u", schema="d"))

@@ -64,16 +64,17 @@ def url(name: str, connection: Connection) -> str:
             raise AirflowFailException(f"the connection {name!r} names a socket: tiki reaches Redis by host and port")
     user = ":".join(quote(part, safe="") for part in (connection.login or "", connection.password or ""))
     port = f":{connection.port}" if connection.port else ""
+    place = ",".join(written(each) + port for each in host.split(","))
     query = f"?{urlencode(extra, quote_via=quote)}" if extra else ""
-    return f"{kind}://{user + '@' if user != ':' else ''}{written(host)}{port}/{quote(path, safe='')}{query}"
+    return f"{kind}://{user + '@' if user != ':' else ''}{place}/{quote(path, safe='')}{query}"
 
 
 def written(host: str) -> str:
-    """A host as a URL has it, which may be a name, several by commas, an address, or the folder of a socket."""
+    """A host as a URL has it, which may be a name, an address, or the folder of a socket."""
     try:
         return f"[{quote(str(IPv6Address(host.strip('[]'))), safe=':')}]"
     except ValueError:
-        return quote(host, safe=":,")
+        return quote(host, safe=":")
 
 
 def asked_of_redis(extra: Mapping[str, Any]) -> dict[str, Any]:
