@@ -129,14 +129,18 @@ impl Work<'_> {
     /// root, and of a category that has some by its parent's word only with the last try. The same goes for
     /// *gone*.
     fn doubts_emptiness(&self, node: &CategoryNode) -> bool {
-        let is_start = self.scope.categories.contains(&node.category_id);
         let is_last = node.attempts + 1 >= self.settings().max_attempts;
-        node.category_id == ROOT || !(is_start || is_last)
+        node.category_id == ROOT || !(self.is_named(node) || is_last)
+    }
+
+    /// Whether a person asked for this very category.
+    fn is_named(&self, node: &CategoryNode) -> bool {
+        self.scope.categories.contains(&node.category_id)
     }
 
     /// Says that a category lost its children, after all tries.
     fn warn_of_childless(&self, node: &CategoryNode) {
-        if !self.scope.categories.contains(&node.category_id) {
+        if !self.is_named(node) {
             self.warn(format!(
                 "category {} has no children any more: it is listed itself",
                 node.category_id
@@ -192,8 +196,10 @@ impl Work<'_> {
                 let answer = answer.map_err(|rejection| rejection.to_string())?;
                 (Some(page), answer.categories)
             }
-            // A tree whose root is gone is no tree.
-            Answer::Gone { status, .. } if is_vain || self.doubts_emptiness(node) => {
+            // A tree whose root is gone is no tree; of another the rest may be known already.
+            Answer::Gone { status, .. }
+                if (is_vain && self.is_named(node)) || self.doubts_emptiness(node) =>
+            {
                 return Err(format!("the site answers {status}"));
             }
             // A category that is gone has no children.
@@ -269,8 +275,7 @@ impl Work<'_> {
         let now = self.pipeline.clock().now();
         let warehouse = self.warehouse();
         // What a named category does not have may be there for the next run.
-        let is_start = self.scope.categories.contains(&node.category_id);
-        let page = page.filter(|_| !(is_start && children.is_empty()));
+        let page = page.filter(|_| !(self.is_named(node) && children.is_empty()));
         warehouse
             .commit_category(
                 &self.attempt,

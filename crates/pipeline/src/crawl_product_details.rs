@@ -110,7 +110,7 @@ impl Work<'_> {
             }
         };
         let text = seen(&error);
-        let verdict = fare.detail_failed(&error.kind, text.clone(), ask.attempts, self.settings());
+        let verdict = fare.failed(&error.kind, text.clone(), ask.attempts, self.settings());
         let refusal = (verdict == Verdict::Stop).then(|| fare.refusal());
         let outcome = match verdict {
             Verdict::GiveUp => DetailOutcome::Unfetched(text),

@@ -121,7 +121,7 @@ impl Work<'_> {
                 let site = self.pipeline.site()?;
                 site.clock().check(&answer, self.pipeline.clock())?;
                 let read = match answer {
-                    Answer::Good(page) => read_listing(asked, &page)
+                    Answer::Good(page) => read_listing(asked, &page, self.settings().max_attempts)
                         .map(|listing| (page, listing))
                         .map_err(|rejection| rejection.to_string()),
                     Answer::Gone { status, .. } => Err(format!("the site answers {status}")),
@@ -208,15 +208,18 @@ impl Work<'_> {
     }
 }
 
-/// Reads a listing page. That a category which the tree announces is empty is believed with the second try.
+/// Reads a listing page. That a category which the tree announces is empty is believed with the second try, if
+/// there may be two.
 fn read_listing(
     asked: &ListingAsk,
     page: &crawl::Page,
+    max_attempts: i64,
 ) -> std::result::Result<ListingAnswer, Rejection> {
     let answer = catalog::parse_listing(&page.unpacked)?;
     check_filled(&answer, u32::try_from(asked.page).unwrap_or(1))?;
+    let may_slip = asked.attempts == 0 && max_attempts > 1;
     let is_whole_listing = asked.page == 1 && asked.slice == Slice::default();
-    if is_whole_listing && answer.items.is_empty() && asked.announced > 0 && asked.attempts == 0 {
+    if is_whole_listing && answer.items.is_empty() && asked.announced > 0 && may_slip {
         let reason = RejectionReason::WrongShape;
         return Err(Rejection::new(reason, Some("data"), EMPTY_LISTING));
     }

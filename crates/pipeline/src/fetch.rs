@@ -30,11 +30,11 @@ pub(crate) const REFUSED_FOR: Duration = Duration::from_mins(15);
 /// While the breaker is open, whether it is still is seen again after so long at the latest.
 const PAUSE_MOST: Duration = Duration::from_secs(5);
 
-/// So many details in a row, each asked for the first time, that all brought the site's answer but no JSON:
+/// So many things in a row, each asked for the first time, that all brought the site's answer but no JSON:
 /// it is a page that the site shows to us.
 const NO_DATA_AFTER: u32 = CLOSED_AFTER;
 
-/// The same of details to which the site said anything but an answer: it refuses in words of its own, or is in
+/// The same of things to which the site said anything but an answer: it refuses in words of its own, or is in
 /// trouble for all. More than a moment of trouble: the pace falls with each failure. That nothing came at all is the
 /// breaker's to sit out: many requests in flight are lost in one moment.
 const NO_ANSWER_AFTER: u32 = 20;
@@ -67,9 +67,9 @@ pub(crate) struct Fare {
     /// How long the site asked to be left alone, when it last said so.
     leave_alone: Option<Duration>,
     stalled_since: Option<Moment>,
-    /// Details in the place of whose data something else came, since the last answer.
+    /// Things in the place of whose data something else came, since the last answer.
     no_data: u32,
-    /// Details to which something else than an answer was said, since the last one.
+    /// Things to which something else than an answer was said, since the last one.
     no_answer: u32,
 }
 
@@ -96,8 +96,28 @@ impl Fare {
         (self.no_data, self.no_answer) = (0, 0);
     }
 
-    /// A request failed: what to do with it.
+    /// A request failed: what to do with it. It may be the matter of this one thing, until too many in a row
+    /// failed.
     pub(crate) fn failed(
+        &mut self,
+        kind: &FetchErrorKind,
+        seen: String,
+        attempts: i64,
+        settings: &crate::Settings,
+    ) -> Verdict {
+        let verdict = self.failed_alone(kind, seen, attempts, settings);
+        // Another try of the same one is no further sign.
+        if attempts == 0 {
+            self.no_answer += u32::from(is_said(kind));
+            self.no_data += u32::from(matches!(kind, FetchErrorKind::NotJson { .. }));
+        }
+        if self.no_data >= NO_DATA_AFTER || self.no_answer >= NO_ANSWER_AFTER {
+            return Verdict::Stop;
+        }
+        verdict
+    }
+
+    fn failed_alone(
         &mut self,
         kind: &FetchErrorKind,
         seen: String,
@@ -148,27 +168,6 @@ impl Fare {
             seconds,
             counts: !free,
         }
-    }
-
-    /// The same of a detail, where a failure may be the matter of one product alone, until too many in a
-    /// row failed.
-    pub(crate) fn detail_failed(
-        &mut self,
-        kind: &FetchErrorKind,
-        seen: String,
-        attempts: i64,
-        settings: &crate::Settings,
-    ) -> Verdict {
-        let verdict = self.failed(kind, seen, attempts, settings);
-        // Another try of the same one is no further sign.
-        if attempts == 0 {
-            self.no_answer += u32::from(is_said(kind));
-            self.no_data += u32::from(matches!(kind, FetchErrorKind::NotJson { .. }));
-        }
-        if self.no_data >= NO_DATA_AFTER || self.no_answer >= NO_ANSWER_AFTER {
-            return Verdict::Stop;
-        }
-        verdict
     }
 
     fn note(&mut self, kind: &FetchErrorKind, seen: String) {

@@ -51,9 +51,8 @@ const TRY_API_EVERY: u32 = 50;
 /// So many times in a row the API refused and the page was none; then the site refuses.
 pub(crate) const CLOSED_AFTER: u32 = 3;
 
-/// The same where pages were seen to stand in, or of what failed before: then they are rather those of what
-/// is no more.
-pub(crate) const DEAD_PAGES: u32 = 20;
+/// The same where pages were seen to stand in: then they are rather those of what is no more.
+const DEAD_PAGES: u32 = 20;
 
 /// Whether the API works, as this process sees it: one for each kind of request.
 #[derive(Debug, Default)]
@@ -121,8 +120,12 @@ impl SecondWay {
     }
 
     /// The API refused and the page is none. Whether that is said of everything, not of this one thing.
-    /// `closed_after`: how often in a row that is, where no page stood in yet.
-    pub(crate) fn is_closed(&self, closed_after: u32) -> bool {
+    /// `closed_after`: how often in a row that is, where no page stood in yet; `None`: it was so before, which is
+    /// no further sign.
+    pub(crate) fn is_closed(&self, closed_after: Option<u32>) -> bool {
+        let Some(closed_after) = closed_after else {
+            return false;
+        };
         let most = if self.pages_work() {
             DEAD_PAGES
         } else {

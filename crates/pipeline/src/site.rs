@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 use crate::clocks::SiteClock;
 use crate::knock::has_children;
-use crate::second_way::{self, CLOSED_AFTER, DEAD_PAGES, Judged, SecondWays, SourceChoice};
+use crate::second_way::{self, CLOSED_AFTER, Judged, SecondWays, SourceChoice};
 use crate::{Error, Result};
 
 /// The way to the site.
@@ -160,10 +160,7 @@ impl Site {
             match self.read_robots().await {
                 Ok(robots) => {
                     // What failed before is rather the fault of that one thing.
-                    let closed_after = match errand.attempts {
-                        0 => CLOSED_AFTER,
-                        _ => DEAD_PAGES,
-                    };
+                    let closed_after = (errand.attempts == 0).then_some(CLOSED_AFTER);
                     self.ask_patiently(&errand.ask, &robots, choice, closed_after)
                         .await
                 }
@@ -186,7 +183,7 @@ impl Site {
         robots: &Robots,
         choice: SourceChoice,
     ) -> (Answered, Judged) {
-        self.ask_patiently(ask, robots, choice, 1).await
+        self.ask_patiently(ask, robots, choice, Some(1)).await
     }
 
     /// The same; so many refusals in a row are believed to be of everything where no page stood in yet.
@@ -195,7 +192,7 @@ impl Site {
         ask: &Ask,
         robots: &Robots,
         choice: SourceChoice,
-        closed_after: u32,
+        closed_after: Option<u32>,
     ) -> (Answered, Judged) {
         let page = second_way::page_of(ask);
         let Some(page) = page.filter(|_| choice != SourceChoice::Api) else {
@@ -251,7 +248,7 @@ impl Site {
     }
 
     /// The answer of the only way that the run wants. Of one detail a bare refusal is a status like any other.
-    async fn ask_one_way(&self, ask: &Ask, robots: &Robots, closed_after: u32) -> Answered {
+    async fn ask_one_way(&self, ask: &Ask, robots: &Robots, closed_after: Option<u32>) -> Answered {
         let answer = self.client.fetch(ask, robots).await;
         let way = self.second_ways.of(ask);
         if answer.is_ok() {

@@ -256,12 +256,12 @@ async fn from_run(
     })
 }
 
-/// Where nothing but rechecks is due, one listed product is asked too.
+/// Where anything is rechecked, one listed product that is not due is asked too.
 fn add_control(counts: &mut Vec<(String, i64)>, listed_not_due: i64) {
-    let only_rechecks = counts
+    let rechecks = counts
         .iter()
-        .all(|(word, count)| (*count > 0) == (word == "recheck") || word == "none");
-    if only_rechecks && listed_not_due > 0 {
+        .any(|(word, count)| word == "recheck" && *count > 0);
+    if rechecks && listed_not_due > 0 {
         if let Some((_, none)) = counts.iter_mut().find(|(word, _)| word == "none") {
             *none -= 1;
         }

@@ -203,9 +203,9 @@ impl Warehouse {
         commit_fenced(tx, attempt.epoch).await
     }
 
-    /// Ends the planning: where nothing but rechecks is due, one listed product is asked besides, first and never
-    /// out of a cache, for no 404 is believed of a site that answered nothing well; what lies beyond the budget
-    /// (0: none) is deferred.
+    /// Ends the planning: where anything is to be rechecked, one listed product is asked besides that is not due,
+    /// first and never out of a cache, for no 404 is believed of a site that answered nothing well; what lies
+    /// beyond the budget (0: none) is deferred.
     pub async fn end_plan(&self, attempt: &Attempt, budget: i64, planned_to: &str) -> Result<()> {
         let mut tx = self.begin().await?;
         tx.execute(CONTROL, params![&attempt.run]).await?;
@@ -232,14 +232,16 @@ impl Warehouse {
     }
 }
 
-/// A listed product that is asked though it is not due.
+/// The listed product that is asked though it is not due: the one whose detail answered well last.
 const CONTROL: &str =
     "UPDATE run_products SET detail = 'due', reason = 'control', rank = -1, fingerprint = NULL
-     WHERE run_id = $1 AND product_id = (SELECT MIN(product_id) FROM run_products
-            WHERE run_id = $1 AND listed_in IS NOT NULL AND detail = 'none')
-        AND EXISTS (SELECT 1 FROM run_products WHERE run_id = $1 AND detail = 'due')
-        AND NOT EXISTS (SELECT 1 FROM run_products WHERE run_id = $1 AND listed_in IS NOT NULL
-            AND detail <> 'none')";
+     WHERE run_id = $1 AND product_id = (SELECT r.product_id FROM run_products r
+            JOIN products p ON p.id = r.product_id AND p.detail_observed_at IS NOT NULL
+            WHERE r.run_id = $1 AND r.listed_in IS NOT NULL AND r.detail = 'none'
+            ORDER BY p.detail_observed_at DESC, r.product_id LIMIT 1)
+        AND EXISTS (SELECT 1 FROM run_products WHERE run_id = $1 AND detail = 'due'
+            AND listed_in IS NULL)
+        AND NOT EXISTS (SELECT 1 FROM run_products WHERE run_id = $1 AND reason = 'control')";
 
 /// A row that was planned before stays as it is: its detail may have been asked. Only where a listing was
 /// asked again and shows by now what was to be rechecked, the product counts as listed.

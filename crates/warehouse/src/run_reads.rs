@@ -75,6 +75,8 @@ impl Warehouse {
         let sql = "SELECT MAX(p.answered_at), u.clock_at, s.started_at FROM runs u
                 JOIN run_products p ON p.run_id = u.id AND p.detail = 'gone'
                 LEFT JOIN run_steps s ON s.run_id = u.id AND s.step = 'crawl-product-details'
+                    AND EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = u.id AND a.step = s.step
+                        AND a.started_at < s.started_at)
              WHERE u.id = $1 GROUP BY u.clock_at, s.started_at";
         let mut since = Instant::from_millis(0);
         if let Some(row) = tx.row(sql, params![run]).await?

@@ -66,11 +66,32 @@ async fn a_category_that_lost_its_children_is_told() {
     world.front.set_faults(&faults).unwrap();
     world.run("after").await;
     let told = format!("category {parent} has no children any more");
-    let notes = world.notes.lock().unwrap();
+    let notes = world.notes.lock().unwrap().clone();
     assert!(
         notes.iter().any(|note| note.starts_with(&told)),
         "{notes:?}"
     );
+    // The rest of the tree is kept, and that one is asked alone.
+    assert_eq!(world.run("again").await.exit_code, 0, "{:?}", world.notes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_listing_is_believed_where_there_is_but_one_try() {
+    let mut world = World::new(Store::Sqlite, generated(300)).await;
+    world.run("before").await;
+    let leaf = number(&world, "SELECT MIN(category_id) FROM listings").await;
+    world.with(|settings| settings.max_attempts = 1);
+    world.day(1);
+    let faults = slip(
+        RouteClass::Listing,
+        leaf,
+        When::Always,
+        Misbehaviour::EmptyListing,
+    );
+    world.front.set_faults(&faults).unwrap();
+    assert_eq!(world.run("after").await.exit_code, 0, "{:?}", world.notes);
+    let failed = "SELECT COUNT(*) FROM listing_pages WHERE state = 'failed'";
+    assert_eq!(number(&world, failed).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,6 +74,35 @@ async fn a_page_in_the_place_of_every_detail_is_a_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_products_that_are_always_refused_end_no_day_with_a_refusal() {
+    let refused: Vec<Option<u64>> = first(72).await.into_iter().step_by(3).collect();
+    let world = world(2).await;
+    world
+        .front
+        .set_faults(&broken(&refused, &forbidden()))
+        .unwrap();
+    for day in 0..3 {
+        world.day(day);
+        let report = world.run(&format!("day-{day}")).await;
+        assert_eq!(report.exit_code, 0, "day {day}: {:?}", world.notes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_the_place_of_every_listing_is_a_refusal() {
+    for when in [When::Always, When::After(20)] {
+        let mut world = World::new(Store::Sqlite, generated(2000)).await;
+        world.scope.max_categories = 0;
+        let faults = Faults::one(RouteClass::Listing, when, Misbehaviour::ErrorPage);
+        world.front.set_faults(&faults).unwrap();
+        let report = world.run("first").await;
+        assert_eq!(report.exit_code, 20, "{:?}", world.notes);
+        let asked = world.front.counts().routes["listing"];
+        assert!(asked < 40, "{asked} listings were asked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_stopped_a_run_comes_last_in_the_next_one() {
     let front = first(3).await;
     for what in [
