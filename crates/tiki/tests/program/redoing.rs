@@ -89,6 +89,18 @@ fn details_answer(code: i64) -> Value {
     json!({ "route": "detail", "when": "always", "what": { "status": { "code": code } } })
 }
 
+/// The details of products, chosen by SQL, answer with a status.
+fn answer_of(tiki: &Tiki, chosen: &str, code: i64) -> Vec<Value> {
+    let rows = tiki.json(&["sql", "--json", chosen]);
+    let rule = |row: &Value| {
+        let id = row["n"].to_string();
+        let id: i64 = id.trim_matches('"').parse().expect("an id");
+        json!({ "route": "detail", "only": { "subject": id }, "when": "always",
+            "what": { "status": { "code": code } } })
+    };
+    rows.as_array().expect("rows").iter().map(rule).collect()
+}
+
 #[test]
 fn details_that_failed_are_asked_again_unless_another_run_has_asked_them() {
     let (shop, tiki) = home();
@@ -115,21 +127,7 @@ fn a_site_that_answers_404_to_a_redone_crawl_is_not_believed_for_what_it_said_be
     // Whom the second pages showed is to be rechecked, and cannot be.
     let mut rules = vec![second_pages_fail()];
     let second = "SELECT product_id AS n FROM listings WHERE page = 2 ORDER BY 1 LIMIT 5";
-    for row in tiki
-        .json(&["sql", "--json", second])
-        .as_array()
-        .expect("rows")
-    {
-        let id: i64 = row["n"]
-            .to_string()
-            .trim_matches('"')
-            .parse()
-            .expect("an id");
-        rules.push(
-            json!({ "route": "detail", "only": { "subject": id }, "when": "always",
-            "what": { "status": { "code": 500 } } }),
-        );
-    }
+    rules.extend(answer_of(&tiki, second, 500));
     spoil(&shop, &rules);
     tiki.ends(0, &["run", "--new"]);
     let run = newest_run(&tiki);
@@ -213,19 +211,8 @@ fn what_answered_404_is_believed_no_sooner_when_the_run_is_redone() {
         "SELECT product_id AS n FROM listings WHERE page = 2 LIMIT {}",
         bound + 1
     );
-    let missing = tiki.json(&["sql", "--json", &second]);
     let mut rules = vec![second_pages_fail()];
-    for row in missing.as_array().expect("rows") {
-        let id: i64 = row["n"]
-            .to_string()
-            .trim_matches('"')
-            .parse()
-            .expect("an id");
-        rules.push(
-            json!({ "route": "detail", "only": { "subject": id }, "when": "always",
-            "what": { "status": { "code": 404 } } }),
-        );
-    }
+    rules.extend(answer_of(&tiki, &second, 404));
     spoil(&shop, &rules);
     let tiki = tiki.with("TIKI_MAX_CATEGORIES", "5");
     let doubted = tiki.ends(10, &["run"]);
