@@ -110,11 +110,6 @@ impl Client {
         })
     }
 
-    /// The origin that it asks.
-    pub fn origin(&self) -> &crate::Origin {
-        &self.inner.settings.origin
-    }
-
     /// What it was made from.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings

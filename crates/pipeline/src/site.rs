@@ -225,7 +225,7 @@ impl Site {
             in_vain
         } else {
             let (instead, seen) = self.fetch_and_judge(&page, robots).await;
-            let instead = way.doubt_gone(instead, || page.url(self.client.origin()));
+            let instead = way.doubt_gone(instead, || page.url(&self.client.settings().origin));
             if second_way::says_stop(&instead) {
                 return (instead, seen);
             }

@@ -38,15 +38,20 @@ async fn taken(world: &World, run: &str) -> Vec<Vec<Option<String>>> {
     world.ask(&sql).await
 }
 
-const PARENT: &str = "SELECT MIN(parent_id) FROM categories WHERE is_leaf = 1 AND parent_id <> 2";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_category_with_children_that_is_gone_once_keeps_them() {
+/// A world whose run `before` took the whole tree, two days later, and a category of it that has children.
+async fn with_a_tree() -> (World, u64) {
     let mut world = World::new(Store::Sqlite, generated(300)).await;
     world.scope.max_categories = 0;
     world.run("before").await;
-    let parent = number(&world, PARENT).await;
+    let parent = "SELECT MIN(parent_id) FROM categories WHERE is_leaf = 1 AND parent_id <> 2";
+    let parent = number(&world, parent).await;
     world.day(2);
+    (world, parent)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_category_with_children_that_is_gone_once_keeps_them() {
+    let (world, parent) = with_a_tree().await;
     let faults = slip(RouteClass::Category, parent, When::First(1), gone());
     world.front.set_faults(&faults).unwrap();
     let report = world.run("after").await;
@@ -56,11 +61,7 @@ async fn a_category_with_children_that_is_gone_once_keeps_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_category_that_lost_its_children_is_told() {
-    let mut world = World::new(Store::Sqlite, generated(300)).await;
-    world.scope.max_categories = 0;
-    world.run("before").await;
-    let parent = number(&world, PARENT).await;
-    world.day(2);
+    let (mut world, parent) = with_a_tree().await;
     world.with(|settings| settings.max_attempts = 2);
     let faults = slip(RouteClass::Category, parent, When::Always, gone());
     world.front.set_faults(&faults).unwrap();
