@@ -3,6 +3,7 @@
 //! Not here: HTML (`description`) and the ends that a field of JSON has (`json`).
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use unicode_normalization::char::is_combining_mark;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
@@ -29,6 +30,13 @@ pub(crate) fn decode(text: &str) -> Cow<'_, str> {
 
 /// [`clean`] without entities: applied twice it changes nothing more.
 pub(crate) fn tidy(text: &str, max_chars: usize) -> String {
+    if is_plainly_tidy(text, max_chars) {
+        return text.to_owned();
+    }
+    tidied(text, max_chars)
+}
+
+fn tidied(text: &str, max_chars: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max_chars.saturating_mul(4)));
     let mut left = max_chars;
     // Spaces compose with nothing, so that each word is composed alone.
@@ -74,15 +82,38 @@ fn is_inert(c: char) -> bool {
     matches!(c, ..'\u{300}' | '\u{1e00}'..='\u{1eff}' | '\u{2010}'..='\u{206f}' | '₫')
 }
 
+/// Whether one look at each character tells that a text is tidy. `false`: it may be so all the same.
+fn is_plainly_tidy(text: &str, max_chars: usize) -> bool {
+    let (mut left, mut after_space) = (max_chars, true);
+    for c in text.chars() {
+        let is_space = c == ' ';
+        let breaks = c.is_control() || (c.is_whitespace() && !is_space) || !is_inert(c);
+        if left == 0 || breaks || (is_space && after_space) {
+            return false;
+        }
+        left -= 1;
+        after_space = is_space;
+    }
+    !after_space || text.is_empty()
+}
+
 /// Whether a text is as [`clean`] leaves it.
 pub(crate) fn is_tidy(text: &str) -> bool {
-    text == tidy(text, TEXT_MAX_CHARS)
+    is_plainly_tidy(text, TEXT_MAX_CHARS) || text == tidied(text, TEXT_MAX_CHARS)
 }
 
 /// The form in which searches compare texts: clean, lower case, without marks (`Đồng` and `dong`
 /// are the same).
 pub fn search_key(text: &str) -> String {
-    let lower = clean(text).to_lowercase();
+    let clean = clean(text);
+    if clean.chars().all(is_inert) {
+        return clean.chars().map(key_of_inert).collect();
+    }
+    key_of(&clean)
+}
+
+fn key_of(clean: &str) -> String {
+    let lower = clean.to_lowercase();
     lower
         .nfd()
         .filter(|c| !is_combining_mark(*c))
@@ -90,6 +121,23 @@ pub fn search_key(text: &str) -> String {
         .map(|c| if matches!(c, 'đ' | 'ð') { 'd' } else { c })
         .nfc()
         .collect()
+}
+
+/// The same of one inert character, whose neighbours do not matter. A name of a hundred letters takes a tenth of
+/// the time so.
+fn key_of_inert(c: char) -> char {
+    /// From U+0000 to U+02FF, then from U+1E00 to U+1EFF.
+    static KEYS: LazyLock<Vec<char>> = LazyLock::new(|| {
+        let letters = ('\0'..'\u{300}').chain('\u{1e00}'..='\u{1eff}');
+        let key = |c: char| key_of(c.encode_utf8(&mut [0; 4])).chars().next();
+        letters.map(|c| key(c).unwrap_or(c)).collect()
+    });
+    let at = match c {
+        ..'\u{300}' => c as usize,
+        '\u{1e00}'..='\u{1eff}' => c as usize - 0x1e00 + 0x300,
+        _ => return c,
+    };
+    KEYS.get(at).copied().unwrap_or(c)
 }
 
 #[cfg(test)]
@@ -130,6 +178,40 @@ mod tests {
         for c in ('\0'..='\u{ffff}').filter(|c| is_inert(*c)) {
             assert_eq!(is_nfc_quick([c].into_iter()), IsNormalized::Yes, "{c:?}");
             assert_eq!(canonical_combining_class(c), 0, "{c:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_at_a_look_is_what_the_whole_way_tells() {
+        let inert = ('\0'..='\u{ffff}').filter(|c| is_inert(*c));
+        for c in inert {
+            assert_eq!(key_of_inert(c).to_string(), key_of(&c.to_string()), "{c:?}");
+        }
+        for text in [
+            "Bình giữ  nhiệt",
+            "a ",
+            " a",
+            "a\u{a0}b",
+            "a\u{301}",
+            "a\tb",
+            "a\u{85}",
+        ] {
+            assert!(!is_plainly_tidy(text, 100), "{text:?}");
+        }
+        for text in ["", "a", "Bình giữ nhiệt – 1.200.000 ₫"] {
+            assert!(is_plainly_tidy(text, 100), "{text:?}");
+        }
+        assert!(is_plainly_tidy("ba ca", 5) && !is_plainly_tidy("ba ca", 4));
+        assert_eq!(tidy("ba ca", 4), "ba c");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_short_way_and_the_long_one_agree(text in "[ a-zÀ-ỹ₫&\u{300}-\u{323}\u{a0}\u{2010}-\u{2070}Σ\t]{0,12}") {
+            let long = tidied(&text, 10);
+            assert_eq!(tidy(&text, 10), long);
+            assert_eq!(is_plainly_tidy(&long, 10), long.chars().all(is_inert));
+            assert_eq!(search_key(&text), key_of(&clean(&text)));
         }
     }
 

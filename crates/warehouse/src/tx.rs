@@ -292,10 +292,12 @@ pub(crate) fn read_all(
     let width = statement.column_count();
     let mut answer = statement.query(rusqlite::params_from_iter(params))?;
     while let Some(row) = answer.next()? {
-        let values: rusqlite::Result<Vec<Value>> = (0..width)
-            .map(|n| row.get_ref(n).map(Value::from_sqlite))
-            .collect();
-        rows.push(values?.into());
+        // A list that is collected of results does not know how long it will be, and grows again and again.
+        let mut values = Vec::with_capacity(width);
+        for n in 0..width {
+            values.push(Value::from_sqlite(row.get_ref(n)?));
+        }
+        rows.push(values.into());
     }
     Ok(())
 }
