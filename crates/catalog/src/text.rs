@@ -36,6 +36,7 @@ pub(crate) fn tidy(text: &str, max_chars: usize) -> String {
     tidied(text, max_chars)
 }
 
+/// [`tidy`] of any text, word by word.
 fn tidied(text: &str, max_chars: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max_chars.saturating_mul(4)));
     let mut left = max_chars;
@@ -112,6 +113,7 @@ pub fn search_key(text: &str) -> String {
     key_of(&clean)
 }
 
+/// The key of any clean text.
 fn key_of(clean: &str) -> String {
     let lower = clean.to_lowercase();
     lower
@@ -123,8 +125,8 @@ fn key_of(clean: &str) -> String {
         .collect()
 }
 
-/// The same of one inert character, whose neighbours do not matter. A name of a hundred letters takes a tenth of
-/// the time so.
+/// The same of one inert character, whose neighbours do not matter. Names by the long way were a tenth of a first
+/// day's load.
 fn key_of_inert(c: char) -> char {
     /// From U+0000 to U+02FF, then from U+1E00 to U+1EFF.
     static KEYS: LazyLock<Vec<char>> = LazyLock::new(|| {
