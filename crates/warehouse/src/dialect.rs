@@ -6,7 +6,7 @@
 //! | `{now}` | `clock_timestamp()`, cut to milliseconds | `strftime(…, 'now')` |
 //! | `{later:$1}` | now plus `$1` seconds | the same |
 //! | `{earlier:$1}` | now minus `$1` seconds | the same |
-//! | `{among:$1}` | `= ANY($1::bigint[])` | `IN (SELECT value FROM json_each(?1))` |
+//! | `{among:$1}` | `= ANY((SELECT $1::bigint[])::bigint[])` | `IN (SELECT value FROM json_each(?1))` |
 //! | `{of run:$1,$2}` | the end of an UPDATE of `t`: the run `$1` and its products `$2`, by the key | the same |
 //! | `{skip locked}` | `FOR UPDATE SKIP LOCKED` | nothing: one writer at a time |
 //! | `{for update}`, `{for share}` | the same | nothing |
@@ -108,7 +108,9 @@ impl Dialect {
                 )
             }
             ("among", Self::Sqlite) => format!("IN (SELECT value FROM json_each(?{number}))"),
-            ("among", Self::Postgres) => format!("= ANY(${number}::bigint[])"),
+            // Asked for like this the ids are not known when the statement is planned, which would look up in its
+            // statistics how often each of them occurs.
+            ("among", Self::Postgres) => format!("= ANY((SELECT ${number}::bigint[])::bigint[])"),
             ("room" | "unpacked", Self::Sqlite) => String::new(),
             ("room", Self::Postgres) => {
                 let (table, full) = parameter.split_once(',').unwrap_or((parameter, "50"));
@@ -158,7 +160,7 @@ mod tests {
             "SELECT {int:SUM(a + $3)} FROM t WHERE b {among:$2} AND c < {later:$1} {skip locked}";
         assert_eq!(
             Dialect::Postgres.translate(sql),
-            "SELECT CAST(SUM(a + $3) AS BIGINT) FROM t WHERE b = ANY($2::bigint[]) AND \
+            "SELECT CAST(SUM(a + $3) AS BIGINT) FROM t WHERE b = ANY((SELECT $2::bigint[])::bigint[]) AND \
              c < date_trunc('milliseconds', clock_timestamp() + $1::float8 * interval '1 second') \
              FOR UPDATE SKIP LOCKED"
         );
