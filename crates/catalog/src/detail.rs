@@ -11,7 +11,7 @@ use crate::description::description_text;
 use crate::json::{self, List, Object, Present, Scalar};
 use crate::listing::{RawSold, sold};
 use crate::outline::outline;
-use crate::text::clean_some;
+use crate::text::{clean_some, decode, tidy};
 use crate::{Rejection, RejectionReason, Values};
 
 /// A product as its own page shows it. Texts are clean; an empty one is `None`.
@@ -73,6 +73,9 @@ pub struct Detail {
 
 /// Far more days than the site exists.
 const DAYS_MAX: i64 = 36_500;
+
+/// The longest number of a product, in characters: an index of PostgreSQL takes no text of more than 2,704 bytes.
+const SKU_MAX_CHARS: usize = 255;
 
 impl Detail {
     /// The rejection rules, as [`Product::new`](crate::Product::new) applies them.
@@ -285,7 +288,7 @@ fn detail(raw: &RawDetail<'_>, id: i64) -> Detail {
     Detail {
         id,
         spid: seller.and_then(|seller| seller.product_id.id()),
-        sku: clean_some(raw.sku.printed().as_deref()),
+        sku: raw.sku.printed().as_deref().and_then(sku),
         seller_sku: seller.and_then(|seller| clean_some(seller.sku.printed().as_deref())),
         name: clean_some(raw.name.text()).unwrap_or_default(),
         url: product_url(raw.url_path.text(), raw.url_key.text(), id),
@@ -330,6 +333,11 @@ fn detail(raw: &RawDetail<'_>, id: i64) -> Detail {
         },
         day_ago_created: raw.day_ago_created.count().filter(|days| *days <= DAYS_MAX),
     }
+}
+
+fn sku(text: &str) -> Option<String> {
+    let text = tidy(&decode(text), SKU_MAX_CHARS);
+    (!text.is_empty()).then_some(text)
 }
 
 fn category(raw: &RawNamed<'_>) -> Option<(i64, String, bool)> {

@@ -125,6 +125,17 @@ fn deep_nesting_ends_on_a_small_stack() {
     }
 }
 
+/// PostgreSQL keeps it in an index, whose texts are of 2,704 bytes at most.
+#[test]
+fn a_product_number_is_cut_to_what_an_index_takes() {
+    let endless = DETAIL.replace(r#""sku":"1""#, &format!(r#""sku":" {}""#, "ậ".repeat(4000)));
+    let detail = parse_detail(endless.as_bytes(), 7).expect("a detail");
+    assert_eq!(detail.sku, Some("ậ".repeat(255)));
+    let blank = DETAIL.replace(r#""sku":"1""#, r#""sku":" &nbsp; ""#);
+    let detail = parse_detail(blank.as_bytes(), 7).expect("a detail");
+    assert_eq!(detail.sku, None);
+}
+
 #[test]
 fn a_whole_body_of_odd_bytes_ends() {
     for byte in [0, b'"', b'\\', b'{', b'<', b'&', b'-', 0x80, 0xFF] {

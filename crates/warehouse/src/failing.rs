@@ -33,7 +33,7 @@ pub(crate) enum Kind {
 
 /// SQLSTATE, whole or by its class of two characters, and its kind. Whole ones come first; what is in
 /// no line is a bug. (<https://www.postgresql.org/docs/current/errcodes-appendix.html>)
-const POSTGRES: [(&str, Kind); 23] = [
+const POSTGRES: [(&str, Kind); 24] = [
     ("53100", Kind::Unwritable), // disk_full
     ("25006", Kind::Unwritable), // read_only_sql_transaction
     ("25P03", Kind::Lost),       // idle_in_transaction_session_timeout
@@ -46,6 +46,7 @@ const POSTGRES: [(&str, Kind); 23] = [
     ("40003", Kind::Lost),       // statement_completion_unknown
     ("42501", Kind::Denied),     // insufficient_privilege
     ("58030", Kind::Unwritable), // io_error
+    ("54000", Kind::Row),        // program_limit_exceeded: a text that is too long for its index
     ("XX001", Kind::Damaged),    // data_corrupted
     ("XX002", Kind::Damaged),    // index_corrupted
     ("08", Kind::Lost),          // connection exception
@@ -128,6 +129,7 @@ mod tests {
         for (state, kind) in [
             ("22021", Kind::Row), // a text that the encoding does not have
             ("23514", Kind::Row),
+            ("54000", Kind::Row),
             ("42501", Kind::Denied),
             ("XX001", Kind::Damaged),
             ("25P02", Kind::Bug), // a statement after one that failed

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use warehouse::Outcome;
 
+use crate::orders::Chance;
 use crate::products::{self, listed, listing};
 use crate::store::{Arrival, Store, at, merge};
 
@@ -15,6 +16,7 @@ on_both!(
     a_batch_that_cannot_be_unpacked_keeps_no_other_from_being_loaded,
     what_stands_before_a_damaged_frame_of_a_batch_is_loaded,
     a_byte_that_flipped_loses_no_product_unseen,
+    a_text_that_an_index_does_not_take_keeps_no_other_from_being_loaded,
     redoing_forgets_what_was_set_aside,
     a_run_without_its_listings_is_not_derived_anew,
 );
@@ -111,6 +113,29 @@ async fn a_batch_of_nothing_but_refused_rows_ends(store: Store) {
     let rejections = store.warehouse.rejections(Some("r"), None, 1000).await;
     assert_eq!(rejections.expect("rejections").len(), 500);
     assert_eq!(store.warehouse.totals().await.expect("totals"), (0, 0, 0));
+}
+
+/// An index of PostgreSQL holds 2,704 bytes of a text that does not shrink; SQLite's hold any.
+async fn a_text_that_an_index_does_not_take_keeps_no_other_from_being_loaded(store: Store) {
+    let mut chance = Chance(7);
+    let letter = |_| char::from(b'!' + chance.next(90) as u8);
+    let endless: String = (0..4000).map(letter).collect();
+    for (run, minute, known) in [("r1", 1, Outcome::New), ("r2", 2, Outcome::Changed)] {
+        let detailed = |id| {
+            let mut detail = products::detail(id, 1000 * minute);
+            if id == 3 || (id == 4 && run == "r2") {
+                detail.sku = Some(endless.clone());
+            }
+            products::detailed(detail, at(minute))
+        };
+        let outcomes = store
+            .bring(run, (1..41).map(detailed).collect(), &merge())
+            .await;
+        let refused = i64::from(store.folder.is_none()) * minute;
+        let of = |what| outcomes.iter().filter(|o| **o == what).count() as i64;
+        assert_eq!(of(Outcome::Rejected), refused, "{run}");
+        assert_eq!(of(known), 40 - refused, "{run}");
+    }
 }
 
 async fn a_staged_row_that_is_no_record_is_set_aside(store: Store) {
