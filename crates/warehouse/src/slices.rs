@@ -85,7 +85,7 @@ pub(crate) async fn plan_failed(tx: &mut Tx, run: &str, limit: i64) -> Result<()
                     AND EXISTS (SELECT 1 FROM listing_pages l WHERE l.run_id = b.id)
                 ORDER BY b.number DESC LIMIT 1)
             AND p.state IN ('failed', 'unasked') AND p.slice NOT LIKE '%again'
-            AND ($2 = 0 OR (p.slice = '' AND p.page <= $3))
+            AND ({int:$2} = 0 OR (p.slice = '' AND p.page <= $3))
          ON CONFLICT DO NOTHING";
     tx.execute(sql, params![run, limit, pages_of(limit, PER_PAGE)])
         .await

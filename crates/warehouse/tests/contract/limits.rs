@@ -9,6 +9,7 @@ on_both!(
     repeats_make_one_more_page_whoever_answers_last,
     without_paging_a_limit_asks_as_far_as_it_needs,
     what_is_followed_is_never_beyond_the_limit,
+    a_limit_of_any_size_is_taken,
 );
 
 async fn a_limit_plans_the_pages_that_it_needs(store: Store) {
@@ -113,4 +114,20 @@ async fn what_is_followed_is_never_beyond_the_limit(store: Store) {
         .expect("counts")
         .items;
     assert_eq!((items.seen, items.listed, items.beyond), (6, 4, 2));
+}
+
+async fn a_limit_of_any_size_is_taken(store: Store) {
+    for (run, limit) in [("r1", i64::from(i32::MAX) + 1), ("r2", i64::MAX)] {
+        let attempt = begin(&store, run).await;
+        let begun = store.warehouse.begin_listing(&attempt, limit).await;
+        begun.expect("begun");
+        let first = ask(&store, &attempt).await;
+        let only = answer(organic(&[1, 2, 3]), 1, 1);
+        let taken = take(&store, &attempt, &first[0], &only, limit, at(1)).await;
+        taken.expect("kept");
+        let settled = store.warehouse.settle_listing(&attempt, limit).await;
+        settled.expect("settled");
+        store.end(&attempt).await;
+        store.finish_run(run).await;
+    }
 }
