@@ -5,6 +5,10 @@
 //! the same row lock, so one of the two sees the other. Leases are compared with the database's
 //! time.
 //!
+//! Locks are taken in one order: the step's row, then rows of a frontier, then an attempt's. So whoever ends another
+//! attempt commits that before it takes its claims, which that one's transaction may hold; to be killed in between
+//! loses nothing, since the next who looks finds the claims of a dead attempt.
+//!
 //! Not here: what the rows of a frontier are.
 
 use std::sync::Arc;
@@ -120,15 +124,22 @@ impl Warehouse {
                 ],
             )
             .await?;
-        let epoch = row.map_or(Ok(0), |row| row.int(0))?;
-        release_dead(&mut tx, &wish.run, &wish.step).await?;
-        tx.commit().await?;
-        Ok(Ok(Attempt {
+        let attempt = Attempt {
             run: wish.run.clone(),
             step: wish.step.clone(),
-            epoch,
+            epoch: row.map_or(Ok(0), |row| row.int(0))?,
             reached: Arc::default(),
-        }))
+        };
+        tx.commit().await?;
+        self.release_dead(&attempt).await?;
+        Ok(Ok(attempt))
+    }
+
+    /// Gives back what the dead attempts of a step had claimed.
+    async fn release_dead(&self, attempt: &Attempt) -> Result<()> {
+        let mut tx = self.begin().await?;
+        release_dead(&mut tx, &attempt.run, &attempt.step).await?;
+        commit_fenced(tx, attempt.epoch).await
     }
 
     /// Prolongs the lease; [`Error::Fenced`] when another has taken over.
@@ -158,6 +169,7 @@ impl Warehouse {
     ) -> Result<()> {
         let (exit_code, error) = failed.unzip();
         let mut tx = self.begin().await?;
+        lock_step(&mut tx, attempt).await?;
         let was_live = tx
             .execute(
                 "UPDATE attempts SET state = 'ended', ended_at = {now}, exit_code = $2, error = $3
@@ -192,8 +204,8 @@ impl Warehouse {
             params![&attempt.run, &attempt.step, attempt.epoch],
         )
         .await?;
-        release_dead(&mut tx, &attempt.run, &attempt.step).await?;
-        commit_fenced(tx, attempt.epoch).await
+        commit_fenced(tx, attempt.epoch).await?;
+        self.release_dead(attempt).await
     }
 
     /// Rows of the step that are pending or claimed by anybody.
@@ -212,8 +224,7 @@ impl Warehouse {
         report: &str,
     ) -> Result<bool> {
         let mut tx = self.begin().await?;
-        let sql = "SELECT state FROM run_steps WHERE run_id = $1 AND step = $2 {for update}";
-        tx.row(sql, params![&attempt.run, &attempt.step]).await?;
+        lock_step(&mut tx, attempt).await?;
         if open_rows(&mut tx, &attempt.run, &attempt.step).await? > 0 {
             tx.end().await?;
             return Ok(false);
@@ -227,6 +238,13 @@ impl Warehouse {
         commit_fenced(tx, attempt.epoch).await?;
         Ok(true)
     }
+}
+
+/// Keeps the row of an attempt's step until the transaction ends.
+async fn lock_step(tx: &mut Tx, attempt: &Attempt) -> Result<()> {
+    let sql = "SELECT state FROM run_steps WHERE run_id = $1 AND step = $2 {for update}";
+    let found = tx.row(sql, params![&attempt.run, &attempt.step]).await;
+    found.map(drop)
 }
 
 /// Ends the attempts that must not go on beside the wished one; the one that may, if any.

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use warehouse::{Attempt, AttemptRequest, Claimed, DetailAsk, DetailOutcome, Outcome, Warehouse};
+use warehouse::{
+    Attempt, AttemptRequest, Claimed, DetailAsk, DetailOutcome, Error, Outcome, Warehouse,
+};
 
 use crate::products::{listed, listing};
 use crate::store::{Store, answer, at, merge, transformed_batch, wish};
@@ -214,4 +216,53 @@ async fn a_load_stays_open_while_one_waits_before_its_commit() {
     );
     assert!(closes(&third, &last).await);
     assert!(is_closed(&store, step).await);
+}
+
+/// In the middle of its commit a worker holds the rows that whoever replaces it gives back, and still needs the
+/// attempt's row, which that one has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_worker_that_is_replaced_in_its_commit_is_fenced_and_no_deadlock() {
+    let step = "crawl-product-details";
+    let store = Store::postgres().await;
+    store.create_run("r").await;
+    store.plan("r", &[1, 2, 3], None).await;
+    let number = |attempt| AttemptRequest {
+        attempt: Some(attempt),
+        join: true,
+        ..wish("r", step)
+    };
+    let begin = async |attempt| {
+        let warehouse = store.again().await;
+        let begun = warehouse.begin_attempt(&number(attempt), |_| false).await;
+        (warehouse, begun.expect("an answer").expect("begun"))
+    };
+    let (first, replaced) = begin(1).await;
+    let claimed = first.next_details(&replaced, 7).await.expect("a claim");
+    let barrier = "BEGIN; LOCK TABLE product_state IN SHARE MODE";
+    let barrier = store.hold(barrier).await;
+    let committing = tokio::spawn(async move {
+        let gone = claimed.expect("work").into_iter();
+        let gone = gone.map(|ask| answer(ask, DetailOutcome::Gone));
+        first.commit_details(&replaced, gone.collect()).await
+    });
+    let waits_for = async |count: &str, statement: &str| {
+        let blocked = format!(
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+                AND datname = current_database() AND query LIKE '{statement}%'"
+        );
+        while store.cell(&blocked).await != count {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    waits_for("1", "INSERT INTO product_state").await;
+    let replacing = begin(2);
+    let let_go = async {
+        waits_for("1", "UPDATE run_products SET claim = NULL").await;
+        barrier.let_go().await;
+    };
+    let ((second, attempt), ()) = tokio::join!(replacing, let_go);
+    let refused = committing.await.expect("no panic");
+    assert!(matches!(refused, Err(Error::Fenced(_))), "{refused:?}");
+    let again = second.next_details(&attempt, 7).await.expect("a claim");
+    assert_eq!(again.expect("work").len(), 3, "what was claimed is free");
 }
