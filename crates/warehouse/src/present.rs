@@ -91,13 +91,8 @@ impl Present {
         present
     }
 
-    /// Takes from another what it does not have itself.
+    /// Takes from another what it does not have itself, but for what is the seller's own ([`Self::fill_seller`]).
     pub(crate) fn fill(&mut self, other: &Self) {
-        fn fill<T: Clone>(own: &mut Option<T>, other: Option<&T>) {
-            if own.is_none() {
-                *own = other.cloned();
-            }
-        }
         let (identity, others) = (&mut self.identity, &other.identity);
         fill(&mut identity.image_url, others.image_url.as_ref());
         fill(&mut identity.category_id, others.category_id.as_ref());
@@ -114,6 +109,14 @@ impl Present {
             self.named_seller_name.clone_from(&other.named_seller_name);
         }
         self.identity.keep_to_path();
+    }
+
+    /// Takes from another of the same seller the number and rank that it does not have itself.
+    pub(crate) fn fill_seller(&mut self, other: &Self) {
+        let (identity, others) = (&mut self.identity, &other.identity);
+        fill(&mut identity.seller_sku, others.seller_sku.as_ref());
+        let is_official = others.seller_is_official.as_ref();
+        fill(&mut identity.seller_is_official, is_official);
     }
 
     /// Whether the seller whose name is known is this one.
@@ -155,6 +158,12 @@ impl Present {
                 (said, kept) => said.clone().or_else(|| kept.clone()),
             },
         }
+    }
+}
+
+fn fill<T: Clone>(own: &mut Option<T>, other: Option<&T>) {
+    if own.is_none() {
+        *own = other.cloned();
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Retold {
     hashes: (i64, Option<i64>),
     content_at: Instant,
     detail_observed_at: Option<Instant>,
+    /// The seller who is shown after all.
+    seller_id: Option<i64>,
 }
 
 impl Retold {
@@ -69,10 +71,12 @@ pub(crate) async fn retell(
         let mut records: HashMap<i64, Vec<Product>> = HashMap::new();
         for product in staging::with_pages(tx, &keys).await? {
             let key = (product.product_id, product.run.clone());
+            // What the listing said is cleaned up before the detail's page is.
+            let is_halved = product.listed_in.is_some() && product.listing.is_none();
             let Some(record) = derive(product) else {
                 continue;
             };
-            if lost.get(&key).is_some_and(|said| said.is_whole(&record)) {
+            if !is_halved && lost.get(&key).is_some_and(|said| said.is_whole(&record)) {
                 lost.remove(&key);
             }
             records.entry(key.0).or_default().push(record);
@@ -139,6 +143,9 @@ impl Retold {
     /// Pages of which nothing can be read any more may have said what the others do not.
     fn keep_of(&mut self, current: &Current, kept: &Present) {
         self.present.fill(kept);
+        if self.seller_id == current.known.values.seller_id {
+            self.present.fill_seller(kept);
+        }
         if self.present == *kept {
             self.content_at = self.content_at.min(current.content_at);
             self.detail_observed_at = match (self.detail_observed_at, current.detail_observed_at) {
@@ -191,6 +198,7 @@ fn replay(id: i64, records: &[Product]) -> Result<Option<Retold>> {
         hashes: current.hashes,
         content_at: current.content_at,
         detail_observed_at: current.detail_observed_at,
+        seller_id: current.known.values.seller_id,
     }))
 }
 

@@ -13,6 +13,8 @@ on_both!(
     an_older_page_derived_anew_leaves_the_newest_name,
     a_record_that_higher_rules_refuse_is_taken_back,
     what_is_corrected_is_counted_once,
+    what_only_a_lost_listing_told_of_the_seller_stays,
+    what_a_lost_listing_told_stays_where_its_detail_is_kept,
 );
 
 /// What rules make of the pages of a run: a record, or a refusal.
@@ -388,4 +390,73 @@ async fn what_is_corrected_is_counted_once(store: Store) {
     assert_eq!(outcomes, [(1, Outcome::Unchanged)]);
     let corrected = store.warehouse.corrected("r1").await.expect("counts");
     assert!(corrected.columns.is_empty(), "{corrected:?}");
+}
+
+fn one(product: Product) -> Made {
+    Made::from([(1, Some(product))])
+}
+
+async fn what_only_a_lost_listing_told_of_the_seller_stays(store: Store) {
+    let listing = Listing {
+        seller_id: Some(1),
+        seller_sku: Some("A".into()),
+        seller_is_official: Some(true),
+        ..products::listing(1, 100)
+    };
+    let listed = one(products::product(Some((listing, at(1))), None));
+    let of = |seller_id, minute| {
+        let detail = Detail {
+            seller_id: Some(seller_id),
+            ..products::detail(1, 100)
+        };
+        one(products::product(None, Some((detail, at(minute)))))
+    };
+    let (same, other) = (of(1, 2), of(2, 3));
+    let nothing = HashMap::new();
+    for (run, made) in [("r0", &listed), ("r1", &same)] {
+        begin(&store, run, made).await;
+        derive(&store, run, 1, made, &nothing).await;
+    }
+    let seller = "SELECT seller_sku, seller_is_official FROM products";
+    let before = store.rows(seller).await;
+    assert!(before[0].starts_with("A|"), "{before:?}");
+    again(&store, "r1").await;
+    derive(&store, "r1", 2, &same, &nothing).await;
+    assert_eq!(store.rows(seller).await, before);
+    begin(&store, "r2", &other).await;
+    derive(&store, "r2", 1, &other, &nothing).await;
+    let none = store.rows(seller).await;
+    again(&store, "r2").await;
+    derive(&store, "r2", 2, &other, &nothing).await;
+    assert_eq!(
+        store.rows(seller).await,
+        none,
+        "never beside another seller"
+    );
+    assert_ne!(none, before);
+}
+
+async fn what_a_lost_listing_told_stays_where_its_detail_is_kept(store: Store) {
+    let listing = Listing {
+        brand: Some("Hiệu".into()),
+        category_path: Some("1/2/8".into()),
+        ..products::listing(1, 100)
+    };
+    let of = |minute| (products::detail(1, 100), at(minute));
+    let whole = one(products::product(Some((listing, at(1))), Some(of(2))));
+    let checked = one(products::product(None, Some(of(3))));
+    // Of the first run no listing is kept any more.
+    store.create_run("r0").await;
+    store.plan("r0", &[1], Some(7)).await;
+    let halved = products::product(None, Some(of(2)));
+    let truth = HashMap::from([(("r0".to_owned(), 1), halved)]);
+    derive(&store, "r0", 1, &whole, &truth).await;
+    begin(&store, "r1", &checked).await;
+    derive(&store, "r1", 1, &checked, &truth).await;
+    let told = "SELECT brand, category_path, category_id FROM products";
+    let before = store.rows(told).await;
+    assert_eq!(before, ["Hiệu|1/2/8|8"]);
+    again(&store, "r1").await;
+    derive(&store, "r1", 2, &checked, &truth).await;
+    assert_eq!(store.rows(told).await, before);
 }
