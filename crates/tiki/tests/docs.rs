@@ -241,6 +241,21 @@ fn ways(command: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn how_long_looks_are_kept_is_said_where_a_reader_begins() {
+    let settings = told(&["config", "show", "--markdown"]);
+    let row = settings
+        .lines()
+        .find(|line| line.contains("`TIKI_KEEP_OBSERVATIONS`"));
+    let row = row.expect("the setting");
+    for name in ["README.md", "docs/SCHEMA.md"] {
+        let text = page(name);
+        let days = text.split(" last ").nth(1).expect("the last so many days");
+        let days = days.split(' ').next().expect("a number");
+        assert!(row.contains(&format!("| `{days}` |")), "{name}: {row}");
+    }
+}
+
+#[test]
 fn every_exit_code_is_explained_and_no_other() {
     use pipeline::Exit;
     let codes: BTreeSet<u8> = (0..=255)

@@ -292,25 +292,26 @@ const GENERAL: &[Setting] = &[
         "TIKI_KEEP_OBSERVATIONS",
         DAYS,
         "400",
-        "days for which looks are kept",
+        "days for which looks are kept; 0 is none, but for those of open runs and the newest of each product",
     ),
     setting(
         "TIKI_KEEP_PAGES",
         DAYS,
         "90",
-        "days for which bodies are kept",
+        "days for which bodies are kept; 0 is none, but for those of open runs and of rejections and the newest good \
+         one of each product",
     ),
     setting(
         "TIKI_KEEP_LISTINGS",
         DAYS,
         "30",
-        "days for which listings are kept",
+        "days for which listings are kept; 0 is none, but for those of open runs",
     ),
     setting(
         "TIKI_KEEP_LEDGER",
         DAYS,
         "400",
-        "days for which runs and their counts are kept",
+        "days for which runs and their counts are kept; 0 is none, but for open runs",
     ),
     flagged(
         "--listen",
