@@ -179,6 +179,7 @@ impl Warehouse {
     /// ([`Error::RunState`]), and one of which anything was cleaned up ([`Error::Cleaned`]); that a person had rejected
     /// its drift is forgotten, for the drift is judged anew.
     pub async fn redo(&self, run: &str, from: &str, steps: &[&str]) -> Result<()> {
+        self.end_all(run).await?;
         let mut tx = self.begin().await?;
         let count = tx
             .execute(
@@ -190,13 +191,7 @@ impl Warehouse {
             .await?;
         in_state(count, run, REDONE)?;
         still_whole(&mut tx, run).await?;
-        // Whoever still works on the run must not write into what is made anew.
-        tx.execute(
-            "UPDATE attempts SET state = 'fenced', ended_at = {now}
-             WHERE run_id = $1 AND state = 'live'",
-            params![run],
-        )
-        .await?;
+        fence_all(&mut tx, run).await?;
         let crawls = [
             "crawl-categories",
             "extract-product-urls",
@@ -242,12 +237,34 @@ impl Warehouse {
         tx.commit().await
     }
 
+    /// Ends whoever works on a run that may be opened again, before a lock is taken that it may wait for.
+    async fn end_all(&self, run: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let sql = "SELECT 1 FROM runs WHERE id = $1 AND state <> 'held'";
+        let found = tx.row(sql, params![run]).await?;
+        in_state(found.map_or(0, |_| 1), run, REDONE)?;
+        still_whole(&mut tx, run).await?;
+        fence_all(&mut tx, run).await?;
+        tx.commit().await
+    }
+
     async fn count(&self, sql: &str, run: &str) -> Result<i64> {
         let mut tx = self.read().await?;
         let row = tx.row(sql, &[Value::from(run)]).await?;
         tx.commit().await?;
         row.map_or(Ok(0), |row| row.int(0))
     }
+}
+
+/// Whoever still works on a run must not write into what is made anew.
+async fn fence_all(tx: &mut Tx, run: &str) -> Result<()> {
+    tx.execute(
+        "UPDATE attempts SET state = 'fenced', ended_at = {now}
+         WHERE run_id = $1 AND state = 'live'",
+        params![run],
+    )
+    .await
+    .map(drop)
 }
 
 /// Without its listings or pages a run would be derived to less than it was, and without the looks since

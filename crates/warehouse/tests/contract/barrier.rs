@@ -218,51 +218,67 @@ async fn a_load_stays_open_while_one_waits_before_its_commit() {
     assert!(is_closed(&store, step).await);
 }
 
-/// In the middle of its commit a worker holds the rows that whoever replaces it gives back, and still needs the
-/// attempt's row, which that one has ended.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_worker_that_is_replaced_in_its_commit_is_fenced_and_no_deadlock() {
-    let step = "crawl-product-details";
-    let store = Store::postgres().await;
-    store.create_run("r").await;
-    store.plan("r", &[1, 2, 3], None).await;
-    let number = |attempt| AttemptRequest {
+const DETAILS: &str = "crawl-product-details";
+
+async fn begin_as(store: &Store, attempt: i64) -> (Warehouse, Attempt) {
+    let number = AttemptRequest {
         attempt: Some(attempt),
         join: true,
-        ..wish("r", step)
+        ..wish("r", DETAILS)
     };
-    let begin = async |attempt| {
-        let warehouse = store.again().await;
-        let begun = warehouse.begin_attempt(&number(attempt), |_| false).await;
-        (warehouse, begun.expect("an answer").expect("begun"))
-    };
-    let (first, replaced) = begin(1).await;
-    let claimed = first.next_details(&replaced, 7).await.expect("a claim");
+    let warehouse = store.again().await;
+    let begun = warehouse.begin_attempt(&number, |_| false).await;
+    (warehouse, begun.expect("an answer").expect("begun"))
+}
+
+/// Waits until a statement waits for a lock.
+async fn until_blocked(store: &Store, statement: &str) {
+    let blocked = format!(
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+            AND datname = current_database() AND query LIKE '{statement}%'"
+    );
+    while store.cell(&blocked).await != "1" {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+/// In the middle of its commit a worker holds the rows that whoever ends it gives back or resets, and still needs the
+/// attempt's row, which that one has ended: the worker is fenced, and it is no deadlock.
+async fn is_fenced_in_its_commit<T>(store: &Store, ends_it: impl Future<Output = T>) -> T {
+    store.create_run("r").await;
+    store.plan("r", &[1, 2, 3], None).await;
+    let (first, ended) = begin_as(store, 1).await;
+    let claimed = first.next_details(&ended, 7).await.expect("a claim");
     let barrier = "BEGIN; LOCK TABLE product_state IN SHARE MODE";
     let barrier = store.hold(barrier).await;
     let committing = tokio::spawn(async move {
         let gone = claimed.expect("work").into_iter();
         let gone = gone.map(|ask| answer(ask, DetailOutcome::Gone));
-        first.commit_details(&replaced, gone.collect()).await
+        first.commit_details(&ended, gone.collect()).await
     });
-    let waits_for = async |count: &str, statement: &str| {
-        let blocked = format!(
-            "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
-                AND datname = current_database() AND query LIKE '{statement}%'"
-        );
-        while store.cell(&blocked).await != count {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    waits_for("1", "INSERT INTO product_state").await;
-    let replacing = begin(2);
+    until_blocked(store, "INSERT INTO product_state").await;
     let let_go = async {
-        waits_for("1", "UPDATE run_products SET claim = NULL").await;
+        until_blocked(store, "UPDATE run_products").await;
         barrier.let_go().await;
     };
-    let ((second, attempt), ()) = tokio::join!(replacing, let_go);
+    let (done, ()) = tokio::join!(ends_it, let_go);
     let refused = committing.await.expect("no panic");
     assert!(matches!(refused, Err(Error::Fenced(_))), "{refused:?}");
+    done
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_worker_that_is_replaced_in_its_commit_is_fenced() {
+    let store = Store::postgres().await;
+    let (second, attempt) = is_fenced_in_its_commit(&store, begin_as(&store, 2)).await;
     let again = second.next_details(&attempt, 7).await.expect("a claim");
     assert_eq!(again.expect("work").len(), 3, "what was claimed is free");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_worker_whose_run_is_opened_again_in_its_commit_is_fenced() {
+    let store = Store::postgres().await;
+    let beside = store.again().await;
+    let redone = is_fenced_in_its_commit(&store, beside.redo("r", DETAILS, &[DETAILS])).await;
+    redone.expect("opened again");
 }
