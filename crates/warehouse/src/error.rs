@@ -213,7 +213,12 @@ impl Error {
 
     pub(crate) fn postgres(statement: &str, error: tokio_postgres::Error) -> Self {
         let (kind, text) = match error.as_db_error() {
-            Some(said) => (Kind::of_state(said.code().code()), said.message().into()),
+            Some(said) => {
+                let text = said.message();
+                // A message that names no table is in the server's language.
+                let of_row = said.table().is_some() || text.starts_with("index row");
+                (Kind::of_state(said.code().code(), of_row), text.into())
+            }
             None if is_lost(&error) => (Kind::Lost, String::new()),
             None => (Kind::Bug, String::new()),
         };

@@ -33,7 +33,7 @@ pub(crate) enum Kind {
 
 /// SQLSTATE, whole or by its class of two characters, and its kind. Whole ones come first; what is in
 /// no line is a bug. (<https://www.postgresql.org/docs/current/errcodes-appendix.html>)
-const POSTGRES: [(&str, Kind); 24] = [
+const POSTGRES: [(&str, Kind); 26] = [
     ("53100", Kind::Unwritable), // disk_full
     ("25006", Kind::Unwritable), // read_only_sql_transaction
     ("25P03", Kind::Lost),       // idle_in_transaction_session_timeout
@@ -46,7 +46,7 @@ const POSTGRES: [(&str, Kind); 24] = [
     ("40003", Kind::Lost),       // statement_completion_unknown
     ("42501", Kind::Denied),     // insufficient_privilege
     ("58030", Kind::Unwritable), // io_error
-    ("54000", Kind::Row),        // program_limit_exceeded: a text that is too long for its index
+    ("54000", Kind::Unwritable), // program_limit_exceeded: numbers of transactions run out
     ("XX001", Kind::Damaged),    // data_corrupted
     ("XX002", Kind::Damaged),    // index_corrupted
     ("08", Kind::Lost),          // connection exception
@@ -58,6 +58,8 @@ const POSTGRES: [(&str, Kind); 24] = [
     ("22", Kind::Row),           // data exception
     ("23", Kind::Row),           // integrity constraint violation
     ("44", Kind::Row),           // WITH CHECK OPTION violation
+    ("P0", Kind::Row),           // RAISE in a trigger
+    ("72", Kind::Slow),          // snapshot too old
 ];
 
 /// SQLite's result code and its kind; what is in no line is a bug. (<https://sqlite.org/rescode.html>)
@@ -79,8 +81,12 @@ const SQLITE: [(Code, Kind); 14] = [
 ];
 
 impl Kind {
-    /// Of a SQLSTATE that PostgreSQL answered.
-    pub(crate) fn of_state(state: &str) -> Self {
+    /// Of a SQLSTATE that PostgreSQL answered; `of_row`: of a row, by what else it said. By 54000 it means a text that
+    /// is too long for its index, and that it takes no writes any more.
+    pub(crate) fn of_state(state: &str, of_row: bool) -> Self {
+        if of_row && state == "54000" {
+            return Self::Row;
+        }
         let found = POSTGRES.iter().find(|(code, _)| state.starts_with(code));
         found.map_or(Self::Bug, |(_, kind)| *kind)
     }
@@ -120,16 +126,19 @@ mod tests {
             ("25006", Kind::Unwritable),
             ("58030", Kind::Unwritable),
             ("57014", Kind::Slow),
+            ("72000", Kind::Slow),
+            ("54000", Kind::Unwritable),
             ("55P03", Kind::Held),
             ("40P01", Kind::Held),
         ] {
-            assert_eq!(Kind::of_state(state), kind, "{state}");
+            assert_eq!(Kind::of_state(state, false), kind, "{state}");
             assert!(kind.is_outage(), "{state}");
         }
+        assert_eq!(Kind::of_state("54000", true), Kind::Row);
         for (state, kind) in [
             ("22021", Kind::Row), // a text that the encoding does not have
             ("23514", Kind::Row),
-            ("54000", Kind::Row),
+            ("P0001", Kind::Row), // a trigger of somebody's own
             ("42501", Kind::Denied),
             ("XX001", Kind::Damaged),
             ("25P02", Kind::Bug), // a statement after one that failed
@@ -139,7 +148,7 @@ mod tests {
             ("XX000", Kind::Bug),
             ("", Kind::Bug),
         ] {
-            assert_eq!(Kind::of_state(state), kind, "{state}");
+            assert_eq!(Kind::of_state(state, false), kind, "{state}");
             assert!(!kind.is_outage(), "{state}");
         }
         for (code, kind, outage) in [

@@ -31,7 +31,10 @@ async fn refuse(store: &Store) {
          CREATE TRIGGER refuse_changed BEFORE UPDATE ON products WHEN NEW.price = 13
             BEGIN SELECT RAISE(ABORT, 'thirteen'); END;"
     } else {
-        "ALTER TABLE products ADD CONSTRAINT thirteen CHECK (price <> 13)"
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN IF NEW.price = 13 THEN RAISE EXCEPTION 'thirteen'; END IF; RETURN NEW; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON products
+            FOR EACH ROW EXECUTE FUNCTION refuse()"
     };
     store.seed(sql).await;
 }
@@ -281,7 +284,7 @@ async fn redoing_forgets_what_was_set_aside(store: Store) {
     let mended = if store.folder.is_some() {
         "DROP TRIGGER refuse_new; DROP TRIGGER refuse_changed;"
     } else {
-        "ALTER TABLE products DROP CONSTRAINT thirteen"
+        "DROP TRIGGER refuse ON products"
     };
     store.seed(mended).await;
     let steps = ["transform-products", "load-products"];
