@@ -49,8 +49,9 @@ const NONE: &str = "-";
 /// Lines of a frame: what is packed and unpacked at once stays near the processor.
 const FRAME: usize = 500;
 
-/// Bytes of a batch's records at most; a field of either database may hold about a billion.
-const MAX_RECORDS: usize = 256 << 20;
+/// Bytes of a batch's records at most; a field of either database may hold about a billion, and a line of a
+/// dump, in which each byte is two, 256 MiB.
+pub(crate) const MAX_RECORDS: usize = 120 << 20;
 
 /// How a frame of LZ4 begins; lines begin with a digit.
 const LZ4_MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
@@ -439,7 +440,7 @@ mod tests {
         let refused = is_storable(4000, &vec![0; MAX_RECORDS + 1]);
         let said = refused.expect_err("too large").to_string();
         assert!(
-            said.contains("4000 products is of 268435457 bytes"),
+            said.contains("4000 products is of 125829121 bytes"),
             "{said}"
         );
     }

@@ -11,10 +11,12 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio_postgres::{Client, CopyInSink};
 
 use super::programs::{Programs, failed, said};
+use crate::batches::MAX_RECORDS;
 use crate::error::{Error, Result};
 
-/// A row at most: a body of the largest size, written in hexadecimal, has room in it.
+/// A row at most: a body and a batch's records of the largest size, written in hexadecimal, have room in it.
 const LINE_MAX_BYTES: u64 = 256 << 20;
+const _: () = assert!(2 * MAX_RECORDS as u64 + (1 << 20) <= LINE_MAX_BYTES);
 
 /// Statements without rows at most.
 const TEXT_MAX_BYTES: usize = 16 << 20;
