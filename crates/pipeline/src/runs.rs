@@ -358,10 +358,15 @@ impl Pipeline {
     }
 }
 
+/// Whether a run may be called so.
+pub(crate) fn is_id(id: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._:+-".contains(c);
+    (1..=128).contains(&id.len()) && id.chars().all(fits)
+}
+
 /// An id is 1 to 128 characters of `A-Z a-z 0-9 . _ : + -`.
 fn check_id(id: &str) -> Result<()> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "._:+-".contains(c);
-    if (1..=128).contains(&id.len()) && id.chars().all(fits) {
+    if is_id(id) {
         return Ok(());
     }
     let shown: String = id.chars().take(40).collect();

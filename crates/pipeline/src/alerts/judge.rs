@@ -7,6 +7,7 @@ use warehouse::{DriftRow, Identities, NewAlert, Run, RunState};
 
 use super::{Details, Notice, Rules, Severity, kind};
 use crate::report::round3;
+use crate::runs::is_id;
 use crate::{Exit, Step};
 
 /// Earlier runs among which the median is taken, and how many there must be.
@@ -212,7 +213,7 @@ pub fn command_failed(command: &Command<'_>, rules: &Rules) -> Option<NewAlert> 
     Some(rules.alert(Notice {
         kinds: vec![kind],
         severity,
-        run: command.run.map(str::to_owned),
+        run: command.run.filter(|run| is_id(run)).map(str::to_owned),
         subject: subject.to_owned(),
         title: format!("{what}: tiki {} {how}", command.words),
         details: Details {

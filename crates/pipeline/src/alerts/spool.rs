@@ -175,20 +175,28 @@ impl Spool {
         })
     }
 
-    /// Gives all alerts to the warehouse, one by one, with who has been told of them; how many.
+    /// Gives all alerts to the warehouse, one by one, with who has been told of them; how many. One that it does
+    /// not take stays a file and keeps no other from it.
     pub async fn hand_over(&self, warehouse: &Warehouse) -> crate::Result<usize> {
         let failed = |source| crate::Error::Machine {
             what: format!("the alerts in {}", self.folder.display()),
             source,
         };
-        let all = self.all().map_err(failed)?;
-        for (spooled, row) in &all {
-            warehouse
-                .take_alert(&spooled.key, spooled.window_seconds, row)
-                .await?;
-            std::fs::remove_file(self.file(&spooled.id)).map_err(failed)?;
+        let mut given = 0;
+        for (spooled, row) in &self.all().map_err(failed)? {
+            let (key, window) = (&spooled.key, spooled.window_seconds);
+            let file = self.file(&spooled.id);
+            match warehouse.take_alert(key, window, row).await {
+                Ok(_) => std::fs::remove_file(file).map_err(failed)?,
+                Err(error @ (warehouse::Error::Row(_) | warehouse::Error::Statement { .. })) => {
+                    tracing::warn!(%error, file = %file.display(), "an alert that the warehouse does not take is left");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            given += 1;
         }
-        Ok(all.len())
+        Ok(given)
     }
 
     /// Sends what is due within a time, to all channels side by side: one that hangs keeps no other waiting.
@@ -431,6 +439,32 @@ mod tests {
             .keep(&alert(251, "7"), None, at(1))
             .expect("counted all the same");
         assert!(torn.exists());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_alert_that_the_warehouse_does_not_take_keeps_no_other_from_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tiki.db");
+        let options = warehouse::Options::default();
+        let warehouse = Warehouse::open(&format!("sqlite:{}", file.display()), &options).await;
+        let warehouse = warehouse.expect("a warehouse");
+        warehouse.migrate("public").await.expect("a schema");
+        let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON alerts WHEN NEW.dedup_key = 'bad'
+            BEGIN SELECT RAISE(ABORT, 'refused'); END";
+        let beside = rusqlite::Connection::open(&file).expect("the file");
+        beside.execute_batch(refuse).expect("a trigger");
+        let spool = Spool::open(&folder.path().join("alerts")).await;
+        let spool = spool.expect("a spool");
+        for (id, key) in [(1, "bad"), (2, "good")] {
+            spool.keep(&alert(id, key), None, at(0)).expect("kept");
+        }
+        assert_eq!(spool.hand_over(&warehouse).await.expect("given"), 1);
+        let left = spool.all().expect("alerts");
+        let left: Vec<&str> = left.iter().map(|(kept, _)| kept.key.as_str()).collect();
+        assert_eq!(left, ["bad"]);
+        let sql = "SELECT dedup_key FROM alerts";
+        let there: String = beside.query_row(sql, [], |row| row.get(0)).expect("one");
+        assert_eq!(there, "good");
     }
 
     #[tokio::test]

@@ -10,6 +10,15 @@ struct Case {
     said: &'static [&'static str],
 }
 
+/// 251 letters after its kind.
+const ENDLESS: &str = concat!(
+    "airflow:",
+    "ddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
+    "ddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
+    "ddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
+    "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",
+);
+
 const CASES: &[Case] = &[
     Case {
         name: "an unknown variable",
@@ -90,6 +99,13 @@ const CASES: &[Case] = &[
         arguments: &["step", "load-products", "--run", "x", "--owner", "me"],
         code: 2,
         said: &["no owner of a run", "airflow:<dag>"],
+    },
+    Case {
+        name: "an owner that no DAG is called like",
+        variables: &[],
+        arguments: &["step", "load-products", "--run", "x", "--owner", ENDLESS],
+        code: 2,
+        said: &["no owner of a run"],
     },
     Case {
         name: "a file that no format ends like",
