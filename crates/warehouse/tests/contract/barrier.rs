@@ -270,7 +270,7 @@ async fn is_fenced_in_its_commit<T>(store: &Store, ends_it: impl Future<Output =
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_worker_that_is_replaced_in_its_commit_is_fenced() {
     let store = Store::postgres().await;
-    let (second, attempt) = is_fenced_in_its_commit(&store, begin_as(&store, 2)).await;
+    let (second, attempt) = is_fenced_in_its_commit(&store, Box::pin(begin_as(&store, 2))).await;
     let again = second.next_details(&attempt, 7).await.expect("a claim");
     assert_eq!(again.expect("work").len(), 3, "what was claimed is free");
 }
@@ -279,6 +279,7 @@ async fn a_worker_that_is_replaced_in_its_commit_is_fenced() {
 async fn a_worker_whose_run_is_opened_again_in_its_commit_is_fenced() {
     let store = Store::postgres().await;
     let beside = store.again().await;
-    let redone = is_fenced_in_its_commit(&store, beside.redo("r", DETAILS, &[DETAILS])).await;
+    let redo = beside.redo("r", DETAILS, &[DETAILS]);
+    let redone = is_fenced_in_its_commit(&store, Box::pin(redo)).await;
     redone.expect("opened again");
 }
