@@ -4,6 +4,9 @@
 //! Whoever sends a delivery first moves the time of its next try past his own lease; so no two send it at
 //! once, and what a killed sender had in hand comes again by itself.
 //!
+//! What is dated more than an hour ahead, or put off for longer than the day that a receiver may ask for, was written by
+//! a clock that has been set back since: it silences nothing and waits no more.
+//!
 //! Not here: what is worth telling, in which words, and sending it (`pipeline`).
 
 use catalog::Instant;
@@ -135,7 +138,8 @@ pub(crate) async fn tell(tx: &mut Tx, alert: &NewAlert) -> Result<()> {
         .execute(
             "UPDATE alerts SET seen = seen + 1, last_at = {now} WHERE id = (
                 SELECT id FROM alerts WHERE dedup_key = $1
-                    AND first_at > {earlier:$2} ORDER BY first_at DESC, id LIMIT 1)",
+                    AND first_at > {earlier:$2} AND first_at < {later:3600}
+                ORDER BY first_at DESC, id LIMIT 1)",
             params![&alert.key, alert.window_seconds],
         )
         .await?;
@@ -169,8 +173,9 @@ pub(crate) async fn tell(tx: &mut Tx, alert: &NewAlert) -> Result<()> {
 pub(crate) async fn tell_end(tx: &mut Tx, alert: &NewAlert, run: &str) -> Result<()> {
     Turn::Alert.take(tx).await?;
     let sql = "SELECT 1 FROM alerts a JOIN runs r ON r.id = $2
-         WHERE a.dedup_key = $1 AND a.last_at > r.created_at LIMIT 1";
-    if tx.row(sql, params![&alert.key, run]).await?.is_some() {
+         WHERE a.dedup_key = $1 AND a.last_at > r.created_at AND a.last_at < {later:3600} LIMIT 1";
+    let known = params![&alert.key, run];
+    if tx.row(sql, known).await?.is_some() {
         return Ok(());
     }
     tell(tx, alert).await
@@ -195,8 +200,10 @@ impl Warehouse {
         let mut tx = self.begin().await?;
         Turn::Alert.take(&mut tx).await?;
         if let Some(since) = since {
-            let sql = "SELECT 1 FROM alerts WHERE dedup_key = $1 AND last_at >= $2 LIMIT 1";
-            if tx.row(sql, params![&alert.key, since]).await?.is_some() {
+            let sql = "SELECT 1 FROM alerts WHERE dedup_key = $1 AND last_at >= $2
+                AND last_at < {later:3600} LIMIT 1";
+            let known = params![&alert.key, since];
+            if tx.row(sql, known).await?.is_some() {
                 return tx.end().await;
             }
         }
@@ -240,7 +247,7 @@ impl Warehouse {
     ) -> Result<Option<ClaimedDelivery>> {
         let mut tx = self.begin().await?;
         let sql = "SELECT alert_id FROM alert_deliveries
-             WHERE channel = $1 AND state = 'waiting' AND next_at <= {now}
+             WHERE channel = $1 AND state = 'waiting' AND (next_at <= {now} OR next_at > {later:90000})
              ORDER BY next_at, alert_id LIMIT 1 {skip locked}";
         let Some(row) = tx.row(sql, params![channel]).await? else {
             tx.end().await?;

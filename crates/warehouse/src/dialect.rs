@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `$1` | `$1` | `?1` |
 //! | `{now}` | `clock_timestamp()`, cut to milliseconds | `strftime(…, 'now')` |
-//! | `{later:$1}` | now plus `$1` seconds | the same |
+//! | `{later:$1}` | now plus `$1` seconds, or plus so many as a number says | the same |
 //! | `{earlier:$1}` | now minus `$1` seconds | the same |
 //! | `{among:$1}` | `= ANY((SELECT $1::bigint[])::bigint[])` | `IN (SELECT value FROM json_each(?1))` |
 //! | `{of run:$1,$2}` | the end of an UPDATE of `t`: the run `$1` and its products `$2`, by the key | the same |
@@ -90,13 +90,14 @@ impl Dialect {
     fn word_with_parameter(self, word: &str) -> String {
         let (name, parameter) = word.split_once(':').unwrap_or((word, ""));
         let number = parameter.trim_start_matches('$');
+        let value = self.translate(parameter);
         match (name, self) {
             ("later", Self::Sqlite) => {
-                format!("strftime('%Y-%m-%dT%H:%M:%fZ','now','+'||?{number}||' seconds')")
+                format!("strftime('%Y-%m-%dT%H:%M:%fZ','now','+'||{value}||' seconds')")
             }
             ("later", Self::Postgres) => {
                 format!(
-                    "date_trunc('milliseconds', clock_timestamp() + ${number}::float8 * interval '1 second')"
+                    "date_trunc('milliseconds', clock_timestamp() + {value}::float8 * interval '1 second')"
                 )
             }
             ("earlier", Self::Sqlite) => {

@@ -17,6 +17,7 @@ on_both!(
     what_somebody_has_told_since_is_not_told_again,
     the_end_of_a_run_repeats_no_step_of_it,
     what_was_kept_elsewhere_is_taken_over_once,
+    what_a_clock_that_was_ahead_told_silences_nothing,
 );
 
 const WINDOW: i64 = 3600;
@@ -330,4 +331,35 @@ async fn what_was_kept_elsewhere_is_taken_over_once(store: Store) {
         ["c", "a"],
         "after the window it is another"
     );
+}
+
+async fn what_a_clock_that_was_ahead_told_silences_nothing(store: Store) {
+    let warehouse = &store.warehouse;
+    let before = warehouse.time().await.expect("a time");
+    store.create_run("r").await;
+    for (id, key) in [("a1", "a"), ("b1", "b"), ("c1", "c")] {
+        let told = warehouse.tell_alert(&alert(id, key), None).await;
+        told.expect("an answer");
+    }
+    let ahead = "'2999-01-01T00:00:00.000Z'";
+    store
+        .seed(&format!(
+            "UPDATE alerts SET first_at = {ahead}, last_at = {ahead}"
+        ))
+        .await;
+    store
+        .seed(&format!("UPDATE alert_deliveries SET next_at = {ahead}"))
+        .await;
+    let again = warehouse.tell_alert(&alert("a2", "a"), None).await;
+    again.expect("an answer");
+    let since = warehouse.tell_alert(&alert("b2", "b"), Some(before)).await;
+    since.expect("an answer");
+    finish(&store, "r", &alert("c2", "c")).await;
+    let told: BTreeSet<String> = ids(&store).await.into_iter().collect();
+    let all = ["a1", "a2", "b1", "b2", "c1", "c2"].map(str::to_owned);
+    assert_eq!(told, all.into());
+    for _ in 0..6 {
+        let due = warehouse.claim_delivery("slack", LEASE).await;
+        assert!(due.expect("an answer").is_some(), "none waits until then");
+    }
 }
