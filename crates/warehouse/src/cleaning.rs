@@ -38,7 +38,7 @@ const OF_LEDGER: [(&str, &str); 10] = [
 ];
 
 /// A page of a run that may go: no rejection names it, and a detail only if the product has a newer good
-/// one of a run that is closed.
+/// one of a run that is closed and whose drift nobody rejected.
 const PAGES: &str = "
     SELECT g.id FROM pages g WHERE g.run_id = $1 AND g.id > $2 AND g.id <= $3
         AND NOT EXISTS (SELECT 1 FROM rejections r WHERE r.page_id = g.id)
@@ -46,7 +46,7 @@ const PAGES: &str = "
             AND n.subject = g.subject AND n.fetched_at > g.fetched_at
             AND NOT EXISTS (SELECT 1 FROM rejections b WHERE b.page_id = n.id)
             AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.id = n.run_id
-                AND u.state IN ('open', 'held'))))";
+                AND (u.state IN ('open', 'held') OR u.drift = 'rejected'))))";
 
 /// Older details of the same products, of runs that were cleaned up before and kept them as the newest.
 const OUTDATED_PAGES: &str = "
@@ -55,6 +55,7 @@ const OUTDATED_PAGES: &str = "
     WHERE g.run_id = $1 AND g.id > $2 AND g.id <= $3 AND g.kind = 'detail'
         AND NOT EXISTS (SELECT 1 FROM rejections b WHERE b.page_id = g.id)
         AND NOT EXISTS (SELECT 1 FROM rejections r WHERE r.page_id = o.id)
+        AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.id = g.run_id AND u.drift = 'rejected')
         AND NOT EXISTS (SELECT 1 FROM runs u WHERE u.id = o.run_id AND NOT u.pages_cleaned)";
 
 /// Pages of a run that its own rejections alone have kept. Without those they would count as good, and the

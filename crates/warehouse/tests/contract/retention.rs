@@ -20,6 +20,7 @@ on_both!(
     a_purge_is_announced_before_the_first_cleaning_of_no_run,
     looks_that_wait_are_not_due_again,
     what_would_go_is_counted,
+    pages_of_a_run_whose_drift_was_rejected_replace_no_good_one,
 );
 
 async fn a_day(store: &Store, run: &str, minutes: i64) {
@@ -437,4 +438,20 @@ async fn a_purge_is_announced_before_the_first_cleaning_of_no_run(store: Store) 
     let removed = warehouse.clean(&second, &keep, Kind::Listings).await;
     assert!(removed.expect("cleaned") > 0);
     assert_eq!(is_first(None).await, None, "nothing is left");
+}
+
+async fn pages_of_a_run_whose_drift_was_rejected_replace_no_good_one(store: Store) {
+    a_day(&store, "r1", 1).await;
+    store.finish_run("r1").await;
+    a_day(&store, "r2", 2).await;
+    let attempt = store.attempt("r2", "load-products").await;
+    let held = store.warehouse.hold_run(&attempt, (11, "drift"), None);
+    held.await.expect("held");
+    let rejected = store.warehouse.reject_drift("r2").await;
+    rejected.expect("rejected");
+    for run in ["first", "second"] {
+        store.clean(run, &keep_from(at(1_000_000))).await;
+        let kept = "SELECT COUNT(*) FROM pages WHERE kind = 'detail' AND run_id = 'r1'";
+        assert_ne!(store.cell(kept).await, "0", "{run}");
+    }
 }
