@@ -3,7 +3,8 @@
 //! An epoch grows with every attempt. A batch commits only in a transaction that finds its own
 //! attempt alive ([`commit_fenced`]); whoever takes a step over ends the other attempt first, under
 //! the same row lock, so one of the two sees the other. Leases are compared with the database's
-//! time.
+//! time; one that ends more than a minute later than any can was written by a clock that has been set back since, and
+//! is over.
 //!
 //! Locks are taken in one order: the step's row, then rows of a frontier, then an attempt's. So whoever ends another
 //! attempt commits that before it takes its claims, which that one's transaction may hold; to be killed in between
@@ -199,8 +200,8 @@ impl Warehouse {
         let mut tx = self.begin().await?;
         tx.execute(
             "UPDATE attempts SET state = 'fenced', ended_at = {now}
-             WHERE run_id = $1 AND step = $2 AND state = 'live' AND lease_until < {now}
-                AND epoch <> $3",
+             WHERE run_id = $1 AND step = $2 AND state = 'live'
+                AND NOT (lease_until > {now} AND lease_until < {later:90}) AND epoch <> $3",
             params![&attempt.run, &attempt.step, attempt.epoch],
         )
         .await?;
@@ -256,7 +257,8 @@ async fn end_others(
 ) -> Result<Option<Host>> {
     let rows = tx
         .rows(
-            "SELECT epoch, shard, attempt, host, process, lease_until < {now} FROM attempts
+            "SELECT epoch, shard, attempt, host, process,
+                NOT (lease_until > {now} AND lease_until < {later:90}) FROM attempts
              WHERE run_id = $1 AND step = $2 AND state = 'live'",
             params![&wish.run, &wish.step],
         )

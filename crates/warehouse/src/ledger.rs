@@ -122,7 +122,7 @@ const RUN_COLUMNS: &str = "r.id, r.number, r.owner, r.state, r.scope, r.scope_ke
     r.created_at, r.finished_at, r.exit_code, r.totals,
     COALESCE((SELECT MAX(a.last_commit_at) FROM attempts a WHERE a.run_id = r.id), r.created_at),
     EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id AND a.state = 'live'
-        AND a.lease_until > {now}), r.drift";
+        AND a.lease_until > {now} AND a.lease_until < {later:90}), r.drift";
 
 const STEP_COLUMNS: &str = "step, state, attempt, exit_code, report, error, planned_to,
     started_at, finished_at";
@@ -163,6 +163,15 @@ impl Warehouse {
         row.map_or(Ok(None), |row| row.opt_time(0))
     }
 
+    /// When the newest run that crawled to its end began, by its own clock, which it had compared with the site's.
+    pub async fn last_crawled(&self) -> Result<Option<Instant>> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT MAX(clock_at) FROM runs WHERE state = 'done' AND exit_code IN (0, 10)";
+        let row = tx.row(sql, &[]).await?;
+        tx.commit().await?;
+        row.map_or(Ok(None), |row| row.opt_time(0))
+    }
+
     /// Held runs, the newest first, `limit` at most.
     pub async fn held_runs(&self, limit: i64) -> Result<Vec<Run>> {
         let mut tx = self.read().await?;
@@ -189,6 +198,14 @@ impl Warehouse {
             tx.end().await?;
             return Ok(Err(Box::new(run(&row)?)));
         }
+        // Of two workers beside each other one may have been killed while the other ended the step.
+        tx.execute(
+            "UPDATE attempts SET state = 'fenced', ended_at = {now} WHERE state = 'live'
+                AND NOT (lease_until > {now} AND lease_until < {later:90})
+                AND run_id IN (SELECT id FROM runs WHERE state IN ('done', 'abandoned'))",
+            &[],
+        )
+        .await?;
         tx.execute(
             "INSERT INTO runs (id, number, owner, state, scope, scope_key, clock_at, created_at)
              VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM runs), $2, 'open', $3, $4, $5,

@@ -152,7 +152,8 @@ fn nobody_migrates_while_an_older_program_works() {
     old(&file, newest_but_one());
     change(
         &file,
-        "UPDATE attempts SET lease_until = '2999-01-01T00:00:00.000Z' WHERE run_id = 'r2'",
+        "UPDATE attempts SET lease_until = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+80 seconds')
+         WHERE run_id = 'r2'",
     );
     let step = ["step", "crawl-categories", "--run", "r9"];
     for command in [&["migrate"][..], &["run"], &["run", "--wait"], &step] {

@@ -18,6 +18,8 @@ on_both!(
     what_was_claimed_is_given_back,
     only_a_claim_starts_the_clock_of_a_step,
     pauses_between_attempts_are_no_work,
+    a_lease_of_a_clock_that_was_ahead_is_over,
+    a_killed_worker_of_a_step_that_another_closed_is_not_live_for_ever,
 );
 
 const STEP: &str = "crawl-product-details";
@@ -415,4 +417,53 @@ async fn pauses_between_attempts_are_no_work(store: Store) {
         let left = if step == STEP { 40 } else { 30 };
         assert_eq!(worked().await, left, "{step}");
     }
+}
+
+async fn a_lease_of_a_clock_that_was_ahead_is_over(store: Store) {
+    store.create_run("r").await;
+    store.attempt("r", STEP).await;
+    let elsewhere = AttemptRequest {
+        host: Host {
+            name: "there".into(),
+            process: "1".into(),
+        },
+        ..wish("r", STEP)
+    };
+    let refused = store.warehouse.begin_attempt(&elsewhere, |_| false).await;
+    assert!(refused.expect("an answer").is_err(), "it is at work");
+    let ahead = "UPDATE attempts SET lease_until = '2999-01-01T00:00:00.000Z'";
+    store.seed(ahead).await;
+    let run = store.warehouse.run("r").await.expect("an answer");
+    assert!(!run.expect("a run").leased);
+    let taken = store.warehouse.begin_attempt(&elsewhere, |_| false).await;
+    taken
+        .expect("an answer")
+        .expect("the other's lease is over");
+}
+
+async fn a_killed_worker_of_a_step_that_another_closed_is_not_live_for_ever(store: Store) {
+    store.create_run("r").await;
+    let first = store.attempt("r", STEP).await;
+    let join = AttemptRequest {
+        join: true,
+        ..wish("r", STEP)
+    };
+    let killed = store.warehouse.begin_attempt(&join, |_| false).await;
+    let killed = killed.expect("an answer").expect("joined");
+    assert!(
+        store
+            .warehouse
+            .close_step(&first, 0, "{}")
+            .await
+            .expect("an answer")
+    );
+    store.end(&first).await;
+    store.finish_run("r").await;
+    let live = "SELECT epoch FROM attempts WHERE state = 'live'";
+    assert_eq!(store.rows(live).await, [killed.epoch.to_string()]);
+    store
+        .seed("UPDATE attempts SET lease_until = '2020-01-01T00:00:00.000Z'")
+        .await;
+    store.create_run("next").await;
+    assert!(store.rows(live).await.is_empty());
 }

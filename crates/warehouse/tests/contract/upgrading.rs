@@ -335,12 +335,20 @@ async fn before_the_newest(beside: &Store) -> Store {
     old(beside, steps.len() - 1).await
 }
 
-const LIVE: &str =
-    "UPDATE attempts SET lease_until = '2999-01-01T00:00:00.000Z' WHERE run_id = 'r2'";
+/// As if a worker had just said that it is at work.
+async fn live(store: &Store) {
+    let soon = if store.warehouse.is_postgres() {
+        "now() + interval '80 seconds'"
+    } else {
+        "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+80 seconds')"
+    };
+    let sql = format!("UPDATE attempts SET lease_until = {soon} WHERE run_id = 'r2'");
+    store.seed(&sql).await;
+}
 
 async fn nobody_migrates_while_somebody_works(new: Store) {
     let store = before_the_newest(&new).await;
-    store.seed(LIVE).await;
+    live(&store).await;
     let refused = store.warehouse.migrate("public").await;
     let Err(Error::AtWork { run, step, host }) = refused else {
         panic!("{refused:?}")
