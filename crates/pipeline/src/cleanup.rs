@@ -16,6 +16,9 @@ use crate::{Error, Event, Pipeline, Result, process};
 
 const DAY_MILLIS: i64 = 86_400_000;
 
+/// How long after the newest run that crawled to its end its clock is still believed.
+const AHEAD_DAYS: i64 = 7;
+
 /// What was cleaned up, or would be.
 #[derive(Clone, Debug, Default)]
 pub struct Cleaned {
@@ -123,7 +126,7 @@ impl Pipeline {
             files: self.clean_files(true).await?,
             ..Cleaned::default()
         };
-        let retention = self.retention();
+        let retention = self.retention().await?;
         for kind in Kind::ALL {
             let due = self.warehouse().due_to_clean(None, &retention, kind);
             let Some(due) = due.await? else { continue };
@@ -144,7 +147,7 @@ impl Pipeline {
         cleaned: &mut Cleaned,
         say: impl Fn(String),
     ) -> Result<()> {
-        let (warehouse, retention) = (self.warehouse(), self.retention());
+        let (warehouse, retention) = (self.warehouse(), self.retention().await?);
         for kind in Kind::ALL {
             let due = warehouse.due_to_clean(Some(attempt), &retention, kind);
             let Some(due) = due.await? else { continue };
@@ -163,17 +166,22 @@ impl Pipeline {
         Ok(())
     }
 
-    fn retention(&self) -> Retention {
+    /// Ages are counted from now, but from no later than [`AHEAD_DAYS`] after the newest run that crawled to its end: a
+    /// clock that is far ahead, and has nobody to compare it with, would take everything away.
+    async fn retention(&self) -> Result<Retention> {
         let (keep, now) = (self.settings().keep, self.clock().now());
+        let crawled = self.warehouse().last_crawled().await?;
+        let believed = crawled.map(|at| at.plus_millis(AHEAD_DAYS * DAY_MILLIS));
+        let now = believed.map_or(now, |believed| now.min(believed));
         let before = |days: i64| -> Instant { now.plus_millis(days.saturating_mul(-DAY_MILLIS)) };
-        Retention {
+        Ok(Retention {
             observations: before(keep.observations_days),
             pages: before(keep.pages_days),
             listings: before(keep.listings_days),
             ledger: before(keep.ledger_days),
             // A detail of the shared cache is no older.
             late_millis: self.settings().detail_ttl_millis(),
-        }
+        })
     }
 
     /// Removes files that this program had begun when it was killed, or only counts them: nothing else, for

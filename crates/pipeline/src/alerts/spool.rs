@@ -187,7 +187,7 @@ impl Spool {
             let (key, window) = (&spooled.key, spooled.window_seconds);
             let file = self.file(&spooled.id);
             match warehouse.take_alert(key, window, row).await {
-                Ok(_) => std::fs::remove_file(file).map_err(failed)?,
+                Ok(()) => std::fs::remove_file(file).map_err(failed)?,
                 Err(error @ (warehouse::Error::Row(_) | warehouse::Error::Statement { .. })) => {
                     tracing::warn!(%error, file = %file.display(), "an alert that the warehouse does not take is left");
                     continue;
