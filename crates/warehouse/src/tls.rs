@@ -2,8 +2,9 @@
 //! and `sslrootcert=<file>` in the address.
 //!
 //! As in libpq, `prefer` (the default) and `require` encrypt without asking who answers; Debian's
-//! server comes with a certificate that it signed itself. `verify-ca` and `verify-full` both check
-//! certificate and host name, against the file or else the public authorities.
+//! server comes with a certificate that it signed itself. `require` with a file is `verify-ca`, as there.
+//! `verify-ca` and `verify-full` both check certificate and host name, against the file or else the
+//! public authorities.
 
 use std::sync::Arc;
 
@@ -41,16 +42,27 @@ pub(crate) fn split(url: &str) -> (String, Wish) {
         return (url.to_owned(), wish);
     };
     let mut kept: Vec<String> = Vec::new();
+    let mut mode = "prefer";
     for pair in query.split('&') {
         match pair.split_once('=') {
-            Some(("sslmode", "verify-ca" | "verify-full")) => {
-                wish.verify = true;
-                kept.push("sslmode=require".into());
+            Some(("sslmode", word)) => {
+                mode = word;
+                kept.push(match word {
+                    "verify-ca" | "verify-full" => "sslmode=require".into(),
+                    _ => pair.to_owned(),
+                });
             }
+            Some(("sslrootcert", "")) => wish.root_file = None,
             Some(("sslrootcert", file)) => wish.root_file = Some(file.to_owned()),
             _ => kept.push(pair.to_owned()),
         }
     }
+    wish.verify = match mode {
+        "verify-ca" | "verify-full" => true,
+        // Whoever names authorities wants them asked; a file that is missing is refused, not passed over.
+        "require" => wish.root_file.is_some(),
+        _ => false,
+    };
     if kept.is_empty() {
         return (base.to_owned(), wish);
     }
@@ -162,6 +174,27 @@ mod tests {
                 "postgres://h/d?a=b&sslmode=verify-ca&sslrootcert=/x.pem",
                 "postgres://h/d?a=b&sslmode=require",
                 wish(true, Some("/x.pem")),
+            ),
+            (
+                "postgres://h/d?sslrootcert=/x.pem&sslmode=require",
+                "postgres://h/d?sslmode=require",
+                wish(true, Some("/x.pem")),
+            ),
+            (
+                "postgres://h/d?sslmode=require&sslrootcert=",
+                "postgres://h/d?sslmode=require",
+                wish(false, None),
+            ),
+            (
+                "postgres://h/d?sslmode=prefer&sslrootcert=/x.pem",
+                "postgres://h/d?sslmode=prefer",
+                wish(false, Some("/x.pem")),
+            ),
+            // The last one counts, as in the driver.
+            (
+                "postgres://h/d?sslmode=verify-full&sslmode=disable",
+                "postgres://h/d?sslmode=require&sslmode=disable",
+                wish(false, None),
             ),
         ] {
             assert_eq!(split(url), (kept.to_owned(), expected), "{url}");

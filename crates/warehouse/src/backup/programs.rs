@@ -308,6 +308,9 @@ mod tests {
             }
             Err(error) => assert!(error.to_string().contains(AUTHORITIES[0]), "{error}"),
         }
+        let own = of(15, "sslmode=require&sslrootcert=/own.pem").expect("a file");
+        assert!(own.contains("sslmode='verify-full'"), "{own}");
+        assert!(own.contains("sslrootcert='/own.pem'"), "{own}");
         let told = of(15, "sslmode=require").expect("nobody is checked");
         assert!(!told.contains("sslrootcert"), "{told}");
     }

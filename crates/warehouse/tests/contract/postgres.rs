@@ -168,10 +168,8 @@ async fn the_demo_lives_in_a_schema_of_its_own() {
     assert!(demo.runs(10).await.expect("runs").is_empty());
 }
 
-/// A server that signed its certificate itself, as Debian's does.
-fn self_signed() -> (testkit::Postgres, std::path::PathBuf) {
-    let mut server = testkit::Postgres::start();
-    let folder = std::path::PathBuf::from(server.admin("SHOW data_directory").trim());
+/// A key and a certificate for `localhost` that is signed with it.
+fn certify(folder: &std::path::Path, name: &str) {
     let run = std::process::Command::new("openssl")
         .args([
             "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
@@ -183,11 +181,19 @@ fn self_signed() -> (testkit::Postgres, std::path::PathBuf) {
             "subjectAltName=DNS:localhost",
         ])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", "server.key", "-out", "server.crt"])
-        .current_dir(&folder)
+        .args(["-keyout", &format!("{name}.key")])
+        .args(["-out", &format!("{name}.crt")])
+        .current_dir(folder)
         .output()
         .expect("openssl");
     assert!(run.status.success(), "{run:?}");
+}
+
+/// A server that signed its certificate itself, as Debian's does.
+fn self_signed() -> (testkit::Postgres, std::path::PathBuf) {
+    let mut server = testkit::Postgres::start();
+    let folder = std::path::PathBuf::from(server.admin("SHOW data_directory").trim());
+    certify(&folder, "server");
     let owner = std::fs::metadata(&folder).expect("the data folder");
     for file in ["server.key", "server.crt"] {
         use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -206,12 +212,20 @@ async fn tls_means_what_it_means_to_libpq() {
     let (server, certificate) = self_signed();
     let url = server.fresh_database().replace("127.0.0.1", "localhost");
     let root = certificate.display();
+    let folder = tempfile::tempdir().expect("a folder");
+    certify(folder.path(), "other");
+    let other = folder.path().join("other.crt");
+    let other = other.display();
     for (words, opens) in [
         (String::new(), true),
         ("?sslmode=require".into(), true),
         ("?sslmode=disable".into(), true),
         ("?sslmode=verify-full".into(), false),
         (format!("?sslmode=verify-full&sslrootcert={root}"), true),
+        (format!("?sslmode=verify-full&sslrootcert={other}"), false),
+        (format!("?sslmode=require&sslrootcert={root}"), true),
+        (format!("?sslmode=require&sslrootcert={other}"), false),
+        ("?sslmode=require&sslrootcert=/nowhere.pem".into(), false),
     ] {
         let opened = Warehouse::open(&format!("{url}{words}"), &Options::default()).await;
         assert_eq!(opened.is_ok(), opens, "{words}: {opened:?}");
