@@ -18,6 +18,7 @@ mod listed;
 mod manifest;
 mod postgres;
 mod programs;
+mod proof;
 mod rollback;
 mod script;
 mod sqlite;
@@ -231,38 +232,6 @@ impl Backups {
         backup.manifest.warehouse == self.warehouse()
     }
 
-    /// Restores a backup (the newest of this warehouse, where none is named) into a database of its own, finds
-    /// there what the manifest says, and notes that. `None`: there is no backup.
-    pub async fn verify(&self, id: Option<&str>) -> Result<Option<Backup>> {
-        let _lock = self.lock()?;
-        let Some(mut backup) = self.find(id)? else {
-            return Ok(None);
-        };
-        // Until this proof is through, no earlier one counts: others would be deleted for it.
-        if backup.manifest.verified_at.take().is_some() {
-            backup.manifest.write(&backup.folder)?;
-        }
-        let data = self.data(&backup)?;
-        let at = match self.kind {
-            BackupKind::Sqlite => blocking(|| {
-                let scratch = self.folder.join(format!("verify.db{PARTIAL}"));
-                let done = sqlite::unpack(&data, &backup.manifest, &scratch);
-                let removed = remove(&scratch);
-                done.and_then(|()| Ok(removed?))
-                    .and_then(|()| sqlite::machine_time())
-            })?,
-            BackupKind::Postgres => {
-                let server = self.server()?;
-                server
-                    .prove(&backup.manifest, &data, self.search.as_deref())
-                    .await?
-            }
-        };
-        backup.manifest.verified_at = Some(at);
-        backup.manifest.write(&backup.folder)?;
-        Ok(Some(backup))
-    }
-
     /// Puts a backup in the place of the warehouse. One that holds anything is replaced only with
     /// `force`, and none in which somebody is at work.
     pub async fn restore(&self, id: &str, force: bool) -> Result<(Backup, Restored)> {
@@ -441,33 +410,6 @@ impl Backups {
 /// An instant as a part of a name.
 fn stamp(instant: &str) -> String {
     instant.chars().filter(|c| c.is_alphanumeric()).collect()
-}
-
-/// Whether what was counted is what the manifest says.
-fn same(manifest: &Manifest, found: &Facts) -> std::result::Result<(), BackupError> {
-    let said = &manifest.facts;
-    if said == found {
-        return Ok(());
-    }
-    let tables = said.rows.keys().chain(found.rows.keys());
-    let other = tables
-        .map(|table| (table, said.rows.get(table), found.rows.get(table)))
-        .find(|(_, said, found)| said != found);
-    let why = match other {
-        Some((table, said, found)) => {
-            let told = |count: Option<&i64>| count.map_or("no table".into(), i64::to_string);
-            format!(
-                "{table}: {} rows in the manifest, {} restored",
-                told(said),
-                told(found)
-            )
-        }
-        None => "its newest look or its schema is another than the manifest says".into(),
-    };
-    Err(BackupError::Broken {
-        id: manifest.id.clone(),
-        why,
-    })
 }
 
 fn overwrite(place: &str) -> BackupError {

@@ -361,7 +361,7 @@ fn a_user_who_may_make_no_database_is_told_what_to_do() {
     let database = server.fresh_database();
     let tiki = Tiki::new().with("TIKI_DATABASE_URL", &database);
     tiki.ends(0, &["migrate"]);
-    let made = tiki.json(&["backup", "create", "--json"]);
+    let made = tiki.json(&["backup", "create", "--verify", "--json"]);
     let (_, place) = database.rsplit_once('@').expect("a place");
     let role = format!("bare_{}", place.rsplit('/').next().expect("a name"));
     server.admin(&format!("create role {role} login password 'secret'"));
@@ -374,4 +374,7 @@ fn a_user_who_may_make_no_database_is_told_what_to_do() {
         assert!(done.err.contains("CREATEDB"), "{done:?}");
         assert!(!format!("{done:?}").contains("secret"), "{done:?}");
     }
+    // It was proven before, and nothing was found against it.
+    let listed = tiki.json(&["backup", "--json"]);
+    assert_eq!(listed[0]["verified_at"], made["verified_at"], "{listed}");
 }

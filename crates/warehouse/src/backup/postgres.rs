@@ -246,7 +246,7 @@ impl Server {
         played.map_err(|error| unplayable(manifest, error, &missing))?;
         let facts = self.facts(&scratch).await?;
         batch(&scratch, "COMMIT").await?;
-        Ok(super::same(manifest, &facts)?)
+        Ok(super::proof::same(manifest, &facts)?)
     }
 
     /// Puts a backup in the place of the schema's tables.
@@ -272,7 +272,7 @@ impl Server {
         played.map_err(|error| unplayable(manifest, error, &[]))?;
         // The script has set a search path of its own.
         batch(&client, &format!("SET search_path = {}", self.schema)).await?;
-        super::same(manifest, &self.facts(&client).await?)?;
+        super::proof::same(manifest, &self.facts(&client).await?)?;
         let abandoned = begin_anew(&client, floor).await?;
         if let Some(kept) = &kept {
             aside::give_back(&client, &self.schema, kept).await?;

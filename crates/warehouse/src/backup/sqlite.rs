@@ -204,7 +204,7 @@ pub(super) fn unpack(data: &Path, manifest: &Manifest, target: &Path) -> Result<
     if found != "ok" {
         return Err(broken(found).into());
     }
-    super::same(manifest, &facts(&unpacked)?)?;
+    super::proof::same(manifest, &facts(&unpacked)?)?;
     unpacked.close().map_err(|(_, error)| fail(error))
 }
 
