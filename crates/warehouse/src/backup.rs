@@ -28,6 +28,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use catalog::Instant;
 use jiff::tz::TimeZone;
 
 pub use self::error::BackupError;
@@ -261,12 +262,15 @@ impl Backups {
     }
 
     /// Thins the backups of this warehouse out, or tells (`dry`) what would become of each. Nothing is
-    /// deleted that no younger verified one stands for, whose file is still as it was when it was made.
+    /// deleted that no younger verified one stands for, whose file is still as it was when it was made; one that is
+    /// dated in the future stands for none.
     pub fn prune(&self, keep: KeepBackups, zone: &TimeZone, dry: bool) -> Result<Vec<Pruned>> {
         let _lock = if dry { None } else { Some(self.lock()?) };
         let mut backups = self.list()?.backups;
         backups.retain(|backup| self.is_own(backup));
-        let mut known: Vec<_> = backups
+        let latest = latest()?;
+        let dated = backups.partition_point(|backup| backup.manifest.created() <= latest);
+        let mut known: Vec<_> = backups[..dated]
             .iter()
             .map(|backup| {
                 let proven = backup.is_complete && backup.manifest.verified_at.is_some();
@@ -282,6 +286,8 @@ impl Backups {
             known[last].1 = false;
             verdicts = keep::verdicts(&known, keep, zone);
         }
+        // For those of the future nothing goes, and whether they are old is not known.
+        verdicts.resize(backups.len(), Verdict::Ahead);
         let mut pruned = Vec::new();
         for (backup, verdict) in backups.into_iter().zip(verdicts) {
             if verdict == Verdict::Deleted && !dry {
@@ -311,9 +317,8 @@ impl Backups {
         let mut listed = self.list()?;
         let Some(id) = id else {
             listed.backups.retain(|backup| self.is_own(backup));
-            let now = catalog::Instant::from_str(&sqlite::machine_time()?);
-            let latest = now.map_or(i64::MAX, |now| now.millis() + AHEAD_MILLIS);
-            let dated = |backup: &Backup| backup.manifest.created().millis() <= latest;
+            let latest = latest()?;
+            let dated = |backup: &Backup| backup.manifest.created() <= latest;
             let mut backups = listed.backups.into_iter();
             let newest = backups.clone().rfind(dated).or_else(|| backups.next_back());
             let known = newest.as_ref().map(|backup| backup.manifest.id.as_str());
@@ -405,6 +410,14 @@ impl Backups {
             }
         }
     }
+}
+
+/// What is dated after it was dated by a clock ahead of ours.
+fn latest() -> Result<Instant> {
+    let now = Instant::from_str(&sqlite::machine_time()?);
+    Ok(now.map_or(Instant::from_millis(i64::MAX), |now| {
+        now.plus_millis(AHEAD_MILLIS)
+    }))
 }
 
 /// An instant as a part of a name.

@@ -1,7 +1,7 @@
 //! What a restore finds in its place, keeps of it, and gives back.
 
 use std::os::unix::fs::{MetadataExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::Connection;
 
@@ -131,40 +131,72 @@ fn a_lost_warehouse_behind_a_link_still_has_its_backups() {
     tiki.ends(0, &["digest"]);
 }
 
+/// A copy of a backup that says it is of the first moment of a year, with another change to its manifest: its id.
+fn copy_of(made: &serde_json::Value, year: &str, change: impl Fn(String) -> String) -> String {
+    let told = |key: &str| made[key].as_str().expect("a text");
+    let folder = Path::new(told("folder"));
+    let id = format!("tiki-{year}0101T000000000Z");
+    let beside = folder.with_file_name(&id);
+    std::fs::create_dir(&beside).expect("a folder");
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
+    let text = manifest.replace(told("id"), &id);
+    let at = format!("{year}-01-01T00:00:00.000Z");
+    let text = change(text.replace(told("created_at"), &at));
+    std::fs::write(beside.join("manifest.json"), text).expect("a manifest");
+    std::fs::copy(
+        folder.join("warehouse.db.gz"),
+        beside.join("warehouse.db.gz"),
+    )
+    .expect("data");
+    id
+}
+
 #[test]
 fn the_newest_backup_is_of_this_warehouse_and_not_of_the_future() {
     let shop = shop("30");
     let tiki = shop.home();
     tiki.ends(0, &["run"]);
     let made = tiki.json(&["backup", "create", "--json"]);
-    let id = made["id"].as_str().expect("an id");
-    let folder = PathBuf::from(made["folder"].as_str().expect("a folder"));
-    let manifest = std::fs::read_to_string(folder.join("manifest.json")).expect("a manifest");
-    let copy = |year: &str, change: &dyn Fn(String) -> String| {
-        let other = format!("tiki-{year}0101T000000000Z");
-        let beside = folder.with_file_name(&other);
-        std::fs::create_dir(&beside).expect("a folder");
-        let text = manifest.replace(id, &other);
-        let at = made["created_at"].as_str().expect("a time");
-        let text = change(text.replace(at, &format!("{year}-01-01T00:00:00.000Z")));
-        std::fs::write(beside.join("manifest.json"), text).expect("a manifest");
-        std::fs::copy(
-            folder.join("warehouse.db.gz"),
-            beside.join("warehouse.db.gz"),
-        )
-        .expect("data");
-        other
-    };
-    copy("2999", &|text| text);
-    copy("2998", &|text| {
+    let later = copy_of(&made, "2999", |text| text);
+    copy_of(&made, "2998", |text| {
         text.replace("data/tiki.db", "other/tiki.db")
     });
     let proven = tiki.json(&["backup", "verify", "--json"]);
-    assert_eq!(proven["id"], id, "{proven}");
+    assert_eq!(proven["id"], made["id"], "{proven}");
     // Where there is no other, it is better than none.
-    std::fs::remove_dir_all(&folder).expect("gone");
+    std::fs::remove_dir_all(made["folder"].as_str().expect("a folder")).expect("gone");
     let proven = tiki.json(&["backup", "verify", "--json"]);
-    assert_eq!(proven["id"], "tiki-29990101T000000000Z", "{proven}");
+    assert_eq!(proven["id"], later, "{proven}");
+}
+
+#[test]
+fn no_backup_goes_for_one_of_the_future() {
+    let shop = shop("30");
+    let tiki = shop.home();
+    tiki.ends(0, &["run"]);
+    // Of one day, so that one of the two would go if a younger one were proven.
+    let made = [0, 1].map(|_| tiki.json(&["backup", "create", "--json"]));
+    let later = copy_of(&made[1], "2999", |text| text);
+    tiki.ends(0, &["backup", "verify", &later]);
+    let prune = ["backup", "prune", "--json"];
+    let words = |pruned: &serde_json::Value| {
+        let rows = pruned.as_array().expect("rows").clone();
+        let words = rows
+            .iter()
+            .map(|row| row["why"].as_str().map(str::to_owned));
+        words.collect::<Option<Vec<_>>>().expect("words")
+    };
+    let told = tiki.json(&[&prune[..], &["--dry-run"]].concat());
+    assert_eq!(
+        words(&told),
+        ["no younger verified one", "daily", "dated in the future"]
+    );
+    // Nor does it go itself, when others do.
+    let last = made[1]["id"].as_str().expect("an id");
+    tiki.ends(0, &["backup", "verify", last]);
+    let told = tiki.json(&prune);
+    assert_eq!(words(&told), ["deleted", "daily", "dated in the future"]);
+    assert_eq!(crate::backup::folders(&tiki, "sqlite").len(), 2);
 }
 
 #[test]

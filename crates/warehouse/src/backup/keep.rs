@@ -37,6 +37,8 @@ pub enum Verdict {
     Kept(&'static str),
     /// It would go, but no younger one was verified.
     Needed,
+    /// It is dated in the future, by a clock that was wrong.
+    Ahead,
     /// It goes.
     Deleted,
 }
@@ -47,6 +49,7 @@ impl Verdict {
         match self {
             Self::Kept(why) => why,
             Self::Needed => "no younger verified one",
+            Self::Ahead => "dated in the future",
             Self::Deleted => "deleted",
         }
     }
