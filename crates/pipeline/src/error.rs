@@ -141,6 +141,7 @@ pub(crate) fn warehouse_exit(error: &warehouse::Error) -> Exit {
         | W::FolderReadOnly(_)
         | W::Io(_)
         | W::Damaged(_)
+        | W::Headless(_)
         | W::Backup(B::Broken { .. } | B::File { .. } | B::Program { .. }) => Exit::Machine,
         // The first five were told apart above.
         W::Unreachable(_)
@@ -187,6 +188,7 @@ mod tests {
             ),
             (W::Io(text()), Exit::Machine),
             (W::Damaged(text()), Exit::Machine),
+            (W::Headless(text()), Exit::Machine),
             (W::Denied(text()), Exit::Usage),
             (W::Schema(text()), Exit::Usage),
             (W::Row(text()), Exit::Bug),

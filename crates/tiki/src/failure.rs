@@ -258,6 +258,7 @@ pub(crate) fn warehouse_help(error: &W) -> Option<&'static str> {
         | W::Barred { .. }
         | W::FolderReadOnly(_)
         | W::Damaged(_)
+        | W::Headless(_)
         | W::NetworkFileSystem(..) => return file_help(error),
         W::Denied(_) => {
             "name another user in TIKI_DATABASE_URL (or --database-url): to write it must own the \
@@ -316,6 +317,10 @@ fn file_help(error: &W) -> Option<&'static str> {
         W::Damaged(_) => {
             "it is left as it is: put a backup in its place (`tiki backup restore`), or move the file \
              away to begin a new one"
+        }
+        W::Headless(_) => {
+            "put the file back beside its log, if it was moved; else `tiki backup restore <id> --force` puts a \
+             backup in its place and keeps the log beside it. To begin a new one, move the log away"
         }
         W::NetworkFileSystem(..) => {
             "choose a local folder (TIKI_DATA_DIR), or a PostgreSQL server (TIKI_DATABASE_URL)"

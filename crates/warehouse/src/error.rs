@@ -63,6 +63,9 @@ pub enum Error {
     /// The file is no database, or is damaged. It is never recreated.
     #[error("the warehouse is damaged: {0}")]
     Damaged(String),
+    /// The file is gone or empty and its write-ahead log is not: put together again they are whole.
+    #[error("the warehouse is without its file: {0}")]
+    Headless(String),
     /// The database's user has not the rights that this program needs.
     #[error("the warehouse does not let this user do that: {0}")]
     Denied(String),

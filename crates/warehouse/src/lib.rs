@@ -39,6 +39,7 @@ mod merge;
 mod merge_read;
 mod merge_write;
 mod migrations;
+mod network;
 mod open;
 mod pages;
 mod permits;

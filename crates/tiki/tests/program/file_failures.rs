@@ -330,6 +330,9 @@ fn a_damaged_file_is_told_and_never_made_anew() {
     std::fs::write(tiki.path("data/tiki.db-wal"), &whole[..4096]).expect("a log");
     let done = tiki.ends(1, &["run"]);
     assert!(done.err.contains("gone or empty"), "{done:#?}");
+    // Another file in its place would cost what the log holds.
+    assert!(done.err.contains("put the file back"), "{done:#?}");
+    assert!(!done.err.contains("damaged"), "{done:#?}");
     assert!(!file(&tiki).exists(), "it was made anew");
 }
 
