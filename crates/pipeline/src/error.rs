@@ -126,6 +126,7 @@ pub(crate) fn warehouse_exit(error: &warehouse::Error) -> Exit {
     match error {
         W::Fenced(_) | W::AtWork { .. } | W::Backup(B::Held(_) | B::Replaced(_)) => Exit::Warehouse,
         W::Address(..)
+        | W::Authorities(..)
         | W::Schema(_)
         | W::Origin { .. }
         | W::NetworkFileSystem(..)
@@ -191,6 +192,7 @@ mod tests {
             (W::Headless(text()), Exit::Machine),
             (W::Denied(text()), Exit::Usage),
             (W::Schema(text()), Exit::Usage),
+            (W::Authorities(text(), text()), Exit::Usage),
             (W::Row(text()), Exit::Bug),
             (W::Stored(text()), Exit::Bug),
         ] {

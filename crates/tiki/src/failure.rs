@@ -278,6 +278,10 @@ pub(crate) fn warehouse_help(error: &W) -> Option<&'static str> {
              minute. `tiki runs` shows who is at work"
         }
         W::Fenced(_) => "nothing is lost: the other worker goes on",
+        W::Authorities(..) => {
+            "name a file of PEM certificates that this user may read, by its whole path, or leave sslrootcert \
+             out: verify-full then asks the public authorities"
+        }
         W::Address(..) => "write sqlite:<path> or postgres://user:password@host/crawl_data",
         W::Cleaned { .. } => "what was loaded of it stays; `tiki run` begins a new run",
         W::RunState { .. } => "`tiki runs` shows the state of every run",

@@ -402,7 +402,7 @@ impl Backups {
         match self.kind {
             BackupKind::Sqlite => format!("sqlite:{}", self.path().display()),
             BackupKind::Postgres => {
-                let address = crate::postgres::without_password(&self.url);
+                let address = crate::address::without_password(&self.url);
                 match self.options.schema.as_str() {
                     "public" => address,
                     schema => format!("{address} (schema {schema})"),

@@ -11,6 +11,9 @@ pub enum Error {
     /// The address names no warehouse.
     #[error("{0:?} is no warehouse address: {1}")]
     Address(String, String),
+    /// The file that the address names as `sslrootcert` is none of authorities.
+    #[error("cannot take authorities from {0} (sslrootcert): {1}")]
+    Authorities(String, String),
     /// No answer from the database, or it closed the connection. Retry later.
     #[error("cannot reach the warehouse")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),

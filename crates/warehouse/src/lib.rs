@@ -6,6 +6,7 @@
 //!
 //! Not here: fetching, deciding what a record is, the order of the steps, printing.
 
+mod address;
 mod alerts;
 mod arrivals;
 mod backup;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use catalog::Instant;
 
+use crate::address;
 use crate::comments;
 use crate::error::{Error, Result};
 use crate::lease::Host;
@@ -99,10 +100,9 @@ impl Warehouse {
     ) -> Result<Self> {
         check_schema(&options.schema)?;
         let pool = postgres::open(url, other, options).await?;
-        let address = postgres::without_password(url);
         Ok(Self {
             store: Store::Postgres(pool, options.limits.answer()),
-            address,
+            address: address::without_password(url),
         })
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::address;
 use crate::error::{Error, Result};
 use crate::lease::LEASE_SECONDS;
 use crate::open::Options;
@@ -60,16 +61,7 @@ impl Default for PoolLimits {
 /// place of the one that the address names.
 pub(crate) async fn open(url: &str, other: Option<&str>, options: &Options) -> Result<Pool> {
     let limits = &options.limits;
-    let shown = || without_password(url);
-    let (address, wish) = tls::split(url);
-    let mut config: tokio_postgres::Config = address
-        .parse()
-        // What the parser saw may be a part of the password.
-        .map_err(|_| {
-            let why =
-                "it does not parse; write special characters of the password as %40 and so on";
-            Error::Address(shown(), why.into())
-        })?;
+    let (mut config, wish) = address::parse(url)?;
     if let Some(name) = other {
         config.dbname(name);
     }
@@ -109,7 +101,7 @@ pub(crate) async fn open(url: &str, other: Option<&str>, options: &Options) -> R
             recycle: Some(limits.wait),
         })
         .build()
-        .map_err(|error| Error::Address(shown(), error.to_string()))?;
+        .map_err(|error| Error::Address(address::without_password(url), error.to_string()))?;
     check_version(&pool, limits.wait).await?;
     Ok(pool)
 }
@@ -152,36 +144,5 @@ pub(crate) async fn get(pool: &Pool) -> Result<Object> {
         }),
         Err(PoolError::Timeout(_)) => Err(Error::silent("while connecting", wait)),
         Err(error) => Err(Error::Unreachable(error.into())),
-    }
-}
-
-/// The address as it may be shown: without user, password and parameters.
-pub(crate) fn without_password(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-    let host = match place.rsplit_once('@') {
-        Some((_, host)) => host,
-        // The question mark may stand in the password.
-        None if parameters.contains('@') => "…",
-        None => place,
-    };
-    format!("{scheme}://{host}")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn an_address_is_shown_without_its_secrets() {
-        for (url, shown) in [
-            (
-                "postgres://u:p@w@h:5432/crawl_data?password=x",
-                "postgres://h:5432/crawl_data",
-            ),
-            ("postgres://h/crawl_data", "postgres://h/crawl_data"),
-            ("postgres://u:p?w@h/crawl_data", "postgres://…"),
-            ("postgres://u:p/w@h/crawl_data", "postgres://h/crawl_data"),
-        ] {
-            assert_eq!(super::without_password(url), shown);
-        }
     }
 }

@@ -16,6 +16,9 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use crate::error::{Error, Result};
 
+/// The words of `sslmode` that are taken. libpq has `allow` too, which the driver has not.
+pub(crate) const MODES: &str = "disable, prefer, require, verify-ca and verify-full";
+
 /// What an address says about TLS.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wish {
@@ -91,7 +94,7 @@ pub(crate) fn config(wish: &Wish) -> Result<ClientConfig> {
 }
 
 fn roots_of(file: &str) -> Result<RootCertStore> {
-    let bad = |why: String| Error::Address(format!("sslrootcert={file}"), why);
+    let bad = |why: String| Error::Authorities(file.into(), why);
     let mut roots = RootCertStore::empty();
     let certificates =
         CertificateDer::pem_file_iter(file).map_err(|error| bad(error.to_string()))?;
@@ -102,7 +105,7 @@ fn roots_of(file: &str) -> Result<RootCertStore> {
             .map_err(|error| bad(error.to_string()))?;
     }
     if roots.is_empty() {
-        return Err(bad("no certificate in it".into()));
+        return Err(bad("there is no certificate in it".into()));
     }
     Ok(roots)
 }

@@ -70,6 +70,30 @@ const CASES: &[Case] = &[
         said: &["no warehouse address", "postgres://user:password@host"],
     },
     Case {
+        name: "a word of libpq that is not taken",
+        variables: &[("TIKI_DATABASE_URL", "postgres://u:p@h/d?sslmode=allow")],
+        arguments: &["run"],
+        code: 2,
+        said: &["sslmode", "allow", "verify-full"],
+    },
+    Case {
+        name: "a parameter that is not taken",
+        variables: &[("TIKI_DATABASE_URL", "postgres://u:p@h/d?sslcert=/x.pem")],
+        arguments: &["backup", "create"],
+        code: 2,
+        said: &["sslcert"],
+    },
+    Case {
+        name: "authorities that are not there",
+        variables: &[(
+            "TIKI_DATABASE_URL",
+            "postgres://u:p@h/d?sslmode=require&sslrootcert=/nowhere.pem",
+        )],
+        arguments: &["run"],
+        code: 2,
+        said: &["/nowhere.pem", "No such file", "PEM"],
+    },
+    Case {
         name: "a site that is not there",
         variables: &[("TIKI_ORIGIN", "http://127.0.0.1:1")],
         arguments: &["run"],

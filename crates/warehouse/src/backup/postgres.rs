@@ -55,13 +55,7 @@ pub(super) struct Dump {
 impl Server {
     pub(super) fn new(url: &str, options: &Options) -> Result<Self> {
         crate::open::check_schema(&options.schema)?;
-        let (address, wish) = tls::split(url);
-        let shown = crate::postgres::without_password(url);
-        // What the parser saw may be a part of the password.
-        let why = "it does not parse; write special characters of the password as %40 and so on";
-        let mut config: Config = address
-            .parse()
-            .map_err(|_| Error::Address(shown, why.into()))?;
+        let (mut config, wish) = crate::address::parse(url)?;
         config.connect_timeout(options.limits.wait);
         config.application_name("tiki backup");
         // Copying takes as long as it takes.
