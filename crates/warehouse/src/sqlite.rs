@@ -119,10 +119,7 @@ impl Pool {
         connection.busy_timeout(self.busy).map_err(fail)?;
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
         if self.only_looks {
-            // Nothing of the file was read before: what is wrong with it is told here, with its name.
-            connection
-                .query_row("PRAGMA schema_version", [], |_| Ok(()))
-                .map_err(fail)?;
+            first_look(&connection).map_err(fail)?;
             self.is_in_place()?;
             return Ok(connection);
         }
@@ -176,8 +173,11 @@ impl Pool {
     pub(crate) fn read_only(&self) -> Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let fail = |error| self.named(Error::sqlite("open the file to read", error));
+        let _opening = opening(&self.path, false, self.busy)?;
         let mut connection = Connection::open_with_flags(&self.path, flags).map_err(fail)?;
         connection.busy_timeout(self.busy).map_err(fail)?;
+        first_look(&connection).map_err(fail)?;
+        self.is_in_place()?;
         connection
             .authorizer(Some(|context: AuthContext<'_>| match context.action {
                 AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => {
@@ -316,6 +316,11 @@ pub(crate) fn tell_cost(statement: &rusqlite::Statement<'_>, text: &str) {
     }
 }
 
+/// Opens the log too, and tells what is wrong with the file.
+fn first_look(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))
+}
+
 fn check_version(number: i32, version: &str) -> Result<()> {
     if number >= OLDEST_SQLITE {
         return Ok(());
@@ -378,6 +383,28 @@ mod tests {
         );
         drop((writer, reader));
         pool.lend(true).await.expect("both came back");
+    }
+
+    #[test]
+    fn no_reader_opens_a_file_in_the_middle_of_a_restore() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options {
+            busy: Duration::from_millis(20),
+            ..Options::default()
+        };
+        let path = folder.path().join("tiki.db");
+        let pool = Pool::open(&path, &options).expect("a file");
+        drop(pool.read_only().expect("a reader"));
+        let alone = opening(&path, true, options.busy).expect("a restore");
+        let refused = pool.read_only();
+        assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
+        drop(alone);
+        let other = folder.path().join("other.db");
+        drop(Pool::open(&other, &options).expect("another file"));
+        std::fs::rename(&other, &path).expect("in its place");
+        let refused = pool.read_only();
+        let replaced = matches!(refused, Err(Error::Backup(BackupError::Replaced(_))));
+        assert!(replaced, "{refused:?}");
     }
 
     #[tokio::test(flavor = "multi_thread")]
