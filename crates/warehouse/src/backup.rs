@@ -5,10 +5,9 @@
 //! is on the disk, so what has a name is whole; a proof restores it and counts again.
 //!
 //! A restored warehouse begins anew: attempts are ended, open runs are abandoned, epochs go on far above
-//! all that were ever given, so whoever worked before commits nothing.
+//! all that were ever given, so whoever worked before commits nothing. Alerts that it has not sent are held.
 //!
-//! Not here: alerts that a restored warehouse has not sent and must hold (there are no alerts yet), when
-//! to make a backup, going back to an older program.
+//! Not here: when to make a backup, going back to an older program.
 
 mod aside;
 mod error;

@@ -1,6 +1,6 @@
 //! The only place with SQL: SQLite and PostgreSQL under one contract.
 //!
-//! Every statement is written once, in words that both databases know ([`dialect`](self) lists the
+//! Every statement is written once, in words that both databases know (`dialect` lists the
 //! few that differ), and runs in a transaction that either carries a batch's result *and* its new
 //! state or leaves nothing behind.
 //!

@@ -7,7 +7,7 @@
 //! has the old file open finds another one in its place after the beginning of its next transaction,
 //! and stops.
 //!
-//! Not here: alerts that were not sent yet, which a restore will have to hold: there are none.
+//! Not here: which backup, and whether it may replace what is there.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
