@@ -56,7 +56,7 @@ pub(crate) fn split(url: &str) -> (String, Wish) {
                 });
             }
             Some(("sslrootcert", "")) => wish.root_file = None,
-            Some(("sslrootcert", file)) => wish.root_file = Some(file.to_owned()),
+            Some(("sslrootcert", file)) => wish.root_file = Some(decoded(file)),
             _ => kept.push(pair.to_owned()),
         }
     }
@@ -70,6 +70,20 @@ pub(crate) fn split(url: &str) -> (String, Wish) {
         return (base.to_owned(), wish);
     }
     (format!("{base}?{}", kept.join("&")), wish)
+}
+
+/// Reads `%2F` and so on, as the driver does in the parameters that it knows.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| byte == b'%');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let coded = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(coded.unwrap_or(byte));
+        rest = if coded.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The client's side of TLS.
@@ -192,6 +206,17 @@ mod tests {
                 "postgres://h/d?sslmode=prefer&sslrootcert=/x.pem",
                 "postgres://h/d?sslmode=prefer",
                 wish(false, Some("/x.pem")),
+            ),
+            // As `airflow/` writes it.
+            (
+                "postgres://h/d?sslmode=verify-ca&sslrootcert=%2Fa%20b.pem",
+                "postgres://h/d?sslmode=require",
+                wish(true, Some("/a b.pem")),
+            ),
+            (
+                "postgres://h/d?sslmode=verify-ca&sslrootcert=/100%25%.p%C3%A8m%",
+                "postgres://h/d?sslmode=require",
+                wish(true, Some("/100%%.pèm%")),
             ),
             // The last one counts, as in the driver.
             (
