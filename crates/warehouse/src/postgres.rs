@@ -102,18 +102,25 @@ pub(crate) async fn open(url: &str, other: Option<&str>, options: &Options) -> R
         })
         .build()
         .map_err(|error| Error::Address(address::without_password(url), error.to_string()))?;
-    check_version(&pool, limits.wait).await?;
+    check_server(&pool, limits.wait).await?;
     Ok(pool)
 }
 
-async fn check_version(pool: &Pool, limit: Duration) -> Result<()> {
+async fn check_server(pool: &Pool, limit: Duration) -> Result<()> {
     let client = get(pool).await?;
-    let text = "SHOW server_version_num";
+    let text = "SELECT current_setting('server_version_num'), current_setting('server_encoding')";
     let said = answered(limit, text, client.query_one(text, &[])).await?;
     let version: i64 = said.get::<_, String>(0).parse().unwrap_or(0);
     if version < OLDEST_SERVER {
         return Err(Error::Schema(format!(
             "PostgreSQL {version} is too old: 15 or newer is needed"
+        )));
+    }
+    let encoding: String = said.get(1);
+    if encoding != "UTF8" {
+        return Err(Error::Schema(format!(
+            "the database keeps texts in {encoding}, which has no room for all of them: make one with ENCODING 'UTF8' \
+             TEMPLATE template0"
         )));
     }
     Ok(())

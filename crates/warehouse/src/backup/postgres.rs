@@ -190,11 +190,8 @@ impl Server {
             drop_database(&client, &name).await?;
         }
         let name = format!("{prefix}{}", std::process::id());
-        let made = batch(
-            &client,
-            &format!("CREATE DATABASE {name} TEMPLATE template0"),
-        )
-        .await;
+        let of = text(&client, LANGUAGE).await?;
+        let made = batch(&client, &format!("CREATE DATABASE {name} {of}")).await;
         made.map_err(|error| match error {
             Error::Denied(why) => Error::from(BackupError::Refused {
                 what: format!("cannot make a database to restore the backup into: {why}"),
@@ -313,6 +310,11 @@ impl Server {
         Ok((floor, Some(kept)))
     }
 }
+
+/// How another database is made that keeps and orders texts as this one: a server's own way may be another.
+const LANGUAGE: &str = "SELECT format('TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L',
+        pg_encoding_to_char(encoding), datcollate, datctype)
+    FROM pg_database WHERE datname = current_database()";
 
 /// What makes the extensions of this database in another one.
 const EXTENSIONS: &str = "SELECT format(

@@ -231,3 +231,22 @@ async fn tls_means_what_it_means_to_libpq() {
         assert_eq!(opened.is_ok(), opens, "{words}: {opened:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_does_not_keep_all_texts_is_refused() {
+    let server = testkit::Postgres::shared();
+    let url = server.fresh_database();
+    let name = url.rsplit('/').next().expect("a name");
+    server.drop_database(&url);
+    server.admin(&format!(
+        "CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    ));
+    let opened = Warehouse::open(&url, &Options::default()).await;
+    let refused = opened.map(drop).expect_err("no room for Vietnamese");
+    assert!(matches!(refused, Error::Schema(_)), "{refused:?}");
+    let said = refused.to_string();
+    assert!(
+        said.contains("LATIN1") && said.contains("ENCODING 'UTF8'"),
+        "{said}"
+    );
+}
