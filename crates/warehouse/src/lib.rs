@@ -4,6 +4,19 @@
 //! few that differ), and runs in a transaction that either carries a batch's result *and* its new
 //! state or leaves nothing behind.
 //!
+//! Where to look, one step after the other:
+//!
+//! - opening and the transaction: `open`, `sqlite`, `postgres`, `tls`, `address`, `network`, `tx`, `bulk`, `dialect`, `value`;
+//! - what a failure means: `failing` (codes), `error` (for the caller), `errors` (those that runs left behind);
+//! - runs and who works on them: `ledger`, `run_reads`, `lease`, `turns`, `freeze`, `progress`;
+//! - what a crawl asks and keeps: `categories`, `walk`, `listings`, `listing_items`, `slices`, `plan`, `details`, `pages`, `permits`;
+//! - records on their way: `staging` (claims and commits), `batches` (the packed rows), `staged` (one line of them), `rejections`;
+//! - the merge: `merge` reads through `merge_read`, decides in `arrivals`, `decide`, `present` and `retell`, and writes
+//!   through `merge_write`;
+//! - what must go: `retention` (which runs), `cleaning` (which rows), `cleaner` (who);
+//! - what is told: `read`, `select`, `export`, `inventory`, `alerts`, `drift`, `shapes`, `completeness`, `digest`;
+//! - the schema: `schema`, `migrations`, `comments`; copies of all of it: `backup`.
+//!
 //! Not here: fetching, deciding what a record is, the order of the steps, printing.
 
 mod address;
