@@ -75,31 +75,45 @@ impl Work<'_> {
 }
 
 impl Pipeline {
-    /// Loads a run that drift had stopped, from what it fetched: the run, open again.
+    /// Loads a run that drift had stopped, from what it fetched: the run, open again. Where a process was killed
+    /// after it had accepted, this goes on.
     pub async fn accept_drift(&self, id: &str) -> Result<Run> {
-        self.must_be_held(id).await?;
-        self.warehouse().accept_drift(id).await?;
+        let run = self.any_run(id).await?;
+        if !self.is_half_accepted(&run).await? {
+            must_be_held(&run)?;
+            self.warehouse().accept_drift(id).await?;
+        }
         // A program that has learnt the new shape reads the pages anew.
         self.redo(id, Step::TransformProducts).await
     }
 
-    /// Gives up a run that drift had stopped: what it saw is counted as not observed.
+    /// Gives up a run that drift had stopped: what it saw is counted as not observed. Where a process was killed
+    /// before it had counted, this goes on.
     pub async fn reject_drift(&self, id: &str) -> Result<RunReport> {
-        let run = self.must_be_held(id).await?;
-        self.warehouse().reject_drift(id).await?;
+        let run = self.any_run(id).await?;
+        let rejected = run.drift.as_deref() == Some("rejected");
+        let uncounted = rejected && run.state == RunState::Abandoned && run.totals.is_none();
+        if !uncounted {
+            must_be_held(&run)?;
+            self.warehouse().reject_drift(id).await?;
+        }
         self.finish(&run, RunState::Abandoned, Exit::Drift).await
     }
 
-    async fn must_be_held(&self, id: &str) -> Result<Run> {
+    async fn any_run(&self, id: &str) -> Result<Run> {
         let run = self.warehouse().run(id).await?;
-        let run = run.ok_or_else(|| Error::Usage(format!("there is no run {id:?}")))?;
-        if run.state == RunState::Held {
-            return Ok(run);
+        run.ok_or_else(|| Error::Usage(format!("there is no run {id:?}")))
+    }
+
+    /// Whether a run was accepted and not derived anew since.
+    async fn is_half_accepted(&self, run: &Run) -> Result<bool> {
+        let accepted = run.drift.as_deref() == Some("accepted");
+        if run.state != RunState::Open || !accepted {
+            return Ok(false);
         }
-        Err(Error::Usage(format!(
-            "run {id} is {}, not held: there is nothing to decide",
-            run.state.as_str()
-        )))
+        let code = Exit::Drift.code().into();
+        let untouched = self.warehouse().is_untouched_since_held(&run.id, code);
+        Ok(untouched.await?)
     }
 
     /// The error of a run that is held, for whoever wants to work on it.
@@ -110,6 +124,17 @@ impl Pipeline {
             seen: rows.iter().take(NAMED).map(in_words).collect(),
         })
     }
+}
+
+fn must_be_held(run: &Run) -> Result<()> {
+    if run.state == RunState::Held {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "run {} is {}, not held: there is nothing to decide",
+        run.id,
+        run.state.as_str()
+    )))
 }
 
 /// Shapes as they are stored.

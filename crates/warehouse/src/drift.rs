@@ -152,6 +152,18 @@ impl Warehouse {
         tx.commit().await
     }
 
+    /// Whether nothing of a run was derived or loaded since it was held with this exit code.
+    pub async fn is_untouched_since_held(&self, run: &str, exit_code: i64) -> Result<bool> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT 1 FROM attempts h WHERE h.run_id = $1 AND h.exit_code = $2
+                AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = h.run_id
+                    AND a.started_at > h.ended_at AND a.first_claim_at IS NOT NULL)
+             LIMIT 1";
+        let row = tx.row(sql, params![run, exit_code]).await?;
+        tx.end().await?;
+        Ok(row.is_some())
+    }
+
     /// When a person last closed a held run without loading it: what was fetched before may have its shape.
     pub async fn drift_rejected_at(&self) -> Result<Option<Instant>> {
         let mut tx = self.read().await?;
@@ -163,12 +175,14 @@ impl Warehouse {
 
     /// Closes a held run without loading it: what was staged is dropped, and its products count as
     /// unobserved; their details will be asked for again. The caller freezes its counts with
-    /// [`Warehouse::finish_run`]. [`Error::RunState`] when it is not held.
+    /// [`Warehouse::finish_run`]: until then it has none, nor those of an earlier end.
+    /// [`Error::RunState`] when it is not held.
     pub async fn reject_drift(&self, run: &str) -> Result<()> {
         let mut tx = self.begin().await?;
         let count = tx
             .execute(
-                "UPDATE runs SET state = 'abandoned', drift = 'rejected', finished_at = {now}
+                "UPDATE runs SET state = 'abandoned', drift = 'rejected', totals = NULL,
+                    finished_at = {now}
                  WHERE id = $1 AND state = 'held'",
                 params![run],
             )

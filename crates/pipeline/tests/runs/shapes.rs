@@ -132,6 +132,73 @@ async fn a_run_that_was_held_can_be_given_up_and_counts_add_up() {
     assert_eq!(world.run("good").await.exit_code, 0);
 }
 
+/// A healthy shop and a run that is held, as its details have no names any more.
+async fn without_names(store: Store) -> World {
+    let world = healthy(store).await;
+    world.day(HEALTHY);
+    let what = Misbehaviour::DropField {
+        field: "name".into(),
+    };
+    world
+        .front
+        .set_faults(&fault(RouteClass::Detail, what))
+        .unwrap();
+    held(&world, "bad").await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn giving_a_run_up_goes_on_where_it_was_killed_before_the_counts() {
+    for store in STORES {
+        let world = without_names(store).await;
+        // A run that is opened again brings the counts of its earlier end.
+        for earlier in [false, true] {
+            if earlier {
+                let from = pipeline::Step::TransformProducts;
+                let run = world.pipeline.redo("bad", from).await.unwrap();
+                assert!(run.totals.is_some(), "{run:?}");
+                world.pipeline.run(&run).await.expect_err("held again");
+            }
+            world.warehouse.reject_drift("bad").await.unwrap();
+            let report = world.pipeline.reject_drift("bad").await.unwrap();
+            assert_eq!(report.totals.broken(), Vec::<String>::new());
+            let run = world.warehouse.run("bad").await.unwrap().unwrap();
+            assert_eq!(run.state, RunState::Abandoned);
+            assert_eq!(run.exit_code, Some(i64::from(Exit::Drift.code())));
+            assert!(run.totals.is_some(), "{store:?}: {run:?}");
+            let again = world.pipeline.reject_drift("bad").await.unwrap_err();
+            assert!(again.to_string().contains("not held"), "{again}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accepting_a_run_goes_on_where_it_was_killed_before_the_pages_were_read_anew() {
+    for store in STORES {
+        let world = without_names(store).await;
+        let transformed = async || {
+            let step = world.warehouse.step("bad", "transform-products").await;
+            step.unwrap().is_some()
+        };
+        world.warehouse.accept_drift("bad").await.unwrap();
+        assert!(transformed().await, "by the rules that did not know");
+        for _ in 0..2 {
+            let run = world.pipeline.accept_drift("bad").await.unwrap();
+            assert_eq!(run.state, RunState::Open);
+            assert!(!transformed().await, "{store:?}: to be done anew");
+        }
+        // Once anything was derived it goes on like any other run.
+        let step = pipeline::StepRequest::new("bad", pipeline::Step::TransformProducts);
+        world.pipeline.step(&step).await.unwrap();
+        let again = world.pipeline.accept_drift("bad").await.unwrap_err();
+        assert!(again.to_string().contains("not held"), "{again}");
+        assert!(transformed().await, "{store:?}: it stays");
+        let run = world.warehouse.run("bad").await.unwrap().unwrap();
+        let report = world.pipeline.run(&run).await.unwrap();
+        assert_eq!(report.totals.broken(), Vec::<String>::new());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow: weeks of runs"]
 async fn a_drift_of_two_percent_a_day_is_caught() {
