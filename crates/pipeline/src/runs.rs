@@ -76,11 +76,10 @@ impl Pipeline {
                     made => (made, now),
                 })
             });
-            let (other, now) = match made.await? {
+            let (idle, other) = match made.await? {
                 (Ok(run), _) => return Ok(run),
-                (Err(other), now) => (other, now),
+                (Err(other), now) => (now.millis_since(other.last_commit_at), other),
             };
-            let idle = now.millis_since(other.last_commit_at);
             let same = if request.only_this {
                 other.id == request.id
             } else {
@@ -95,7 +94,8 @@ impl Pipeline {
                 )));
                 return Ok(*other);
             }
-            if !other.leased && (idle >= ACTIVE_MILLIS || (same && fresh)) {
+            let left = same && fresh && !self.is_between_steps(&other, idle).await?;
+            if !other.leased && (idle >= ACTIVE_MILLIS || left) {
                 self.tell(Event::Note(format!(
                     "closing run {}, which nobody finished",
                     other.id
@@ -129,6 +129,15 @@ impl Pipeline {
             return Ok(false);
         }
         self.patiently(async |_| Ok(self.warehouse().is_overtaken(other.number).await?))
+            .await
+    }
+
+    /// Whether a run that nobody holds may be at work all the same, about to begin its next step.
+    async fn is_between_steps(&self, run: &Run, idle: i64) -> Result<bool> {
+        if idle >= BETWEEN_STEPS_MILLIS {
+            return Ok(false);
+        }
+        self.patiently(async |_| Ok(self.warehouse().is_between_steps(&run.id).await?))
             .await
     }
 

@@ -235,6 +235,16 @@ impl Warehouse {
         Ok(row.is_some())
     }
 
+    /// Whether nobody works on a run because a step of it has ended well, or none has begun yet.
+    pub async fn is_between_steps(&self, id: &str) -> Result<bool> {
+        let mut tx = self.read().await?;
+        let sql = "SELECT state = 'ended' AND exit_code IS NULL FROM attempts WHERE run_id = $1
+             ORDER BY epoch DESC LIMIT 1";
+        let row = tx.row(sql, params![id]).await?;
+        tx.end().await?;
+        row.map_or(Ok(true), |row| row.flag(0))
+    }
+
     /// Ends a run: nothing of it is open any more. A held run stays as it is; one whose drift was
     /// rejected is ended by this with its counts. What is to be told of the end is written with it.
     pub async fn finish_run(

@@ -1,6 +1,6 @@
 //! What a site that refuses, fails or loses products leaves behind.
 
-use pipeline::{Error, Exit};
+use pipeline::{Error, Exit, Step, StepRequest};
 use storefront::{Fault, Faults, Misbehaviour, RouteClass, When};
 
 use crate::world::{Store, World, generated};
@@ -259,6 +259,35 @@ async fn a_second_run_of_another_scope_is_told_who_is_at_work() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_between_two_steps_is_at_work_for_a_new_one() {
+    for store in crate::world::STORES {
+        let world = World::new(store, generated(200)).await;
+        let pipeline = &world.pipeline;
+        let fresh = pipeline::RunRequest {
+            fresh: true,
+            ..world.request("second")
+        };
+        pipeline.begin_run(&world.request("first")).await.unwrap();
+        let step = StepRequest::new("first", Step::CrawlCategories);
+        for begun in [false, true] {
+            if begun {
+                pipeline.step(&step).await.unwrap();
+            }
+            let refused = pipeline.begin_run(&fresh).await;
+            assert!(matches!(refused, Err(Error::Held(_))), "{refused:?}");
+        }
+        // A step that failed is followed by none.
+        let late = StepRequest {
+            timeout: Some(std::time::Duration::ZERO),
+            ..StepRequest::new("first", Step::CrawlProductDetails)
+        };
+        let error = pipeline.step(&late).await.unwrap_err();
+        assert!(matches!(error, Error::Overtime(_)), "{error}");
+        assert_eq!(pipeline.begin_run(&fresh).await.unwrap().id, "second");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

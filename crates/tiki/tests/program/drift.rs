@@ -93,6 +93,8 @@ fn a_run_that_is_held_when_it_is_closed_keeps_no_other_from_beginning() {
     for step in ["crawl-categories", "extract-product-urls"] {
         tiki.ends(0, &["step", step, "--run", "r"]);
     }
+    let last = ["step", "crawl-product-details", "--run", "r"];
+    tiki.ends(1, &[&last[..], &["--timeout", "1ms"]].concat());
     shop.control("POST", "faults", r#"{"rules":[]}"#);
     tiki.ends(0, &["run", "--new"]);
     let runs = tiki.json(&["runs", "--json"]);

@@ -178,6 +178,8 @@ fn a_redone_run_that_was_left_is_not_gone_on_with_in_place_of_todays() {
     let file = rusqlite::Connection::open(tiki.path("data/tiki.db")).expect("the file");
     let left = "UPDATE runs SET state = 'open', finished_at = NULL WHERE id = ?1";
     assert_eq!(file.execute(left, [&first]).expect("a row"), 1);
+    let stopped = "UPDATE attempts SET exit_code = 130 WHERE run_id = ?1";
+    assert!(file.execute(stopped, [&first]).expect("rows") > 0);
     drop(file);
     let done = tiki.ends(0, &["run"]);
     assert!(!done.err.contains("going on with"), "{}", done.err);
