@@ -61,7 +61,8 @@ impl Cleaned {
 
 impl Work<'_> {
     /// Takes away what is older than it may be. The first time that there is something of a kind to take, it
-    /// is only said what can no longer be done without it; the next time it goes.
+    /// is only said what can no longer be done without it; the next time it goes. A wish to stop, or the end of
+    /// its time, leaves the batch in hand undone and keeps those before it.
     pub(crate) async fn clean_up(&self) -> Result<Map<String, Value>> {
         let pipeline = self.pipeline;
         let mut cleaned = Cleaned {
@@ -74,8 +75,11 @@ impl Work<'_> {
             self.note(format!("{}, and does it for this run as well", busy(&host)));
         } else {
             let say = |text| self.warn(text);
-            let cleaning = pipeline.clean_rows(&self.attempt, &mut cleaned, say);
-            cleaning.await?;
+            self.check_stop()?;
+            tokio::select! {
+                done = pipeline.clean_rows(&self.attempt, &mut cleaned, say) => done?,
+                error = self.told_to_stop() => return Err(error),
+            }
         }
         Ok(keys([
             ("removed_count", json!(cleaned.count())),

@@ -436,6 +436,21 @@ impl Work<'_> {
         }
     }
 
+    /// Waits until it is to stop; why.
+    pub(crate) async fn told_to_stop(&self) -> Error {
+        let overtime = async {
+            let Some((end, limit)) = self.deadline else {
+                return std::future::pending().await;
+            };
+            tokio::time::sleep_until(end.into()).await;
+            Error::Overtime(limit.as_secs())
+        };
+        tokio::select! {
+            () = self.pipeline.stop.heard() => Error::Interrupted,
+            error = overtime => error,
+        }
+    }
+
     /// Tells of something that went wrong and was survived, now and in the step's report.
     pub(crate) fn warn(&self, text: String) {
         self.pipeline.tell(Event::Warning(text.clone()));

@@ -194,6 +194,36 @@ async fn an_interrupted_run_goes_on_to_the_same_digest() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clean_up_of_a_run_hears_the_wish_to_stop_and_the_end_of_its_time() {
+    let mut world = World::new(Store::Sqlite, generated(200)).await;
+    world.run("old").await;
+    // Listings stay for thirty days.
+    world.day(60);
+    let request = world.request("new");
+    world.pipeline.begin_run(&request).await.unwrap();
+    let before = StepRequest::new("new", Step::MonitorInfrastructure);
+    world.pipeline.step(&before).await.unwrap();
+    let said = |world: &World| {
+        let notes = world.notes.lock().unwrap();
+        notes.iter().any(|note| note.contains("their listings go"))
+    };
+    let cleanup = StepRequest::new("new", Step::CleanupTempFiles);
+    let late = StepRequest {
+        timeout: Some(std::time::Duration::ZERO),
+        ..cleanup.clone()
+    };
+    let error = world.pipeline.step(&late).await.unwrap_err();
+    assert!(matches!(error, Error::Overtime(_)), "{error}");
+    world.pipeline.stop().say();
+    let error = world.pipeline.step(&cleanup).await.unwrap_err();
+    assert!(matches!(error, Error::Interrupted), "{error}");
+    assert!(!said(&world), "nothing was cleaned up");
+    world.with(|_| {});
+    world.pipeline.step(&cleanup).await.unwrap();
+    assert!(said(&world), "{:?}", world.notes);
+}
+
 /// The one cell of an answer.
 async fn one(world: &World, sql: &str) -> String {
     let rows = world.ask(sql).await;
