@@ -150,8 +150,9 @@ impl Work<'_> {
             Verdict::GiveUp => (None, true),
             Verdict::Stop => (Some(0.0), false),
         };
+        let limit = self.scope.max_products;
         self.warehouse()
-            .fail_listing(&self.attempt, asked, &text, seconds, counts)
+            .fail_listing(&self.attempt, asked, &text, seconds, counts, limit)
             .await?;
         if verdict == Verdict::Stop {
             Err(fare.refusal())

@@ -15,6 +15,7 @@ use crate::pages::{self, NewPage};
 use crate::params;
 use crate::shapes::{self, ShapeRow};
 use crate::slices;
+use crate::tx::Tx;
 use crate::value::Row;
 
 /// A listing page to ask.
@@ -130,10 +131,7 @@ impl Warehouse {
         result: ListingResult<'_>,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        let lock =
-            "SELECT 1 FROM run_categories WHERE run_id = $1 AND category_id = $2 {for update}";
-        tx.row(lock, params![&attempt.run, asked.category_id])
-            .await?;
+        lock_category(&mut tx, attempt, asked).await?;
         let (fetched_at, source) = (result.page.fetched_at, source_of(&result.page));
         let ids = pages::insert(&mut tx, &attempt.run, &[result.page]).await?;
         let page_id = ids.get(&asked.category_id).copied();
@@ -182,7 +180,8 @@ impl Warehouse {
         commit_fenced(tx, attempt.epoch).await
     }
 
-    /// Gives a page up (`retry_seconds` `None`) or puts it back for a later try.
+    /// Gives a page up (`retry_seconds` `None`) or puts it back for a later try. Under a limit of products
+    /// (0: none) another page may come in the place of one that is given up.
     pub async fn fail_listing(
         &self,
         attempt: &Attempt,
@@ -190,13 +189,14 @@ impl Warehouse {
         error: &str,
         retry_seconds: Option<f64>,
         counts_as_try: bool,
+        limit: i64,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
-        let state = if retry_seconds.is_some() {
-            "pending"
-        } else {
-            "failed"
-        };
+        let given_up = retry_seconds.is_none();
+        if given_up {
+            lock_category(&mut tx, attempt, asked).await?;
+        }
+        let state = if given_up { "failed" } else { "pending" };
         let count = tx
             .execute(
                 "UPDATE listing_pages SET state = $5, attempts = attempts + $8, error = $6,
@@ -216,6 +216,9 @@ impl Warehouse {
             )
             .await?;
         held(count, attempt)?;
+        if given_up {
+            slices::plan_instead(&mut tx, attempt, asked, limit).await?;
+        }
         commit_fenced(tx, attempt.epoch).await
     }
 
@@ -268,4 +271,11 @@ impl Warehouse {
         let urls = rows.iter().map(|row| row.text(0)).collect::<Result<_>>()?;
         Ok((urls, count.map_or(Ok(0), |row| row.int(0))?))
     }
+}
+
+/// So that of two pages of a category that end at once one sees the other.
+async fn lock_category(tx: &mut Tx, attempt: &Attempt, asked: &ListingAsk) -> Result<()> {
+    let lock = "SELECT 1 FROM run_categories WHERE run_id = $1 AND category_id = $2 {for update}";
+    let found = tx.row(lock, params![&attempt.run, asked.category_id]).await;
+    found.map(drop)
 }

@@ -155,6 +155,29 @@ pub(crate) async fn plan_more(
         .map(drop)
 }
 
+/// Plans what a page that is given up makes necessary: under a limit, what it did not bring. Not after two in
+/// a row, for a listing that no longer answers would be asked to its last page.
+pub(crate) async fn plan_instead(
+    tx: &mut Tx,
+    attempt: &Attempt,
+    asked: &ListingAsk,
+    limit: i64,
+) -> Result<()> {
+    if limit <= 0 {
+        return Ok(());
+    }
+    let sql = "SELECT COUNT(*) FROM (SELECT state FROM listing_pages
+            WHERE run_id = $1 AND category_id = $2 ORDER BY page DESC LIMIT 2) AS newest
+        WHERE state = 'failed'";
+    let row = tx
+        .row(sql, params![&attempt.run, asked.category_id])
+        .await?;
+    if row.map_or(Ok(0), |row| row.int(0))? == 2 {
+        return Ok(());
+    }
+    plan_within(tx, attempt, asked, 0, asked.page, limit).await
+}
+
 /// Pages up to `to`; under a limit, once none of them is left, one more up to `last` while too few
 /// distinct products were listed.
 async fn plan_within(
@@ -175,7 +198,7 @@ async fn plan_within(
             .await?;
         let Some(row) = row else { return Ok(()) };
         let (highest, pending, listed) = (row.int(0)?, row.opt_int(1)?.unwrap_or(0), row.int(2)?);
-        // Whoever answers last sees it, whichever page that is.
+        // Whoever answers or is given up last sees it, whichever page that is.
         if highest >= to && pending == 0 && listed < limit {
             to = (highest + 1).min(row.opt_int(3)?.unwrap_or(last));
         }

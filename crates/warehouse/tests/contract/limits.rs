@@ -1,5 +1,7 @@
 //! How far a limit of products lets a category be listed.
 
+use warehouse::ListingAsk;
+
 use crate::listings::{answer, ask, begin, organic, take};
 use crate::products::listing;
 use crate::store::{Store, at};
@@ -7,6 +9,7 @@ use crate::store::{Store, at};
 on_both!(
     a_limit_plans_the_pages_that_it_needs,
     repeats_make_one_more_page_whoever_answers_last,
+    a_page_that_is_given_up_last_makes_one_more_page_as_well,
     without_paging_a_limit_asks_as_far_as_it_needs,
     what_is_followed_is_never_beyond_the_limit,
     a_limit_of_any_size_is_taken,
@@ -66,6 +69,35 @@ async fn repeats_make_one_more_page_whoever_answers_last(store: Store) {
         store.end(&attempt).await;
         store.finish_run(run).await;
     }
+}
+
+async fn a_page_that_is_given_up_last_makes_one_more_page_as_well(store: Store) {
+    let attempt = begin(&store, "r").await;
+    let fail = async |asked: &ListingAsk, wait| {
+        let warehouse = &store.warehouse;
+        let failed = warehouse.fail_listing(&attempt, asked, "503", wait, true, 7);
+        failed.await.expect("kept");
+    };
+    let pages = |asks: &[ListingAsk]| -> Vec<i64> { asks.iter().map(|ask| ask.page).collect() };
+    let first = ask(&store, &attempt).await;
+    let items = answer(organic(&[1, 2, 3]), 1, 9);
+    let taken = take(&store, &attempt, &first[0], &items, 7, at(1)).await;
+    taken.expect("kept");
+    let rest = ask(&store, &attempt).await;
+    let repeats = answer(organic(&[1, 2, 3]), 2, 9);
+    let taken = take(&store, &attempt, &rest[0], &repeats, 7, at(1)).await;
+    taken.expect("kept");
+    fail(&rest[1], Some(0.0)).await;
+    let again = ask(&store, &attempt).await;
+    assert_eq!(pages(&again), [3], "it is not given up yet");
+    fail(&again[0], None).await;
+    let instead = ask(&store, &attempt).await;
+    assert_eq!(pages(&instead), [4]);
+    fail(&instead[0], None).await;
+    assert!(
+        ask(&store, &attempt).await.is_empty(),
+        "not after two in a row"
+    );
 }
 
 async fn without_paging_a_limit_asks_as_far_as_it_needs(store: Store) {

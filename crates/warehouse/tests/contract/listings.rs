@@ -339,7 +339,7 @@ async fn a_failed_page_waits_or_is_given_up(store: Store) {
     let fail = async |asked: &ListingAsk, wait, counts| {
         store
             .warehouse
-            .fail_listing(&attempt, asked, "503", wait, counts)
+            .fail_listing(&attempt, asked, "503", wait, counts, 0)
             .await
     };
     fail(&asks[0], Some(0.0), false).await.expect("kept");

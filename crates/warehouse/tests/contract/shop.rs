@@ -189,7 +189,7 @@ pub(crate) async fn bring(
     limit: i64,
 ) {
     if shop.failing.contains(&(asked.slice, asked.page)) {
-        let failed = warehouse.fail_listing(attempt, asked, "503", None, true);
+        let failed = warehouse.fail_listing(attempt, asked, "503", None, true, limit);
         return failed.await.expect("given up");
     }
     let body = shop.body(&asked.slice, asked.page);
