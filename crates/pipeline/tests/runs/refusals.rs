@@ -203,9 +203,9 @@ async fn an_interrupted_run_goes_on_to_the_same_digest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clean_up_of_a_run_hears_the_wish_to_stop_and_the_end_of_its_time() {
     let mut world = World::new(Store::Sqlite, generated(200)).await;
+    world.with(|settings| settings.keep.listings_days = 1);
     world.run("old").await;
-    // Listings stay for thirty days.
-    world.day(60);
+    world.day(5);
     let request = world.request("new");
     world.pipeline.begin_run(&request).await.unwrap();
     let before = StepRequest::new("new", Step::MonitorInfrastructure);
@@ -225,7 +225,7 @@ async fn the_clean_up_of_a_run_hears_the_wish_to_stop_and_the_end_of_its_time() 
     let error = world.pipeline.step(&cleanup).await.unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error}");
     assert!(!said(&world), "nothing was cleaned up");
-    world.with(|_| {});
+    world.with(|settings| settings.keep.listings_days = 1);
     world.pipeline.step(&cleanup).await.unwrap();
     assert!(said(&world), "{:?}", world.notes);
 }

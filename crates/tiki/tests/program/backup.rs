@@ -240,7 +240,7 @@ fn a_warehouse_in_which_somebody_is_at_work_is_not_replaced() {
         let made = tiki.json(&["backup", "create", "--json"]);
         let newest = tiki.json(&["runs", "--json"])[0]["id"].clone();
         let run = newest.as_str().expect("a run");
-        lease(&tiki, kind, run, "3600");
+        lease(&tiki, kind, run, "80");
         let restore = ["backup", "restore", id(&made), "--force"];
         let held = tiki.ends(30, &restore);
         assert!(held.err.contains(run), "{}", held.err);
@@ -249,7 +249,7 @@ fn a_warehouse_in_which_somebody_is_at_work_is_not_replaced() {
     }
 }
 
-/// Says that somebody works on a run, for so many seconds.
+/// Says that somebody works on a run, for so many seconds; a lease of more than 90 is of no worker.
 pub(crate) fn lease(tiki: &Tiki, kind: &str, run: &str, seconds: &str) {
     let until = match kind {
         "sqlite" => format!("strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '{seconds} seconds')"),

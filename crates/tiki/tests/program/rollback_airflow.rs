@@ -127,7 +127,7 @@ fn what_runs_is_ended_and_its_run_closed_once_nobody_is_at_work() {
         }
         airflow.run(DAG, RUN, None);
         tiki.ends(30, &["run"]);
-        lease(&tiki, kind, &run, "3600");
+        lease(&tiki, kind, &run, "80");
         let close = with(&BACK, &["--close", "--wait", "3s"]);
         let held = tiki.ends(30, &close);
         assert!(

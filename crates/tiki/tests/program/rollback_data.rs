@@ -128,7 +128,7 @@ fn refusals(tiki: &Tiki, kind: &str, run: &str) {
     );
     assert!(shown.out.contains("2 would be gone: "), "{shown:?}");
     assert!(shown.err.contains("--force"), "{shown:?}");
-    lease(tiki, kind, run, "3600");
+    lease(tiki, kind, run, "80");
     change(
         tiki,
         kind,
