@@ -51,7 +51,7 @@ const AHEAD_MILLIS: i64 = 3_600_000;
 
 /// Who is at work now.
 const LEASED: &str = "SELECT run_id, step FROM attempts
-    WHERE state = 'live' AND lease_until > {now} AND lease_until < {later:90} ORDER BY epoch DESC LIMIT 1";
+    WHERE state = 'live' AND {leased:lease_until} ORDER BY epoch DESC LIMIT 1";
 
 /// Ends every attempt.
 const FENCE: &str = "UPDATE attempts SET state = 'fenced', ended_at = {now} WHERE state = 'live'";

@@ -346,7 +346,7 @@ async fn claim_nodes(
         .rows(
             "WITH picked AS MATERIALIZED (SELECT run_id, category_id FROM run_categories
                 WHERE run_id = $1 AND state = 'pending' AND claim IS NULL
-                    AND walk_order <= COALESCE($3, walk_order) AND (next_at IS NULL OR next_at <= {now} OR next_at > {later:7200})
+                    AND walk_order <= COALESCE($3, walk_order) AND {due:next_at}
                 ORDER BY walk_order LIMIT $4 {skip locked})
              UPDATE run_categories SET claim = $2 FROM picked
              WHERE run_categories.run_id = picked.run_id AND run_categories.category_id = picked.category_id

@@ -88,7 +88,7 @@ async fn at_work(
 ) -> Result<Option<Host>> {
     let own = but.map_or("", |attempt| attempt.run.as_str());
     let sql = "SELECT host, process FROM attempts
-        WHERE step = $1 AND state = 'live' AND lease_until > {now} AND lease_until < {later:90} AND run_id <> $2 ORDER BY epoch";
+        WHERE step = $1 AND state = 'live' AND {leased:lease_until} AND run_id <> $2 ORDER BY epoch";
     for row in tx.rows(sql, params![STEP, own]).await? {
         let host = Host {
             name: row.text(0)?,

@@ -82,7 +82,7 @@ impl Warehouse {
             .rows(
                 "WITH picked AS MATERIALIZED (SELECT run_id, product_id FROM run_products
                     WHERE run_id = $1 AND detail = 'due' AND claim IS NULL
-                        AND (next_at IS NULL OR next_at <= {now} OR next_at > {later:7200})
+                        AND {due:next_at}
                     ORDER BY rank, product_id LIMIT $3 {skip locked})
                  UPDATE run_products SET claim = $2 FROM picked
                  WHERE run_products.run_id = picked.run_id AND run_products.product_id = picked.product_id

@@ -6,6 +6,8 @@
 //! | `{now}` | `clock_timestamp()`, cut to milliseconds | `strftime(…, 'now')` |
 //! | `{later:$1}` | now plus `$1` seconds, or plus so many as a number says | the same |
 //! | `{earlier:$1}` | now minus `$1` seconds | the same |
+//! | `{leased:c}` | whether a lease that ends then holds: one of a clock that has been set back since is over | the same |
+//! | `{due:c}` | whether the time of the next try, if any, has come, or is of such a clock | the same |
 //! | `{among:$1}` | `= ANY((SELECT $1::bigint[])::bigint[])` | `IN (SELECT value FROM json_each(?1))` |
 //! | `{of run:$1,$2}` | the end of an UPDATE of `t`: the run `$1` and its products `$2`, by the key | the same |
 //! | `{skip locked}` | `FOR UPDATE SKIP LOCKED` | nothing: one writer at a time |
@@ -108,6 +110,12 @@ impl Dialect {
                     "date_trunc('milliseconds', clock_timestamp() - ${number}::float8 * interval '1 second')"
                 )
             }
+            ("leased", _) => self.translate(&format!(
+                "({parameter} > {{now}} AND {parameter} < {{later:90}})"
+            )),
+            ("due", _) => self.translate(&format!(
+                "({parameter} IS NULL OR {parameter} <= {{now}} OR {parameter} > {{later:7200}})"
+            )),
             ("among", Self::Sqlite) => format!("IN (SELECT value FROM json_each(?{number}))"),
             // Asked for like this the ids are not known when the statement is planned, which would look up in its
             // statistics how often each of them occurs.

@@ -201,7 +201,7 @@ impl Warehouse {
         tx.execute(
             "UPDATE attempts SET state = 'fenced', ended_at = {now}
              WHERE run_id = $1 AND step = $2 AND state = 'live'
-                AND NOT (lease_until > {now} AND lease_until < {later:90}) AND epoch <> $3",
+                AND NOT {leased:lease_until} AND epoch <> $3",
             params![&attempt.run, &attempt.step, attempt.epoch],
         )
         .await?;
@@ -258,7 +258,7 @@ async fn end_others(
     let rows = tx
         .rows(
             "SELECT epoch, shard, attempt, host, process,
-                NOT (lease_until > {now} AND lease_until < {later:90}) FROM attempts
+                NOT {leased:lease_until} FROM attempts
              WHERE run_id = $1 AND step = $2 AND state = 'live'",
             params![&wish.run, &wish.step],
         )

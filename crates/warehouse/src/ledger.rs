@@ -122,7 +122,7 @@ const RUN_COLUMNS: &str = "r.id, r.number, r.owner, r.state, r.scope, r.scope_ke
     r.created_at, r.finished_at, r.exit_code, r.totals,
     COALESCE((SELECT MAX(a.last_commit_at) FROM attempts a WHERE a.run_id = r.id), r.created_at),
     EXISTS (SELECT 1 FROM attempts a WHERE a.run_id = r.id AND a.state = 'live'
-        AND a.lease_until > {now} AND a.lease_until < {later:90}), r.drift";
+        AND {leased:a.lease_until}), r.drift";
 
 const STEP_COLUMNS: &str = "step, state, attempt, exit_code, report, error, planned_to,
     started_at, finished_at";
@@ -201,7 +201,7 @@ impl Warehouse {
         // Of two workers beside each other one may have been killed while the other ended the step.
         tx.execute(
             "UPDATE attempts SET state = 'fenced', ended_at = {now} WHERE state = 'live'
-                AND NOT (lease_until > {now} AND lease_until < {later:90})
+                AND NOT {leased:lease_until}
                 AND run_id IN (SELECT id FROM runs WHERE state IN ('done', 'abandoned'))",
             &[],
         )

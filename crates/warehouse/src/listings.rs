@@ -82,7 +82,7 @@ impl Warehouse {
                 "WITH picked AS MATERIALIZED (SELECT l.run_id, l.category_id, l.slice, l.page
                     FROM listing_pages l
                     WHERE l.run_id = $1 AND l.state = 'pending' AND l.claim IS NULL
-                        AND (l.next_at IS NULL OR l.next_at <= {now} OR l.next_at > {later:7200})
+                        AND {due:l.next_at}
                     ORDER BY l.urgent DESC, l.page, l.category_id, l.slice LIMIT $3 {skip locked})
                  UPDATE listing_pages SET claim = $2 FROM picked
                  WHERE listing_pages.run_id = picked.run_id

@@ -251,7 +251,7 @@ async fn end_all_work(tx: &mut Tx, is_dead: impl Fn(&Host) -> bool) -> Result<()
     let rows = tx
         .rows(
             "SELECT run_id, step, host, process FROM attempts
-             WHERE state = 'live' AND lease_until > {now} AND lease_until < {later:90} ORDER BY epoch",
+             WHERE state = 'live' AND {leased:lease_until} ORDER BY epoch",
             &[],
         )
         .await?;

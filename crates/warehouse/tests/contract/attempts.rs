@@ -63,16 +63,21 @@ async fn a_second_worker_is_held_unless_it_joins(store: Store) {
     store.attempt("r", STEP).await;
 }
 
-async fn a_dead_process_is_replaced_at_once(store: Store) {
-    store.create_run("r").await;
-    let first = store.attempt("r", STEP).await;
-    let elsewhere = AttemptRequest {
+/// A worker of another host.
+fn elsewhere() -> AttemptRequest {
+    AttemptRequest {
         host: Host {
             name: "there".into(),
             process: "1".into(),
         },
         ..wish("r", STEP)
-    };
+    }
+}
+
+async fn a_dead_process_is_replaced_at_once(store: Store) {
+    store.create_run("r").await;
+    let first = store.attempt("r", STEP).await;
+    let elsewhere = elsewhere();
     let held = store.warehouse.begin_attempt(&elsewhere, |_| true).await;
     assert!(
         held.expect("an answer").is_err(),
@@ -422,13 +427,7 @@ async fn pauses_between_attempts_are_no_work(store: Store) {
 async fn a_lease_of_a_clock_that_was_ahead_is_over(store: Store) {
     store.create_run("r").await;
     store.attempt("r", STEP).await;
-    let elsewhere = AttemptRequest {
-        host: Host {
-            name: "there".into(),
-            process: "1".into(),
-        },
-        ..wish("r", STEP)
-    };
+    let elsewhere = elsewhere();
     let refused = store.warehouse.begin_attempt(&elsewhere, |_| false).await;
     assert!(refused.expect("an answer").is_err(), "it is at work");
     let ahead = "UPDATE attempts SET lease_until = '2999-01-01T00:00:00.000Z'";
